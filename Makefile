@@ -1,0 +1,92 @@
+# make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
+# make test     every test: under 10 minutes on two cores
+# make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
+# make lint docs clean
+#
+# The first run makes the environment .venv; later runs reuse it.
+#   TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"   which torch to install
+#   PYTHON=python3.12   CONSTRAINTS= (newest versions instead of the tested ones)   PIP_FLAGS=...   PYTEST_FLAGS=...
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+CONSTRAINTS ?= constraints.txt
+PIP_FLAGS ?=
+PYTEST_FLAGS ?=
+VENV ?= .venv
+DEMO_MINUTES ?= 5
+DEMO_STEPS ?= 2000
+DEMO_DIR ?= demo
+
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+
+.PHONY: demo test cluster lint format docs constraints clean
+
+demo: $(VENV)/.package
+	$(BIN)/pyg-mpnn train --data ethanol --test ethanol --minutes $(DEMO_MINUTES) --out $(DEMO_DIR)
+	$(BIN)/pyg-mpnn evaluate --model $(DEMO_DIR)/best.ckpt --data ethanol --json $(DEMO_DIR)/test.json
+	$(BIN)/pyg-mpnn md --model $(DEMO_DIR)/best.ckpt --structure ethanol --steps $(DEMO_STEPS) --timestep 0.5 \
+	  --temperature 300 --out $(DEMO_DIR)/md
+	@echo
+	@echo "Done. Pictures and tables:"
+	@find $(DEMO_DIR) -name '*.png' -o -name '*.md' -o -name '*.json' | sort | sed 's/^/  /'
+
+test: $(VENV)/.package $(VENV)/.downstream
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)
+
+cluster: $(VENV)/.cluster
+
+lint: $(VENV)/.package $(VENV)-lint/.made
+	$(VENV)-lint/bin/ruff format --check .
+	$(VENV)-lint/bin/ruff check .
+	$(VENV)-lint/bin/mypy --python-executable $(BIN)/python
+	$(VENV)-lint/bin/pydoclint --quiet pyg_mpnn
+	$(VENV)-lint/bin/lint-imports --config setup.cfg
+
+format: $(VENV)-lint/.made
+	$(VENV)-lint/bin/ruff format .
+	$(VENV)-lint/bin/ruff check --fix .
+
+docs: $(VENV)/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) $(VENV)-lint build dist docs/_build docs/generated docs/gallery
+
+# Environments. Each stamp is made anew when the file that it depends on changes.
+
+$(VENV)/.torch:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "pyg_mpnn needs Python 3.10 or newer; name one, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) $(TORCH)
+	@touch $@
+
+$(VENV)/.package: $(VENV)/.torch pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) -e ".[train,md,test]"
+	@touch $@
+
+$(VENV)/.downstream: $(VENV)/.package examples/downstream/pyproject.toml
+	$(INSTALL) --no-deps -e examples/downstream
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.package
+	$(INSTALL) -e ".[train,md,docs]"
+	@touch $@
+
+$(VENV)/.cluster: $(VENV)/.torch
+	@echo "Adding torch-cluster and torch-scatter. Where no wheel is found they are compiled: a C++ compiler, 27 CPU-minutes."
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation torch-cluster torch-scatter
+	@touch $@
+
+$(VENV)-lint/.made: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)-lint
+	$(VENV)-lint/bin/python -m pip install --quiet $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) --group lint
+	@touch $@
+
+constraints: $(VENV)/.docs $(VENV)/.cluster $(VENV)-lint/.made
+	{ echo "# Versions that CI tests, written by 'make constraints'. torch is chosen per machine (Makefile, README)."; \
+	  { $(BIN)/python .ci/constraints.py; $(VENV)-lint/bin/python .ci/constraints.py; } | LC_ALL=C sort -fu; } > $@.new
+	mv $@.new $@.txt

@@ -1,0 +1,106 @@
+"""Message-passing interatomic potentials in PyTorch Geometric: blocks, potentials and the tools around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyg_mpnn.basis import (
+    BesselBasis,
+    BumpCutoff,
+    CosineCutoff,
+    Cutoff,
+    DirectionalBasis,
+    ExpNormalBasis,
+    GaussianBasis,
+    PolynomialCutoff,
+    RadialBasis,
+)
+from pyg_mpnn.geometry import NeighborList, RadiusGraph, SkinList, neighbor_list
+from pyg_mpnn.layers import (
+    AtomEmbedding,
+    Attention,
+    ContractedFeatures,
+    Contraction,
+    DensityPowers,
+    DensityUpdate,
+    DirectionalDensity,
+    EdgeMLP,
+    Interaction,
+    LearnedFeatures,
+    Messages,
+    MultiScale,
+    NodeUpdate,
+    RadialFeatures,
+    RawFeatures,
+    SigmoidAttention,
+    SoftmaxAttention,
+)
+from pyg_mpnn.mlp import MLP
+from pyg_mpnn.models import MPNN, Potential, PotentialOutput
+from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
+from pyg_mpnn.scatter import NeighborSum, scatter_backend
+
+if TYPE_CHECKING:
+    from pyg_mpnn.md import PotentialCalculator
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # models
+    "Potential",
+    "PotentialOutput",
+    "MPNN",
+    "PotentialCalculator",
+    # basis
+    "Cutoff",
+    "CosineCutoff",
+    "PolynomialCutoff",
+    "BumpCutoff",
+    "RadialBasis",
+    "GaussianBasis",
+    "BesselBasis",
+    "ExpNormalBasis",
+    "DirectionalBasis",
+    # layers
+    "AtomEmbedding",
+    "DirectionalDensity",
+    "LearnedFeatures",
+    "ContractedFeatures",
+    "RawFeatures",
+    "RadialFeatures",
+    "Contraction",
+    "EdgeMLP",
+    "Attention",
+    "SigmoidAttention",
+    "SoftmaxAttention",
+    "Messages",
+    "DensityUpdate",
+    "DensityPowers",
+    "NodeUpdate",
+    "Interaction",
+    "MultiScale",
+    "MLP",
+    "NeighborSum",
+    "scatter_backend",
+    # readout
+    "Readout",
+    "SumReadout",
+    "MeanReadout",
+    "LearnedSumReadout",
+    "SoftmaxReadout",
+    "AtomwiseEnergy",
+    # geometry
+    "RadiusGraph",
+    "NeighborList",
+    "SkinList",
+    "neighbor_list",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use what needs an optional package."""
+    if name == "PotentialCalculator":
+        from pyg_mpnn.md import PotentialCalculator
+
+        return PotentialCalculator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,25 @@
+"""Structures with energies and forces: reading, units, splits, reference energies, the shipped ethanol sample."""
+
+from __future__ import annotations
+
+from pyg_mpnn.data.convert import to_atoms, to_data
+from pyg_mpnn.data.dataset import StructureDataset
+from pyg_mpnn.data.fields import normalize_fields
+from pyg_mpnn.data.fingerprint import data_hash
+from pyg_mpnn.data.read import read_structures
+from pyg_mpnn.data.reference import Reference, fit_reference
+from pyg_mpnn.data.sample import ethanol
+from pyg_mpnn.data.splits import split_frames
+
+__all__ = [
+    "read_structures",
+    "ethanol",
+    "to_data",
+    "to_atoms",
+    "normalize_fields",
+    "split_frames",
+    "Reference",
+    "fit_reference",
+    "StructureDataset",
+    "data_hash",
+]

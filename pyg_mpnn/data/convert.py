@@ -1,0 +1,151 @@
+"""ASE's structures to PyG's and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch_geometric.data import Data
+
+if TYPE_CHECKING:
+    import ase
+
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx, yy, zz, yz, xz, xy
+
+
+def require_ase(task: str) -> None:
+    """Say which extra to install where ASE is missing.
+
+    Args:
+        task: what needs ASE, the start of the message.
+
+    Raises:
+        ImportError: ASE is not installed.
+    """
+    try:
+        import ase  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f'{task} needs ASE, which is not installed: pip install "pyg_mpnn[train]".') from error
+
+
+def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
+    """One ASE structure as PyG data, with the labels that it carries.
+
+    Labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``, ``REF_stress`` in ``info``
+    and ``arrays``; the results stored in the calculator (nothing is computed, constraints are not applied); ``energy``,
+    ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is periodic in no direction gets no ``cell``. An
+    empty cell vector along an open direction is completed to a unit vector, as ASE does. Only a structure that is
+    periodic in three directions gets a stress.
+
+    Args:
+        atoms: the structure.
+        dtype: floating-point type of all but the energy, which is float64.
+
+    Returns:
+        ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``.
+
+    Units:
+        A, eV, eV/A, eV/A^3 with ASE's sign, as in ASE.
+
+    Raises:
+        ValueError: a label has no sensible shape; a periodic direction has no cell vector.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> to_data(bulk("Si")).cell.shape
+        torch.Size([1, 3, 3])
+    """
+    data = Data(
+        z=torch.as_tensor(atoms.numbers, dtype=torch.int64).clone(),
+        pos=torch.as_tensor(atoms.positions, dtype=dtype).clone(),
+    )
+    if atoms.pbc.any():
+        empty = atoms.pbc & ~atoms.cell.any(axis=1)
+        if empty.any():
+            raise ValueError(f"'cell' must have a vector along each periodic direction, got none along {empty.nonzero()[0]}.")
+        data.cell = torch.as_tensor(atoms.cell.complete().array, dtype=dtype).reshape(1, 3, 3)
+        data.pbc = torch.as_tensor(atoms.pbc).reshape(1, 3).clone()
+    labels = _labels(atoms)
+    if labels.get("energy") is not None:
+        data.energy = torch.as_tensor(np.asarray(labels["energy"], dtype=np.float64)).reshape(-1)
+    if labels.get("forces") is not None:
+        data.forces = torch.as_tensor(np.asarray(labels["forces"], dtype=np.float64), dtype=dtype)
+    if labels.get("stress") is not None and atoms.pbc.all():
+        data.stress = torch.as_tensor(_full_stress(labels["stress"]), dtype=dtype)
+    return data
+
+
+def _labels(atoms: ase.Atoms) -> dict[str, Any]:
+    names = ("energy", "forces", "stress")
+    stored = {**atoms.info, **atoms.arrays}
+    sources: list[dict[str, Any]] = [{name: stored.get(f"REF_{name}") for name in names}]
+    if atoms.calc is not None:
+        sources.append({name: _stored_result(atoms, name) for name in names})
+    sources.append({name: stored.get(name) for name in names})
+    for labels in sources:
+        if any(value is not None for value in labels.values()):
+            return labels
+    return {}
+
+
+def _stored_result(atoms: ase.Atoms, name: str) -> Any:
+    from ase.calculators.calculator import PropertyNotImplementedError
+
+    try:
+        return atoms.calc.get_property(name, atoms, allow_calculation=False)
+    except PropertyNotImplementedError:
+        return None
+
+
+def _full_stress(stress: Any) -> np.ndarray:
+    values = np.asarray(stress, dtype=np.float64)
+    if values.size == 9:
+        return values.reshape(1, 3, 3)
+    if values.shape != (6,):
+        raise ValueError(f"'stress' must have 6 (Voigt) or 3 x 3 components, got shape {values.shape}.")
+    full = np.empty((1, 3, 3))
+    for value, (row, column) in zip(values, _VOIGT, strict=True):
+        full[0, row, column] = full[0, column, row] = value
+    return full
+
+
+def to_atoms(data: Data) -> ase.Atoms:
+    """PyG data as an ASE structure; labels go into a ``SinglePointCalculator``.
+
+    Args:
+        data: one structure with the field names of this package.
+
+    Returns:
+        The structure; a stress that is NaN (unknown) is left out.
+
+    Units:
+        A, eV, eV/A, eV/A^3 with ASE's sign; nothing is converted.
+
+    Raises:
+        ImportError: ASE is not installed.
+
+    Example:
+        >>> from pyg_mpnn.data import ethanol
+        >>> str(to_atoms(ethanol("test")[0]).symbols)
+        'C2OH6'
+    """
+    require_ase("to_atoms")
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = Atoms(numbers=data.z.cpu().numpy(), positions=data.pos.detach().cpu().double().numpy())
+    if "cell" in data:
+        atoms.cell = data.cell.reshape(3, 3).cpu().double().numpy()
+        atoms.pbc = data.pbc.reshape(3).cpu().numpy()
+    results: dict[str, Any] = {}
+    if "energy" in data:
+        results["energy"] = float(data.energy)
+    if "forces" in data:
+        results["forces"] = data.forces.detach().cpu().double().numpy()
+    if "stress" in data and bool(torch.isfinite(data.stress).all()):
+        full = data.stress.reshape(3, 3).cpu().double().numpy()
+        results["stress"] = np.array([full[index] for index in _VOIGT])
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms

@@ -1,0 +1,80 @@
+"""Structures ready for a loader: checked, converted, with their edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
+from pyg_mpnn.data.frames import align_frames, check_frame
+from pyg_mpnn.geometry import RadiusGraph
+
+
+class StructureDataset(Dataset[Data]):
+    """Structures in the model's precision with their neighbour lists, searched once; for PyG's ``DataLoader``.
+
+    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`). The
+    edges are found for the positions in ``dtype``: the same list that the model would build.
+
+    Args:
+        frames: structures, at least one; energies and forces are optional, but then absent from all.
+        cutoff: cutoff of the model in A, positive; several give nested lists with ``edge_scale``.
+        dtype: floating-point type of all but the energy, which stays float64.
+        backend: neighbour search, as in :class:`RadiusGraph`.
+        units: unit of the energy labels, as in :func:`normalize_fields`.
+
+    Shapes:
+        each item has ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``edge_index`` (2, edges) and
+        ``shifts`` (edges, 3); where any structure has them ``cell`` and ``stress`` (1, 3, 3), ``pbc`` (1, 3).
+
+    Units:
+        A, eV, eV/A, eV/A^3 with ASE's sign.
+
+    Raises:
+        ValueError: there are no frames, a frame has a missing, bad or misshapen field, labels are in some frames only,
+            or the neighbour search refuses a frame (coincident atoms); the message names the frame.
+
+    Example:
+        >>> from pyg_mpnn.data import ethanol
+        >>> dataset = StructureDataset(ethanol("test")[:2], cutoff=5.0)
+        >>> dataset[0].pos.dtype, dataset[0].energy.dtype
+        (torch.float32, torch.float64)
+    """
+
+    def __init__(
+        self,
+        frames: Iterable[Data],
+        cutoff: float | Sequence[float],
+        *,
+        dtype: torch.dtype = torch.float32,
+        backend: Literal["auto", "torch-cluster", "vesin", "torch"] = "auto",
+        units: Literal["pyg"] | EnergyUnit = "pyg",
+    ) -> None:
+        attach = RadiusGraph(cutoff, backend=backend)
+        self.frames = [normalize_fields(frame, units) for frame in frames]
+        if not self.frames:
+            raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
+        for index, frame in enumerate(self.frames):
+            check_frame(frame, f"frame {index}")
+        align_frames(self.frames)
+        for index, frame in enumerate(self.frames):
+            for name in ("pos", "cell", "forces", "stress"):
+                if name in frame:
+                    frame[name] = frame[name].to(dtype)
+            try:
+                self.frames[index] = attach(frame)
+            except ValueError as error:
+                raise ValueError(f"frame {index}: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Data:
+        return self.frames[index]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} structures)"

@@ -1,0 +1,100 @@
+"""What one structure must hold, and what the structures of one set have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+
+def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
+    """Refuse a structure that cannot be trained on or computed: the entrance of every function of this floor.
+
+    Args:
+        data: one structure with the field names of this package.
+        where: names the structure in the message, for example ``frame 3 of water.xyz``.
+        required: labels that must be there, besides ``z`` and ``pos``.
+
+    Raises:
+        ValueError: a field is missing, has the wrong shape or is not finite; an element is not in 1..118; all atoms of
+            a structure are at one point.
+        TypeError: ``z`` does not hold integers.
+    """
+    for name in ("z", "pos", *required):
+        if getattr(data, name, None) is None:
+            raise ValueError(f"{name!r} is missing in {where}: add it, or leave the frame out.")
+    _check_elements(data.z, where)
+    nodes = data.z.numel()
+    shapes = {
+        "pos": (nodes, 3),
+        "energy": (1,),
+        "forces": (nodes, 3),
+        "stress": (1, 3, 3),
+        "cell": (1, 3, 3),
+        "pbc": (1, 3),
+    }
+    for name, shape in shapes.items():
+        value = getattr(data, name, None)
+        if value is not None:
+            _check_values(name, value, shape, where)
+    if nodes > 1 and bool((data.pos == data.pos[0]).all()):
+        raise ValueError(
+            f"'pos' of {where} must place the atoms, got all {nodes} at one point: does the file hold positions?"
+        )
+
+
+def _check_elements(z: Tensor, where: str) -> None:
+    if z.is_floating_point():
+        raise TypeError(f"'z' of {where} must hold integers, got {z.dtype}: pass atomic numbers.")
+    if z.dim() != 1:
+        raise ValueError(f"'z' of {where} must have shape (nodes,), got {tuple(z.shape)}.")
+    unknown = ((z < 1) | (z > 118)).nonzero()
+    if len(unknown):
+        atom = int(unknown[0])
+        raise ValueError(
+            f"'z' of {where} must hold atomic numbers from 1 to 118, got {int(z[atom])} at atom {atom}: "
+            "an unknown element or a dummy atom; remove it."
+        )
+
+
+def _check_values(name: str, value: Tensor, shape: tuple[int, ...], where: str) -> None:
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"{name!r} of {where} must have the shape {shape} that goes with its 'z', got {tuple(value.shape)}."
+        )
+    unknown_stress = name == "stress" and bool(value.isnan().all())
+    if not unknown_stress and not bool(torch.isfinite(value).all()):
+        place = (~torch.isfinite(value)).nonzero()[0]
+        at_atom = f" at atom {int(place[0])}" if shape[0] not in (0, 1) else ""
+        raise ValueError(
+            f"{name!r} of {where} must be finite, got {float(value[tuple(place)])}{at_atom}: "
+            "remove or recompute the frame."
+        )
+
+
+def align_frames(frames: Sequence[Data]) -> None:
+    """Give structures of one set the same fields, in place, so that PyG can batch molecules with crystals.
+
+    Where any structure has them, the others get ``stress`` NaN (unknown), ``cell`` zero and ``pbc`` False (open).
+
+    Args:
+        frames: structures that passed :func:`check_frame`.
+
+    Raises:
+        ValueError: some structures have energies (or forces) and others have none.
+    """
+    for name in ("energy", "forces"):
+        missing = [k for k, frame in enumerate(frames) if name not in frame]
+        if missing and len(missing) < len(frames):
+            raise ValueError(
+                f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
+                f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
+            )
+    for name, shape, fill in (("stress", (1, 3, 3), torch.nan), ("cell", (1, 3, 3), 0.0), ("pbc", (1, 3), False)):
+        if any(name in frame for frame in frames):
+            for frame in frames:
+                if name not in frame:
+                    dtype = torch.bool if name == "pbc" else frame.pos.dtype
+                    frame[name] = torch.full(shape, fill, dtype=dtype)

@@ -1,0 +1,23 @@
+"""From positions to edges: exact neighbour lists, edge vectors, nested cutoffs, strain."""
+
+from __future__ import annotations
+
+from pyg_mpnn.geometry.backends import Backend
+from pyg_mpnn.geometry.cutoffs import as_cutoffs, edge_scale
+from pyg_mpnn.geometry.edges import edge_vectors
+from pyg_mpnn.geometry.neighbors import NeighborList, neighbor_list
+from pyg_mpnn.geometry.skin import SkinList
+from pyg_mpnn.geometry.strain import apply_strain
+from pyg_mpnn.geometry.transform import RadiusGraph
+
+__all__ = [
+    "NeighborList",
+    "neighbor_list",
+    "Backend",
+    "edge_vectors",
+    "as_cutoffs",
+    "edge_scale",
+    "RadiusGraph",
+    "apply_strain",
+    "SkinList",
+]

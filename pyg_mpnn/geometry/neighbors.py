@@ -1,0 +1,126 @@
+"""Neighbour lists: every pair of atoms within the cutoff, in molecules and in periodic cells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from pyg_mpnn.geometry.backends import Backend, search
+from pyg_mpnn.geometry.cutoffs import as_single_cutoff
+from pyg_mpnn.geometry.edges import edge_vectors
+from pyg_mpnn.geometry.structures import Structures, check_structures
+
+
+class NeighborList(NamedTuple):
+    """Edges of a neighbour list.
+
+    ``edge_index`` holds the neighbour j (source) in row 0 and the centre i (target) in row 1; ``shifts`` the number of
+    cells, along each cell vector, from j to its image.
+
+    Shapes:
+        edge_index (2, edges), shifts (edges, 3).
+    """
+
+    edge_index: Int64[Tensor, "2 edges"]
+    shifts: Int64[Tensor, "edges 3"]
+
+
+def neighbor_list(
+    pos: Float[Tensor, "nodes 3"],
+    cutoff: float,
+    *,
+    batch: Int64[Tensor, " nodes"] | None = None,
+    num_graphs: int | None = None,
+    cell: Float[Tensor, "3 3"] | Float[Tensor, "graphs 3 3"] | None = None,
+    pbc: Bool[Tensor, "3"] | Bool[Tensor, "graphs 3"] | None = None,
+    backend: Backend = "auto",
+) -> NeighborList:
+    r"""All pairs of atoms closer than the cutoff: exact, never truncated, the same from every back end.
+
+    .. math:: \{(j, i, \mathbf{n}) : |\mathbf{r}_j + \mathbf{n} \mathsf{C} - \mathbf{r}_i| < r_c\} \setminus
+        \{(i, i, \mathbf{0})\}
+
+    with positions :math:`\mathbf{r}`, integer shifts :math:`\mathbf{n}` (zero along non-periodic directions), cell
+    vectors as the rows of :math:`\mathsf{C}` and cutoff :math:`r_c`. Distances are compared in the dtype of ``pos``
+    and the edges are sorted by (i, j, shift). Both directions of a pair are in the list, and an atom is the neighbour
+    of its own images. Atoms need not lie inside the cell; vectors of non-periodic directions are ignored and may be
+    zero.
+
+    Args:
+        pos: positions of the atoms, float32 or float64, finite.
+        cutoff: radius, positive.
+        batch: structure of each atom, sorted; None for a single structure.
+        num_graphs: number of structures; needed where empty ones may come last.
+        cell: cell vectors as rows, one cell for all structures or one for each.
+        pbc: periodic directions, for all structures or for each; needed with a cell.
+        backend: "torch-cluster" (open systems only), "vesin", "torch", or "auto": for open systems torch-cluster where
+            it is installed, otherwise vesin, and on devices that these do not run on, plain torch.
+
+    Returns:
+        The edges and their shifts.
+
+    Shapes:
+        pos (nodes, 3), batch (nodes,), cell (3, 3) or (graphs, 3, 3), pbc (3,) or (graphs, 3); result (2, edges) and
+        (edges, 3).
+
+    Units:
+        A.
+
+    Raises:
+        ValueError: a wrong shape, number or combination of arguments; positions or cell not finite; two atoms at the
+            same place; linearly dependent periodic vectors; ``batch`` not sorted.
+        TypeError: ``pos`` or ``pbc`` of a wrong dtype, ``cutoff`` not a number.
+        ImportError: the back end that was asked for is not installed.
+
+    Source:
+        torch-cluster's ``radius_graph`` (M. Fey and J. E. Lenssen, arXiv:1903.02428), called until no centre reaches
+        its limit of neighbours; vesin (https://luthaf.fr/vesin), a cell list; own design in plain torch.
+
+    Example:
+        >>> import torch
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [0.9, 0.0, 0.0]])
+        >>> neighbor_list(pos, 1.0).edge_index
+        tensor([[1, 0],
+                [0, 1]])
+        >>> wire = neighbor_list(pos, 1.2, cell=2.0 * torch.eye(3), pbc=torch.tensor([True, False, False]))
+        >>> wire.shifts[:, 0]
+        tensor([-1,  0,  0,  1])
+    """
+    cutoff = as_single_cutoff(cutoff)
+    structures = check_structures(pos, batch, num_graphs, cell, pbc)
+    edge_index, shifts = search(structures, cutoff + structures.margin(cutoff), backend)
+    order = _order(edge_index, shifts, pos.shape[0])
+    return select(NeighborList(edge_index[:, order], shifts[order]), structures, cutoff)
+
+
+def select(candidates: NeighborList, structures: Structures, cutoff: float) -> NeighborList:
+    """The candidates that are closer than the cutoff in the dtype of the positions, in the same order."""
+    edge_index, shifts = candidates
+    pos, cell = structures.pos, structures.cell
+    if cell is None:
+        dist = edge_vectors(pos, edge_index).norm(dim=1)
+    else:
+        dist = edge_vectors(pos, edge_index, shifts, cell.to(pos), structures.batch).norm(dim=1)
+    if bool((dist == 0.0).any()):
+        edge = int((dist == 0.0).nonzero()[0])
+        j, i = edge_index[:, edge].tolist()
+        raise ValueError(
+            f"'pos' must not hold coincident atoms, got atoms {i} and {j} at distance 0 "
+            f"(cell shift {shifts[edge].tolist()}): remove one of them."
+        )
+    inside = (dist < cutoff).nonzero().squeeze(1)
+    return NeighborList(edge_index.index_select(1, inside), shifts.index_select(0, inside))
+
+
+def _order(edge_index: Tensor, shifts: Tensor, num_nodes: int) -> Tensor:
+    """Order of the edges by (i, j, shift): stable sorts from the last key to the first."""
+    pair = edge_index[1] * num_nodes + edge_index[0]
+    if not bool(shifts.any()):
+        return pair.argsort(stable=True)
+    low, high = shifts.aminmax(dim=0)
+    width = high - low + 1
+    x, y, z = (shifts - low).unbind(1)
+    order = ((x * width[1] + y) * width[2] + z).argsort(stable=True)
+    return order[pair[order].argsort(stable=True)]

@@ -1,0 +1,36 @@
+"""Message-passing blocks, each a drop-in PyG layer."""
+
+from __future__ import annotations
+
+from pyg_mpnn.layers.attention import Attention, SigmoidAttention, SoftmaxAttention
+from pyg_mpnn.layers.contraction import Contraction
+from pyg_mpnn.layers.density import DirectionalDensity
+from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.edge_mlp import EdgeMLP
+from pyg_mpnn.layers.embedding import AtomEmbedding
+from pyg_mpnn.layers.interaction import Interaction
+from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
+from pyg_mpnn.layers.messages import Messages
+from pyg_mpnn.layers.multi_scale import MultiScale
+from pyg_mpnn.layers.node_update import NodeUpdate
+from pyg_mpnn.layers.powers import DensityPowers
+
+__all__ = [
+    "AtomEmbedding",
+    "DirectionalDensity",
+    "LearnedFeatures",
+    "ContractedFeatures",
+    "RawFeatures",
+    "RadialFeatures",
+    "Contraction",
+    "EdgeMLP",
+    "Attention",
+    "SigmoidAttention",
+    "SoftmaxAttention",
+    "Messages",
+    "DensityUpdate",
+    "DensityPowers",
+    "NodeUpdate",
+    "Interaction",
+    "MultiScale",
+]

@@ -1,0 +1,110 @@
+"""The directional density carried from layer to layer."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from pyg_mpnn.basis.directional import degrees
+from pyg_mpnn.basis.symmetry import Symmetry
+from pyg_mpnn.scatter import NeighborSum
+
+
+class DensityUpdate(MessagePassing):  # type: ignore[misc]
+    r"""What one layer adds to the directional density.
+
+    .. math:: \Delta A_{i,lm,c} = \sum_j \left( g_{ij,lc} \, (W h_j)_c \, Y_{lm}(r_{ij}) + g'_{ij,lc} \, A_{j,lm,c} \right)
+
+    with gates :math:`g, g'` that are linear in the message without bias. The message carries cutoff and :math:`1/\nu`, so
+    the update vanishes smoothly with it. Directions are only scaled and added: the result rotates as the density does.
+
+    Args:
+        in_channels: width of the node features.
+        message_channels: width of the messages.
+        channels: number of channels of the density.
+        l_max: largest degree of the density, at least 0.
+
+    Shapes:
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``, ``sphere``
+        ``(edges, angular)``, ``density`` ``(nodes, angular, channels)``; output as ``density``.
+
+    Units:
+        those of ``density``.
+
+    Raises:
+        ValueError: a width below 1 or a negative ``l_max``.
+
+    Source:
+        vector messages of Schütt, Unke and Gastegger, ICML 2021 (PaiNN), arXiv:2102.03150, Eq. (8), for any degree l.
+
+    Example:
+        >>> import torch
+        >>> layer = DensityUpdate(8, message_channels=5, channels=2, l_max=1)
+        >>> edge_index = torch.tensor([[1, 0], [0, 1]])
+        >>> layer(torch.ones(2, 8), edge_index, torch.ones(2, 5), torch.ones(2, 4), torch.ones(2, 4, 2)).shape
+        torch.Size([2, 4, 2])
+    """
+
+    degrees: Tensor
+
+    def __init__(self, in_channels: int, message_channels: int, channels: int, l_max: int) -> None:
+        super().__init__(aggr=NeighborSum(), node_dim=0)
+        if min(in_channels, message_channels, channels) < 1 or l_max < 0:
+            raise ValueError(
+                "'in_channels', 'message_channels' and 'channels' must be at least 1 and 'l_max' at least 0, got "
+                f"{in_channels}, {message_channels}, {channels} and {l_max}"
+            )
+        self.in_channels, self.message_channels, self.channels, self.l_max = (
+            in_channels,
+            message_channels,
+            channels,
+            l_max,
+        )
+        self.register_buffer("degrees", degrees(l_max), persistent=False)
+        self.element = nn.Linear(in_channels, channels, bias=False)
+        self.gate = nn.Linear(message_channels, 2 * (l_max + 1) * channels, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        super().reset_parameters()
+        nn.init.xavier_uniform_(self.element.weight)
+        nn.init.xavier_uniform_(self.gate.weight)
+
+    def symmetry(self, x: Symmetry, edge_attr: Symmetry, sphere: Symmetry, density: Symmetry) -> Symmetry:
+        """Equivariant if the gates are invariant and the directions equivariant."""
+        expected = ("invariant", "invariant", "equivariant", "equivariant")
+        return "equivariant" if (x, edge_attr, sphere, density) == expected else "unconstrained"
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges _"],
+        sphere: Float[Tensor, "edges angular"],
+        density: Float[Tensor, "nodes angular channels"],
+    ) -> Float[Tensor, "nodes angular channels"]:
+        """Sum gated directions and gated densities of the neighbours."""
+        gates = self.gate(edge_attr).unflatten(-1, (2, self.l_max + 1, self.channels))
+        change: Tensor = self.propagate(
+            edge_index,
+            x=self.element(x),
+            gates=gates,  # (edges, 2, l_max + 1, channels)
+            sphere=sphere,
+            density=density,
+            size=(x.shape[0], x.shape[0]),
+        )
+        return change
+
+    def message(self, x_j: Tensor, density_j: Tensor, gates: Tensor, sphere: Tensor) -> Tensor:
+        """One term of the sum."""
+        direct, carried = gates.unbind(1)
+        direct = (direct * x_j.unsqueeze(1))[:, self.degrees]  # (edges, angular, channels)
+        return torch.addcmul(direct * sphere.unsqueeze(-1), carried[:, self.degrees], density_j)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.message_channels}, {self.channels}, l_max={self.l_max})"
+        )

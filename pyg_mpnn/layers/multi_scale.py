@@ -1,0 +1,131 @@
+"""One message-passing layer over several cutoffs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from pyg_mpnn.basis.symmetry import Symmetry
+from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.messages import Messages
+from pyg_mpnn.layers.node_update import NodeUpdate
+from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.scatter import NeighborSum
+
+
+class MultiScale(MessagePassing):  # type: ignore[misc]
+    r"""One message-passing layer over several cutoffs: messages of every scale, one node update.
+
+    .. math::
+        A_i' = A_i + \sum_s \Delta A_i(m^s), \quad
+        h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_s \sum_j m^s_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
+
+    with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the edges
+    comes once for each scale: the smaller lists are selections from the largest, of which radial basis and spherical
+    harmonics are shared while the cutoff function belongs to its scale.
+
+    Args:
+        messages: makes the weighted messages, one for each scale, with equal output width.
+        node_update: makes the new node features from the sum over all scales.
+        density_update: change of the directional density, the same function of the messages for all scales, ``None``
+            for none.
+        powers: invariants of the new density for the node update, ``None`` for none.
+
+    Shapes:
+        ``x`` ``(nodes, in_channels)``; for each scale ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
+        ``envelope`` ``(edges,)``, ``sphere`` ``(edges, angular)``; ``density`` ``(nodes, angular, channels)``; output: new
+        ``x`` and ``density``, as they came.
+
+    Units:
+        none.
+
+    Raises:
+        ValueError: no scale, widths that do not fit, or edge tensors for another number of scales.
+
+    Source:
+        own design.
+
+    Example:
+        >>> import torch
+        >>> from pyg_mpnn import EdgeMLP, Messages, NodeUpdate, RadialFeatures
+        >>> scale = [Messages(RadialFeatures(3, out_channels=4), EdgeMLP(8, 4, 6, 5), num_radial=3) for _ in range(2)]
+        >>> layer = MultiScale(scale, NodeUpdate(8, message_channels=5))
+        >>> near, far = torch.tensor([[1, 0], [0, 1]]), torch.tensor([[1, 0, 2], [0, 1, 1]])
+        >>> x, _ = layer(torch.ones(3, 8), [near, far], [torch.ones(2, 3), torch.ones(3, 3)], [torch.ones(2), torch.ones(3)])
+        >>> x.shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[Messages],
+        node_update: NodeUpdate,
+        density_update: DensityUpdate | None = None,
+        powers: DensityPowers | None = None,
+    ) -> None:
+        super().__init__(aggr=NeighborSum(), node_dim=0)
+        widths = {scale.out_channels for scale in messages}
+        if widths != {node_update.message_channels}:
+            raise ValueError(
+                f"'messages' must hold at least one scale, all with the {node_update.message_channels} channels of "
+                f"'node_update', got widths {sorted(widths)}"
+            )
+        self.messages, self.node_update = nn.ModuleList(messages), node_update
+        self.density_update, self.powers = density_update, powers
+
+    def reset_parameters(self) -> None:
+        """Draw new weights in every part."""
+        super().reset_parameters()
+        for part in (*self.messages, self.node_update, self.density_update, self.powers):
+            if part is not None:
+                part.reset_parameters()
+
+    def symmetry(
+        self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry
+    ) -> tuple[Symmetry, Symmetry]:
+        """Symmetry of the new node features and of the new density."""
+        messages: set[Symmetry] = {scale.symmetry(x, radial, sphere, density) for scale in self.messages}
+        message: Symmetry = "invariant" if messages == {"invariant"} else "unconstrained"
+        if self.density_update is not None:
+            density = self.density_update.symmetry(x, message, sphere, density)
+        powers: Symmetry = "invariant" if self.powers is None else self.powers.symmetry(density)
+        return self.node_update.symmetry(x, message, powers), density
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Sequence[Int[Tensor, "2 _"]],
+        radial: Sequence[Float[Tensor, "_ radial"]],
+        envelope: Sequence[Float[Tensor, " _"]],
+        sphere: Sequence[Float[Tensor, "_ angular"] | None] | None = None,
+        density: Float[Tensor, "nodes angular channels"] | None = None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """New node features and new density."""
+        sphere = [None] * len(self.messages) if sphere is None else sphere
+        if not len(self.messages) == len(edge_index) == len(radial) == len(envelope) == len(sphere):
+            raise ValueError(
+                f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of {len(self.messages)} "
+                f"scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
+            )
+        total, change = x.new_zeros(()), x.new_zeros(())
+        for scale, *edges in zip(self.messages, edge_index, radial, envelope, sphere, strict=True):
+            message = scale(x, *edges, density)
+            total = total + self.propagate(edges[0], edge_attr=message, size=(x.shape[0], x.shape[0]))
+            if self.density_update is not None:
+                change = change + self.density_update(x, edges[0], message, edges[-1], density)
+        if self.density_update is not None:
+            density = density + change
+        powers = None if self.powers is None else self.powers(density)
+        return self.node_update.update(total, x, powers), density
+
+    def message(self, edge_attr: Tensor) -> Tensor:
+        """The weighted message as it came."""
+        return edge_attr
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({list(self.messages)}, {self.node_update}, {self.density_update}, {self.powers})"
+        )

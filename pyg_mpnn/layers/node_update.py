@@ -1,0 +1,97 @@
+"""New node features from the sum over neighbours."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.nn import MessagePassing
+
+from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.mlp import MLP
+from pyg_mpnn.scatter import NeighborSum
+
+
+class NodeUpdate(MessagePassing):  # type: ignore[misc]
+    r"""Sum the messages at each atom and add the result of a network to the atom's features.
+
+    .. math:: h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, P_i\Big)
+
+    with messages :math:`m_{ij}` that already carry cutoff, attention and :math:`1/\nu`, and, where directions are in use,
+    the powers :math:`P_i` of the directional density. As in every PyG layer, :meth:`update` is the part after the sum;
+    it can be called alone when the sum is at hand.
+
+    Args:
+        in_channels: width of the node features.
+        message_channels: width of the messages.
+        power_channels: width of the powers, 0 for none.
+        hidden_channels: width of the hidden layer.
+
+    Shapes:
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``, ``powers``
+        ``(nodes, power_channels)``; output ``(nodes, in_channels)``.
+
+    Units:
+        none.
+
+    Raises:
+        ValueError: a width below 1 (below 0 for ``power_channels``).
+
+    Source:
+        Gilmer et al., ICML 2017, arXiv:1704.01212, section 2 (update function), made residual.
+
+    Example:
+        >>> import torch
+        >>> layer = NodeUpdate(8, message_channels=5)
+        >>> layer(torch.ones(3, 8), torch.tensor([[1, 0], [0, 1]]), torch.ones(2, 5)).shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self, in_channels: int, message_channels: int, power_channels: int = 0, hidden_channels: int | None = None
+    ) -> None:
+        super().__init__(aggr=NeighborSum(), node_dim=0)
+        if min(in_channels, message_channels) < 1 or power_channels < 0:
+            raise ValueError(
+                "'in_channels' and 'message_channels' must be at least 1 and 'power_channels' at least 0, got "
+                f"{in_channels}, {message_channels} and {power_channels}"
+            )
+        self.in_channels, self.message_channels, self.power_channels = in_channels, message_channels, power_channels
+        self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
+        self.mlp = MLP([in_channels + message_channels + power_channels, self.hidden_channels, in_channels])
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        super().reset_parameters()
+        self.mlp.reset_parameters()
+
+    def symmetry(self, x: Symmetry, edge_attr: Symmetry, powers: Symmetry = "invariant") -> Symmetry:
+        """Symmetry of the new features."""
+        return nonlinear(x, edge_attr, powers)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges _"],
+        powers: Float[Tensor, "nodes _"] | None = None,
+    ) -> Float[Tensor, "nodes _"]:
+        """Sum over neighbours, then update."""
+        new: Tensor = self.propagate(edge_index, x=x, edge_attr=edge_attr, powers=powers, size=(x.shape[0], x.shape[0]))
+        return new
+
+    def message(self, edge_attr: Tensor) -> Tensor:
+        """The message as it came."""
+        return edge_attr
+
+    def update(self, inputs: Tensor, x: Tensor, powers: Tensor | None) -> Tensor:
+        """New features from the sum of messages ``inputs``."""
+        parts = [x, inputs] if powers is None else [x, inputs, powers]
+        new: Tensor = x + self.mlp(torch.cat(parts, dim=-1))
+        return new
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.in_channels}, {self.message_channels}, power_channels={self.power_channels}, "
+            f"hidden_channels={self.hidden_channels})"
+        )

@@ -1,0 +1,73 @@
+"""Invariant powers of the directional density at an atom."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pyg_mpnn.basis.directional import degrees
+from pyg_mpnn.basis.symmetry import Symmetry
+from pyg_mpnn.layers.contraction import Contraction
+
+
+class DensityPowers(nn.Module):
+    r"""Invariant products of the directional density of an atom with itself: angles at two-body cost.
+
+    .. math:: P_{i,lk} = \langle A_i W, A_i W' \rangle_{lk} = \frac{1}{2l+1} \sum_m (A_i W_l)_{lm,k} (A_i W'_l)_{lm,k}
+
+    with the density :math:`A` and learned matrices :math:`W, W'` that mix its channels within one degree, without bias.
+
+    Args:
+        channels: number of channels of the density.
+        l_max: largest degree of the density, at least 0.
+        out_channels: number of products k for each degree.
+
+    Shapes:
+        input ``(nodes, angular, channels)``; output ``(nodes, (l_max + 1) * out_channels)``.
+
+    Units:
+        square of the density's.
+
+    Raises:
+        ValueError: a width below 1.
+
+    Source:
+        power spectrum of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), Eq. (25), with learned channel mixing.
+
+    Example:
+        >>> import torch
+        >>> DensityPowers(2, l_max=1, out_channels=3)(torch.ones(5, 4, 2)).shape
+        torch.Size([5, 6])
+    """
+
+    degrees: Tensor
+
+    def __init__(self, channels: int, l_max: int, out_channels: int) -> None:
+        super().__init__()
+        if min(channels, out_channels) < 1:
+            raise ValueError(f"'channels' and 'out_channels' must be at least 1, got {channels} and {out_channels}")
+        self.channels, self.l_max, self.out_channels = channels, l_max, out_channels
+        self.register_buffer("degrees", degrees(l_max), persistent=False)
+        self.contraction = Contraction(l_max)
+        self.weight = nn.Parameter(torch.empty(l_max + 1, channels, 2 * out_channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights, one Glorot matrix for each degree."""
+        for matrix in self.weight:
+            nn.init.xavier_uniform_(matrix)
+
+    def symmetry(self, density: Symmetry) -> Symmetry:
+        """Symmetry of the products."""
+        return self.contraction.symmetry(density, density)
+
+    def forward(self, density: Float[Tensor, "nodes angular channels"]) -> Float[Tensor, "nodes _"]:
+        """Mix channels and contract."""
+        mixed = torch.bmm(density.transpose(0, 1), self.weight[self.degrees])  # (angular, nodes, 2 out_channels)
+        first, second = mixed.transpose(0, 1).chunk(2, dim=-1)
+        powers: Tensor = self.contraction(first, second)
+        return powers.flatten(1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.channels}, l_max={self.l_max}, out_channels={self.out_channels})"

@@ -1,0 +1,183 @@
+"""A potential as an ASE calculator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_mpnn.geometry import SkinList
+from pyg_mpnn.models import Potential
+
+try:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+    from ase.stress import full_3x3_to_voigt_6_stress
+except ImportError as error:
+    raise ImportError('pyg_mpnn.md needs ASE; install it with: pip install "pyg_mpnn[md]"') from error
+
+__all__ = ["PotentialCalculator"]
+
+
+class PotentialCalculator(Calculator):
+    r"""A potential as an ASE calculator, for dynamics, relaxations and everything else that ASE does.
+
+    .. math:: E = \sum_i E_i, \qquad F_i = -\frac{\partial E}{\partial r_i}, \qquad
+              \sigma = \frac{1}{|\det C|} \frac{\partial E}{\partial \varepsilon}
+
+    with atom energies :math:`E_i`, positions :math:`r_i`, the cell :math:`C` and a symmetric strain
+    :math:`\varepsilon` of positions and cell.
+
+    The calculator works on its own copy of the potential, in evaluation mode: what happens to the potential afterwards
+    does not reach the calculator, and the potential given is left as it was. Energies come with every evaluation,
+    forces and stress only when asked; a stress brings the forces with it. Asking for the forces first and the energy
+    after them, as ASE's dynamics does, is one evaluation. The neighbour list is kept, and searched anew when an atom
+    has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic in all three
+    directions.
+
+    Args:
+        potential: the potential, or the path of a saved potential or of a training checkpoint.
+        device: where to run, for example "cuda"; the potential's own device if None.
+        dtype: torch.float32 or torch.float64 (the choice for dynamics that must conserve energy); the potential's own
+            if None.
+        skin: what the neighbour list holds beyond the cutoff, at least 0, in A. 0 builds a new list every time.
+
+    Units:
+        energies in eV, forces in eV/A, stress in eV/A^3 in ASE's Voigt order (xx, yy, zz, yz, xz, xy) and sign; results
+        are float64 whatever the dtype of the potential.
+
+    Raises:
+        TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, or 'skin' is negative.
+
+    Source:
+        own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
+        Environment.
+
+    Example:
+        >>> from ase.build import molecule
+        >>> from pyg_mpnn import Potential, PotentialCalculator
+        >>> potential = Potential.from_size("small")
+        >>> potential.set_reference({1: -13.6, 6: -1027.0, 8: -2040.0}, scale=1.0, neighbors=[8.0])
+        >>> atoms = molecule("CH3CH2OH", calculator=PotentialCalculator(potential))
+        >>> atoms.get_forces().shape
+        (9, 3)
+    """
+
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (ASE's types)
+    ignored_changes = {"initial_charges", "initial_magmoms"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        potential: Potential | str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        skin: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.potential = (
+            _own_copy(potential).to(device=device, dtype=_checked_dtype(dtype)).eval().requires_grad_(False)
+        )
+        self.device = next(self.potential.parameters()).device
+        self.skin_list = SkinList(self.potential.cutoff, skin=skin)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Evaluate the potential once; ASE calls this when a result is not at hand.
+
+        Args:
+            atoms: the structure; the one of the last call if None.
+            properties: names out of ``implemented_properties``.
+            system_changes: what ASE found to be different from the last call; not used.
+
+        Raises:
+            PropertyNotImplementedError: if a stress is asked of a structure that is not periodic in three directions.
+            ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
+                was not trained on, two atoms coincide, or there is no structure at all.
+        """
+        super().calculate(atoms, properties, system_changes)
+        if self.atoms is None:
+            raise ValueError("'atoms' must be given in the first call, got None")
+        stress = "stress" in properties
+        _check_structure(self.atoms, stress)
+        z, pos, cell, pbc = self._tensors(self.atoms)
+        edge_index, shifts = self.skin_list(pos, cell, pbc)
+        with torch.no_grad():
+            output = self.potential(
+                z,
+                pos,
+                cell=None if cell is None else cell[None],
+                pbc=None if pbc is None else pbc[None],
+                edge_index=edge_index,
+                shifts=shifts,
+                forces=stress or "forces" in properties,
+                stress=stress,
+            )
+        energy = output.energy.item()
+        self.results.update(energy=energy, free_energy=energy, energies=_array(output.atom_energies))
+        if output.forces is not None:
+            self.results["forces"] = _array(output.forces)
+        if output.stress is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(_array(output.stress[0]))
+
+    def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        dtype, device = self.potential.dtype, self.device
+        z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
+        pos = torch.tensor(atoms.positions, dtype=dtype, device=device)
+        if not atoms.pbc.any():
+            return z, pos, None, None
+        # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
+        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=dtype, device=device)
+        return z, pos, cell, torch.tensor(atoms.pbc, device=device)
+
+
+def _own_copy(potential: Potential | str | Path) -> Potential:
+    if isinstance(potential, str | Path):
+        return Potential.load(potential)
+    if not isinstance(potential, Potential):
+        raise TypeError(
+            f"'potential' must be a Potential or the path of a saved one, got {type(potential).__name__}; "
+            f"load a checkpoint with Potential.load(path)"
+        )
+    return copy.deepcopy(potential)
+
+
+def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"'dtype' must be torch.float32 or torch.float64, got {dtype!r} ({type(dtype).__name__})")
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
+    return dtype
+
+
+def _check_structure(atoms: Atoms, stress: bool) -> None:
+    finite = np.isfinite(atoms.positions).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise ValueError(
+            f"'atoms' must have finite positions, got {atoms.positions[first]} for atom {first} "
+            f"({atoms.symbols[first]}); in dynamics, take a smaller timestep"
+        )
+    lengths = atoms.cell.lengths()
+    if not np.isfinite(lengths).all() or (atoms.pbc & (lengths == 0)).any():
+        raise ValueError(
+            f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
+            f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"
+        )
+    if stress and not atoms.pbc.all():
+        raise PropertyNotImplementedError(
+            f"'stress' needs a cell that is periodic in three directions, got pbc {atoms.pbc}; "
+            f"a molecule, wire or slab has no volume to divide by"
+        )
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().double().numpy()

@@ -1,0 +1,189 @@
+"""Molecular dynamics from a saved potential and a structure file to a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import ase.io
+import numpy as np
+import torch
+from ase import Atoms, units
+from ase.md.langevin import Langevin
+from ase.md.md import MolecularDynamics
+from ase.md.verlet import VelocityVerlet
+from tqdm import tqdm
+
+from pyg_mpnn.md.calculator import PotentialCalculator
+from pyg_mpnn.md.drift import energy_drift
+from pyg_mpnn.md.recorder import Recorder
+from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
+from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
+
+__all__ = ["run_dynamics"]
+
+
+def run_dynamics(
+    model: str | Path,
+    structure: str | Path,
+    out: str | Path,
+    *,
+    steps: int = 1000,
+    timestep: float = 0.5,
+    temperature: float = 300.0,
+    ensemble: Literal["nve", "nvt"] = "nve",
+    friction: float = 0.01,
+    seed: int = 0,
+    skin: float = 0.5,
+    dtype: Literal["float32", "float64"] = "float64",
+    device: str | None = None,
+    log_interval: int = 1,
+    trajectory_interval: int = 10,
+    threads: int | None = None,
+) -> DynamicsSummary:
+    """Run molecular dynamics with a trained potential, and report on it.
+
+    NVE is velocity Verlet from Maxwell-Boltzmann velocities freed of the total momentum (and, for a molecule, of the
+    angular momentum), scaled so that the degrees of freedom that remain have exactly the temperature asked for. What
+    the temperature then settles at is up to the structure: by equipartition half of the kinetic energy goes into the
+    vibrations, so from a relaxed structure it settles near half of what was asked for, and from a frame of a dynamics
+    at T0 near the mean of the two. NVT is Langevin dynamics, which thermalises the motion of the whole as well.
+
+    The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json and energy_drift.png.
+
+    Args:
+        model: saved potential or training checkpoint.
+        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
+            the shipped sample.
+        out: folder for the results; must be new or empty.
+        steps: number of time steps.
+        timestep: in fs.
+        temperature: in K.
+        ensemble: nve (velocity Verlet) or nvt (Langevin).
+        friction: of the Langevin thermostat, in 1/fs.
+        seed: of the random velocities and of the thermostat.
+        skin: what the neighbour list holds beyond the cutoff, in A.
+        dtype: float64, or float32, which conserves the energy less well.
+        device: for example cuda; by default the CPU.
+        log_interval: steps from one line of log.csv to the next.
+        trajectory_interval: steps from one frame of trajectory.traj to the next.
+        threads: of torch on the CPU, where one is the fastest for small molecules; by default torch's own choice.
+
+    Returns:
+        The summary, also in summary.json.
+
+    Units:
+        time in fs, temperature in K, lengths in A, energies in eV (in the summary meV/atom).
+
+    Raises:
+        ValueError: if an argument is out of its range, or the structure has fewer than 2 atoms or has constraints.
+        FileNotFoundError: if there is no such structure.
+        FileExistsError: if the folder is not empty.
+        ExplosionError: if the dynamics explodes; what was written until then stays.
+
+    Source:
+        W. C. Swope et al., J. Chem. Phys. 76, 637 (1982) (velocity Verlet); E. Vanden-Eijnden and G. Ciccotti, Chem.
+        Phys. Lett. 429, 310 (2006) (Langevin), both as in ASE.
+    """
+    settings = dict(locals())
+    from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
+
+    _check_settings(settings)
+    atoms = _read_structure(structure)
+    atoms.calc = PotentialCalculator(model, device=device, dtype=getattr(torch, dtype), skin=skin)
+    folder = _empty_folder(out)
+    dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
+    intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
+    with _threads(threads), Recorder(atoms, folder, timestep, temperature, dof, **intervals) as recorder:
+        steps_per_second = _run(dynamics, recorder, steps)
+    log = recorder.log()
+    drift = energy_drift(log.time, log.potential + log.kinetic) if ensemble == "nve" else None
+    summary = summarize(recorder, steps_per_second, drift)
+    write_summary(folder / "summary.json", summary, settings)
+    title = f"{summary.formula}, {ensemble.upper()}, {timestep:g} fs, {dtype}"
+    plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title)
+    print(f"{summary}\nwritten to {folder}: trajectory.traj, log.csv, summary.json, energy_drift.png")
+    return summary
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    for name in ("timestep", "temperature", "friction", "log_interval", "trajectory_interval", "threads"):
+        if settings[name] is not None and not 0 < settings[name] < float("inf"):
+            raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
+    for name, choices in (("ensemble", ("nve", "nvt")), ("dtype", ("float32", "float64"))):
+        if settings[name] not in choices:
+            raise ValueError(f"'{name}' must be one of {', '.join(choices)}, got {settings[name]!r}")
+    if settings["steps"] < 2 * settings["log_interval"]:
+        raise ValueError(
+            f"'steps' must be at least twice 'log_interval' ({settings['log_interval']}), got {settings['steps']}"
+        )
+
+
+def _read_structure(structure: str | Path) -> Atoms:
+    if structure == "ethanol":
+        from pyg_mpnn.data import ethanol, to_atoms
+
+        return to_atoms(ethanol("test")[0])
+    if not Path(structure).is_file():
+        raise FileNotFoundError(f"'structure' must be a file that ASE reads or the word ethanol, got {structure}")
+    atoms = ase.io.read(structure)
+    assert isinstance(atoms, Atoms)
+    if len(atoms) < 2:
+        raise ValueError(f"'structure' must have at least 2 atoms to move against each other, got {len(atoms)}")
+    if atoms.constraints:
+        raise ValueError(
+            f"'structure' must have no constraints, got {atoms.constraints}; remove them with atoms.set_constraint(), "
+            f"or run ASE's dynamics with a PotentialCalculator"
+        )
+    return atoms
+
+
+def _empty_folder(out: str | Path) -> Path:
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"'out' must be a new or empty folder, got {folder}; choose another or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _integrator(
+    atoms: Atoms, timestep: float, temperature: float, friction: float | None, seed: int
+) -> tuple[MolecularDynamics, int]:
+    """Draw the velocities; return the integrator and the number of degrees of freedom that it moves."""
+    rng = np.random.default_rng(seed)
+    masses, molecule = atoms.get_masses(), not atoms.pbc.any()
+    velocities = thermal_velocities(masses, temperature, rng)
+    if friction is not None:
+        atoms.set_velocities(velocities)
+        # fixcm would keep the total momentum at zero, and the temperature slightly off.
+        step, rate = timestep * units.fs, friction / units.fs
+        langevin = Langevin(atoms, step, temperature_K=temperature, friction=rate, rng=rng, fixcm=False)
+        return langevin, 3 * len(atoms)
+    dof = degrees_of_freedom(atoms.positions, masses, rotation=molecule)
+    atoms.set_velocities(remove_drift(atoms.positions, velocities, masses, rotation=molecule))
+    kinetic = 0.5 * dof * units.kB * temperature
+    atoms.set_velocities(atoms.get_velocities() * np.sqrt(kinetic / atoms.get_kinetic_energy()))
+    return VelocityVerlet(atoms, timestep * units.fs), dof
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(dynamics: MolecularDynamics, recorder: Recorder, steps: int) -> float:
+    """Run, and return the steps per second."""
+    with tqdm(total=steps, unit="step", disable=None) as bar:  # None: silent where there is no terminal
+        dynamics.attach(recorder)
+        dynamics.attach(lambda: bar.update(dynamics.nsteps - bar.n))
+        start = time.perf_counter()
+        dynamics.run(steps)
+        return steps / (time.perf_counter() - start)

@@ -1,0 +1,388 @@
+"""A potential: representation, atomic energies, readout and derivatives."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_mpnn.basis import Symmetry
+from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.models.mpnn import MPNN
+from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.structure import Structure, read_structure
+from pyg_mpnn.readout import (
+    AtomwiseEnergy,
+    LearnedSumReadout,
+    Readout,
+    SumReadout,
+    energy_gradients,
+    stress_from_virial,
+)
+
+from pyg_mpnn.scatter import scatter_sum
+
+_FORMAT = 1
+
+
+class PotentialOutput(NamedTuple):
+    """What a potential returns; what was not asked for is ``None``."""
+
+    energy: Tensor
+    """Energy of each graph in eV, float64, ``(graphs,)``."""
+    forces: Tensor | None
+    """Forces in eV/A, ``(nodes, 3)``."""
+    stress: Tensor | None
+    """Stress in eV/A^3 with the sign of ASE, NaN where a graph is not a crystal, ``(graphs, 3, 3)``."""
+    atom_energies: Tensor
+    """Energy of each atom in eV, float64, ``(nodes,)``."""
+
+
+class Potential(nn.Module):
+    r"""Energy, forces and stress of molecules and crystals.
+
+    .. math:: E = \sum_i E_i, \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
+              \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon}
+
+    with the atomic energies :math:`E_i` of :class:`~pyg_mpnn.AtomwiseEnergy` on the features of the representation. The
+    energy must be invariant under rotation: a representation that does not declare it is refused, unless
+    ``symmetry="unconstrained"`` says that this is wanted.
+
+    Args:
+        representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the attributes
+            ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``. :class:`~pyg_mpnn.MPNN` in
+            its base size where not given.
+        heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
+        hidden_channels: width of the hidden layer of a head.
+        readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
+        symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
+
+    Shapes:
+        ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
+        ``(graphs, 3)``, ``edge_index`` ``(2, edges)``, ``shifts`` ``(edges, 3)``; output :class:`PotentialOutput`.
+
+    Units:
+        eV, angstrom, eV/angstrom, eV/angstrom^3 with the sign of ASE.
+
+    Raises:
+        ValueError: a representation that is not invariant, an intensive readout, an unknown name; when called: elements not
+            trained on, coincident atoms, positions that are not finite, shapes that do not fit, stress without a crystal.
+        TypeError: a representation without the attributes above; when called: missing or wrongly typed tensors.
+
+    Source:
+        Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); stress from a strain derivative as in Knuth et
+        al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
+
+    Example:
+        >>> potential = Potential.from_size("small")
+        >>> water = torch.tensor([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+        >>> output = potential(torch.tensor([8, 1, 1]), water)
+        >>> output.energy.shape, output.forces.shape
+        (torch.Size([1]), torch.Size([3, 3]))
+    """
+
+    def __init__(
+        self,
+        representation: nn.Module | None = None,
+        *,
+        heads: Literal["all", "last"] = "all",
+        hidden_channels: int = 64,
+        readout: Readout | None = None,
+        symmetry: Symmetry = "invariant",
+    ) -> None:
+        super().__init__()
+        representation = MPNN() if representation is None else representation
+        readout = SumReadout() if readout is None else readout
+        _check_representation(representation, symmetry)
+        if heads not in ("all", "last"):
+            raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
+        if not readout.extensive:
+            raise ValueError(
+                f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
+                "molecules is the sum of both; use SumReadout or LearnedSumReadout"
+            )
+        self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
+        self.hidden_channels = hidden_channels
+        num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
+        self.atomwise = AtomwiseEnergy(int(representation.out_channels), hidden_channels, num_heads)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
+        """Build a potential of a named size.
+
+        Args:
+            size: ``"small"``, ``"base"`` or ``"large"``.
+            cutoff: cutoff radius in angstrom, or several increasing ones.
+            **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
+                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``) and ``symmetry`` of the potential.
+
+        Returns:
+            a potential with random weights.
+        """
+        if size not in SIZES:
+            raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
+        own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
+        own["symmetry"] = overrides.pop("symmetry", "invariant")
+        return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Potential:
+        """Build a potential from the plain values of :attr:`config`.
+
+        Args:
+            config: what :attr:`config` gave.
+
+        Returns:
+            a potential with random weights.
+        """
+        options = dict(config)
+        representation = MPNN(**options.pop("mpnn"))
+        readout = options.pop("readout", "sum")
+        if readout not in ("sum", "learned"):
+            raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
+        sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
+        return cls(representation, readout=sums, **options)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Plain values that rebuild this potential, for checkpoints and model cards."""
+        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
+            raise TypeError(
+                "'config' is known only for an MPNN with SumReadout or LearnedSumReadout, got "
+                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and rebuild "
+                "your own composition in code"
+            )
+        return {
+            "mpnn": self.representation.config,
+            "heads": self.heads,
+            "hidden_channels": self.hidden_channels,
+            "readout": "sum" if type(self.readout) is SumReadout else "learned",
+            "symmetry": self.symmetry,
+        }
+
+    @property
+    def cutoff(self) -> float:
+        """Largest cutoff in angstrom."""
+        return float(self.representation.cutoff)  # type: ignore[arg-type]
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """All cutoffs in angstrom, increasing."""
+        return tuple(getattr(self.representation, "cutoffs", (self.cutoff,)))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the network: of forces and stress. Energies are float64 always."""
+        return next(self.atomwise.parameters()).dtype
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the potential knows: those trained on, or all before :meth:`set_reference`."""
+        return self.atomwise.elements
+
+    def reset_parameters(self) -> None:
+        """Draw new weights in every part."""
+        for part in (self.representation, self.atomwise, self.readout):
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()  # type: ignore[operator]
+
+    def set_reference(
+        self, reference_energies: Mapping[int, float], scale: float, neighbors: Sequence[float] | None = None
+    ) -> None:
+        """Fix the numbers that come from the training data and are not trained.
+
+        Args:
+            reference_energies: energy in eV of each element; the others become unknown and are refused.
+            scale: size of the interaction energy in eV, for example the RMS force component in eV/A.
+            neighbors: mean number of neighbours of an atom, one for each cutoff.
+        """
+        self.atomwise.set_reference(reference_energies, scale)
+        if neighbors is not None:
+            self.representation.set_neighbors(neighbors)  # type: ignore[operator]
+
+    def forward(
+        self,
+        data: Data | Tensor,
+        pos: Tensor | None = None,
+        batch: Tensor | None = None,
+        cell: Tensor | None = None,
+        pbc: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        shifts: Tensor | None = None,
+        *,
+        forces: bool = True,
+        stress: bool = False,
+    ) -> PotentialOutput:
+        """Energy, and on request forces and stress.
+
+        Works inside ``torch.no_grad()`` and ``torch.inference_mode()`` too. In training mode with gradients enabled all
+        results can be differentiated again; in evaluation mode those of a call with forces or stress come detached.
+
+        Args:
+            data: a PyG ``Data`` or ``Batch`` with ``z``, ``pos`` and optionally the rest, or the atomic numbers ``z``.
+            pos: positions in angstrom.
+            batch: graph of each atom, in order; one graph where not given.
+            cell: cell vectors in rows, in angstrom.
+            pbc: periodic directions; all three where a cell comes without.
+            edge_index: edges up to the cutoff, source first; found where not given.
+            shifts: whole cells between the atoms of each edge.
+            forces: whether to return forces.
+            stress: whether to return stress.
+
+        Returns:
+            energy, forces, stress and atom energies.
+        """
+        trained = self.training and torch.is_grad_enabled()
+        with _gradients(enabled=forces or stress):
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, self.dtype)
+            self.atomwise.check_elements(structure.z)
+            structure = _leave_inference_mode(structure.with_edges(self.cutoff))
+            if stress and (structure.cell is None or structure.pbc is None):
+                raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
+            result = self._evaluate(structure, forces, stress, create_graph=trained)
+        if trained or not (forces or stress):
+            return result
+        return PotentialOutput(*(None if item is None else item.detach() for item in result))
+
+    def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
+        """Virial of each graph, periodic or not.
+
+        Args:
+            data: as in :meth:`forward`.
+            *tensors: as in :meth:`forward`.
+
+        Returns:
+            minus the derivative of the energy with respect to strain, in eV, ``(graphs, 3, 3)``.
+        """
+        given = [*tensors, *([None] * (6 - len(tensors)))]
+        with _gradients(enabled=True):
+            structure = read_structure(data, *given, self.dtype)  # type: ignore[arg-type]
+            self.atomwise.check_elements(structure.z)
+            structure = _leave_inference_mode(structure.with_edges(self.cutoff))
+            positions, strain = _variables(structure, stress=True)
+            energy, _ = self._energies(structure, positions, strain)
+            _, virial = energy_gradients(energy, positions, strain)
+        assert virial is not None
+        return virial
+
+    def _evaluate(self, structure: Structure, forces: bool, stress: bool, create_graph: bool) -> PotentialOutput:
+        pos, strain = _variables(structure, stress) if forces or stress else (structure.pos, None)
+        energy, atom_energies = self._energies(structure, pos, strain)
+        if not forces and not stress:
+            return PotentialOutput(energy, None, None, atom_energies)
+        force, virial = energy_gradients(energy, pos, strain, create_graph=create_graph)
+        pressure = None
+        if virial is not None and structure.cell is not None and structure.pbc is not None:
+            pressure = stress_from_virial(virial, structure.cell, structure.pbc)
+        return PotentialOutput(energy, force if forces else None, pressure, atom_energies)
+
+    def _energies(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> tuple[Tensor, Tensor]:
+        cell, batch, num_graphs = structure.cell, structure.batch, structure.num_graphs
+        if strain is not None:
+            pos, cell = apply_strain(pos, cell, strain, batch)
+        assert structure.edge_index is not None
+        edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
+        features = self.representation(structure.z, structure.edge_index, edge_vec)
+        interaction, reference = self.atomwise(features if self.heads == "all" else features[-1:], structure.z)
+        values = self.readout.atom_values(interaction, batch, num_graphs, features[-1])
+        atom_energies = values.double() + reference
+        return scatter_sum(atom_energies, batch, num_graphs), atom_energies
+
+    def save(self, path: str | Path) -> None:
+        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
+
+        Args:
+            path: file to write, by convention ``*.pt``.
+        """
+        content = {"pyg_mpnn": {"format": _FORMAT, "config": self.config, "prefix": ""}, "state_dict": self.state_dict()}
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+        os.close(handle)
+        try:
+            torch.save(content, temporary)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
+        """Read a potential from :meth:`save` or from a checkpoint of ``pyg-mpnn train``, without executing code.
+
+        Args:
+            path: file to read.
+            map_location: device to load to.
+
+        Returns:
+            the potential, in evaluation mode and in the dtype it was saved in.
+
+        Raises:
+            ValueError: a file that holds no potential of this package.
+        """
+        content = torch.load(path, map_location=map_location, weights_only=True)
+        own = content.get("pyg_mpnn") if isinstance(content, dict) else None
+        if not isinstance(own, dict) or own.get("format") != _FORMAT:
+            raise ValueError(
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got {path}"
+            )
+        prefix = own["prefix"]
+        state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+        potential = cls.from_config(own["config"])
+        potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
+        potential.load_state_dict(state)
+        return potential.eval()
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, {parameters} parameters)"
+
+
+def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
+    missing = [name for name in ("cutoff", "out_channels", "num_layers", "symmetry") if not hasattr(representation, name)]
+    if missing:
+        raise TypeError(
+            f"'representation' must have the attributes cutoff, out_channels, num_layers and symmetry, got "
+            f"{type(representation).__name__} without {', '.join(missing)}"
+        )
+    if symmetry not in ("invariant", "unconstrained"):
+        raise ValueError(f"'symmetry' must be 'invariant' or 'unconstrained', got {symmetry!r}")
+    if symmetry == "invariant" and representation.symmetry != "invariant":
+        raise ValueError(
+            f"'representation' must be invariant, got one that declares {representation.symmetry!r}: its energy would change "
+            "under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train with random "
+            "rotations"
+        )
+
+
+@contextmanager
+def _gradients(enabled: bool) -> Iterator[None]:
+    """Leave no_grad and inference mode where derivatives are needed."""
+    if not enabled:
+        yield
+        return
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _leave_inference_mode(structure: Structure) -> Structure:
+    """Copy inference tensors, which autograd does not accept."""
+    return structure._replace(
+        **{
+            name: value.clone()
+            for name, value in structure._asdict().items()
+            if isinstance(value, Tensor) and value.is_inference()
+        }
+    )
+
+
+def _variables(structure: Structure, stress: bool) -> tuple[Tensor, Tensor | None]:
+    """Positions, and a strain where the stress is asked for, as leaves of the graph."""
+    pos = structure.pos if structure.pos.requires_grad else structure.pos.detach().requires_grad_()
+    strain = pos.new_zeros(structure.num_graphs, 3, 3).requires_grad_() if stress else None
+    return pos, strain

@@ -1,0 +1,14 @@
+"""Three sizes of the network, chosen by measuring on real data (``benchmarks/md17/settings.py``)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Size = Literal["small", "base", "large"]
+
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {"hidden_channels": 64, "edge_dim": 32, "channels": 8, "l_max": 2, "num_layers": 2},
+    "base": {"hidden_channels": 128, "edge_dim": 32, "channels": 16, "l_max": 2, "num_layers": 3},
+    "large": {"hidden_channels": 256, "edge_dim": 64, "channels": 32, "l_max": 3, "num_layers": 4},
+}
+"""Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""

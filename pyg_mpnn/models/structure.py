@@ -1,0 +1,129 @@
+"""The input of a potential, checked once at its entrance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn.geometry import neighbor_list
+
+
+class Structure(NamedTuple):
+    """Tensors of one or more structures; edges may be absent."""
+
+    z: Tensor  # (nodes,)
+    pos: Tensor  # (nodes, 3)
+    batch: Tensor  # (nodes,)
+    num_graphs: int
+    cell: Tensor | None  # (graphs, 3, 3)
+    pbc: Tensor | None  # (graphs, 3)
+    edge_index: Tensor | None  # (2, edges)
+    shifts: Tensor | None  # (edges, 3)
+
+    def with_edges(self, cutoff: float) -> Structure:
+        """Edges up to the cutoff, found now unless they came with the structure."""
+        if self.edge_index is not None:
+            return self
+        edges = neighbor_list(
+            self.pos.detach(), cutoff, batch=self.batch, num_graphs=self.num_graphs, cell=self.cell, pbc=self.pbc
+        )
+        return self._replace(edge_index=edges.edge_index, shifts=edges.shifts)
+
+
+def read_structure(
+    data: Data | Tensor,
+    pos: Tensor | None,
+    batch: Tensor | None,
+    cell: Tensor | None,
+    pbc: Tensor | None,
+    edge_index: Tensor | None,
+    shifts: Tensor | None,
+    dtype: torch.dtype,
+) -> Structure:
+    """Take a structure from a PyG ``Data`` or ``Batch``, or from plain tensors, and check it.
+
+    Args:
+        data: a PyG object with ``z`` and ``pos``, or the atomic numbers.
+        pos: positions in angstrom, with atomic numbers only, like all that follow.
+        batch: graph of each atom, in order.
+        cell: cell vectors in rows, in angstrom.
+        pbc: periodic directions.
+        edge_index: edges, source j first.
+        shifts: whole cells between the atoms of each edge.
+        dtype: dtype of the network.
+
+    Returns:
+        the structure, positions and cell in ``dtype``.
+
+    Raises:
+        TypeError: positions missing or not floating, atomic numbers not whole.
+        ValueError: shapes that do not fit, or positions that are not finite.
+    """
+    num_graphs = None
+    if isinstance(data, Data):
+        if pos is not None:
+            raise TypeError("'pos' and other tensors must not be given beside a PyG object, which holds its own")
+        fields = ("z", "pos", "batch", "cell", "pbc", "edge_index", "shifts")
+        z, pos, batch, cell, pbc, edge_index, shifts = (data.get(name) for name in fields)
+        num_graphs = data.num_graphs if isinstance(data, Batch) else None
+    else:
+        z = data
+    if z is None or pos is None:
+        missing = "z" if z is None else "pos"
+        raise TypeError(f"'{missing}' must be given: a potential needs atomic numbers 'z' and positions 'pos', got None")
+    _check_atoms(z, pos)
+    batch = torch.zeros_like(z) if batch is None else batch
+    if batch.shape != z.shape:
+        raise ValueError(f"'batch' must have the shape of 'z', {tuple(z.shape)}, got {tuple(batch.shape)}")
+    if cell is not None:
+        cell = cell.to(dtype).reshape(-1, 3, 3)
+        num_graphs = cell.shape[0] if num_graphs is None else num_graphs
+    if num_graphs is None:
+        num_graphs = int(batch.max()) + 1 if len(batch) else 1
+    cell, pbc = _check_cell(cell, pbc, num_graphs)
+    shifts = _check_edges(edge_index, shifts, pbc)
+    return Structure(z, pos.to(dtype), batch, num_graphs, cell, pbc, edge_index, shifts)
+
+
+def _check_atoms(z: Tensor, pos: Tensor) -> None:
+    if z.is_floating_point() or not pos.is_floating_point():
+        raise TypeError(f"'z' must hold whole numbers and 'pos' floating ones, got {z.dtype} and {pos.dtype}")
+    if z.ndim != 1 or pos.shape != (len(z), 3):
+        raise ValueError(
+            f"'z' must have the shape (nodes,) and 'pos' (nodes, 3), got {tuple(z.shape)} and {tuple(pos.shape)}"
+        )
+    if not bool(torch.isfinite(pos).all()):
+        atom = int((~torch.isfinite(pos)).any(dim=1).nonzero()[0])
+        raise ValueError(f"'pos' must be finite (in A), got {pos[atom].tolist()} for atom {atom}")
+
+
+def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tuple[Tensor | None, Tensor | None]:
+    if pbc is None:
+        return cell, None if cell is None else cell.new_ones((num_graphs, 3), dtype=torch.bool)
+    if cell is None:
+        if bool(pbc.any()):
+            raise ValueError("'cell' must be given for a structure with periodic directions, got None")
+        return None, None
+    pbc = pbc.reshape(-1, 3)
+    if cell.shape[0] != num_graphs or pbc.shape[0] not in (1, num_graphs):
+        raise ValueError(
+            f"'cell' and 'pbc' must hold one entry for each of {num_graphs} graphs, got {cell.shape[0]} and {pbc.shape[0]}"
+        )
+    return cell, pbc.expand(num_graphs, 3)
+
+
+def _check_edges(edge_index: Tensor | None, shifts: Tensor | None, pbc: Tensor | None) -> Tensor | None:
+    if edge_index is None:
+        return None
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2:
+        raise ValueError(f"'edge_index' must have the shape (2, edges), got {tuple(edge_index.shape)}")
+    if shifts is None:
+        if pbc is not None and bool(pbc.any()):
+            raise ValueError("'shifts' must be given with the edges of a periodic structure, got None")
+        return None
+    if shifts.shape != (edge_index.shape[1], 3):
+        raise ValueError(f"'shifts' must have the shape ({edge_index.shape[1]}, 3), got {tuple(shifts.shape)}")
+    return shifts

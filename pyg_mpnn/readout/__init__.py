@@ -1,0 +1,18 @@
+"""From atoms to structures: readouts, atomic energies, forces and stress."""
+
+from __future__ import annotations
+
+from pyg_mpnn.readout.aggregate import LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
+from pyg_mpnn.readout.atomwise import AtomwiseEnergy
+from pyg_mpnn.readout.derivatives import energy_gradients, stress_from_virial
+
+__all__ = [
+    "Readout",
+    "SumReadout",
+    "MeanReadout",
+    "LearnedSumReadout",
+    "SoftmaxReadout",
+    "AtomwiseEnergy",
+    "energy_gradients",
+    "stress_from_virial",
+]

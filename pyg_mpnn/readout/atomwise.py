@@ -1,0 +1,138 @@
+"""Final MLP: atomic energies from node features, with a reference energy for each element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
+from pyg_mpnn.mlp import MLP
+
+
+class AtomwiseEnergy(nn.Module):
+    r"""Energy of each atom: a network on its features, scaled, plus the reference energy of its element.
+
+    .. math:: E_i = \sum_t \mathrm{MLP}_t(h_i^t) \cdot \mathrm{scale} + E_0[z_i]
+
+    with the features :math:`h_i^t` after layer t (one head each; often only the last layer has one), one number ``scale`` and
+    the reference energies :math:`E_0`. Reference energies are kept and added in float64, whatever the dtype of the
+    network, because a total energy is thousands of eV while its error is a few meV.
+
+    Args:
+        in_channels: width of the node features.
+        hidden_channels: width of the hidden layer.
+        num_heads: number of layers that have a head.
+
+    Shapes:
+        ``features``: one tensor ``(nodes, in_channels)`` for each head, ``z`` ``(nodes,)``; two outputs ``(nodes,)``: the
+        interaction energy and the reference energy of each atom.
+
+    Units:
+        eV.
+
+    Raises:
+        ValueError: a width below 1; a reference energy or scale that is not finite; an element without reference energy
+            (:meth:`check_elements`).
+
+    Source:
+        Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); per-element shifts as in Schütt et al.,
+        NeurIPS 2017 (SchNet), arXiv:1706.08566.
+
+    Example:
+        >>> head = AtomwiseEnergy(8, hidden_channels=4)
+        >>> head.set_reference({1: -13.6}, scale=2.0)
+        >>> interaction, reference = head([torch.ones(2, 8)], torch.tensor([1, 1]))
+        >>> reference.tolist()
+        [-13.6, -13.6]
+    """
+
+    scale: Tensor
+    reference: Tensor
+
+    def __init__(self, in_channels: int, hidden_channels: int, num_heads: int = 1) -> None:
+        super().__init__()
+        if num_heads < 1:
+            raise ValueError(f"'num_heads' must be at least 1, got {num_heads}")
+        self.in_channels, self.hidden_channels = in_channels, hidden_channels
+        self.heads = nn.ModuleList(MLP([in_channels, hidden_channels, 1]) for _ in range(num_heads))
+        self.register_buffer("scale", torch.ones(()))
+        # NaN marks elements that the model does not know; without any reference all are zero and known
+        self.register_buffer("reference", torch.zeros(NUM_ELEMENTS + 1, dtype=torch.float64))
+
+    def reset_parameters(self) -> None:
+        """Draw new weights; reference energies and scale stay."""
+        for head in self.heads:
+            head.reset_parameters()  # type: ignore[operator]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Move to another device or dtype, the reference energies staying float64."""
+        reference = self.reference
+        super()._apply(fn, recurse)
+        self.reference = reference.to(self.reference.device)
+        return self
+
+    def symmetry(self, *features: Symmetry) -> Symmetry:
+        """Symmetry of the energies."""
+        return nonlinear(*features)
+
+    def set_reference(self, energies: Mapping[int, float], scale: float) -> None:
+        """Set the reference energy of each known element and the scale; other elements become unknown.
+
+        Args:
+            energies: reference energy in eV by atomic number.
+            scale: number in eV that multiplies the network, positive.
+        """
+        values = torch.tensor(list(energies.values()), dtype=torch.float64)
+        if not energies or not torch.isfinite(values).all() or not 0 < scale < float("inf"):
+            raise ValueError(
+                f"'energies' must hold a finite energy in eV for at least one element and 'scale' be positive and finite, "
+                f"got {dict(energies)} and {scale}"
+            )
+        if min(energies) < 1 or max(energies) > NUM_ELEMENTS:
+            raise ValueError(f"'energies' must have atomic numbers 1..{NUM_ELEMENTS} as keys, got {sorted(energies)}")
+        reference = torch.full_like(self.reference, torch.nan)
+        reference[list(energies)] = values.to(reference.device)
+        self.reference.copy_(reference)
+        self.scale.fill_(scale)
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers of the known elements."""
+        known = self.reference.isfinite().nonzero().flatten().tolist()
+        return tuple(int(element) for element in known if element > 0)
+
+    def check_elements(self, z: Int[Tensor, " nodes"]) -> None:
+        """Raise if an atom is of an element without reference energy.
+
+        Args:
+            z: atomic numbers.
+
+        Raises:
+            ValueError: an atomic number outside 1..118, or an element the model was not trained on.
+        """
+        if z.numel() and (int(z.min()) < 1 or int(z.max()) > NUM_ELEMENTS):
+            raise ValueError(
+                f"'z' must hold atomic numbers 1..{NUM_ELEMENTS}, got values from {int(z.min())} to {int(z.max())}"
+            )
+        unknown = self.reference[z].isnan()
+        if unknown.any():
+            raise ValueError(
+                f"'z' must hold elements the model was trained on ({list(self.elements)}), got {z[unknown].unique().tolist()}; "
+                "train on data with these elements, or give their reference energies with set_reference"
+            )
+
+    def forward(
+        self, features: Sequence[Float[Tensor, "nodes _"]], z: Int[Tensor, " nodes"]
+    ) -> tuple[Float[Tensor, " nodes"], Float[Tensor, " nodes"]]:
+        """Interaction energy (dtype of the features) and reference energy (float64) of each atom."""
+        first, *others = [head(x) for head, x in zip(self.heads, features, strict=True)]
+        interaction = sum(others, start=first).squeeze(-1) * self.scale
+        return interaction, self.reference[z]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_channels}, {self.hidden_channels}, num_heads={len(self.heads)})"

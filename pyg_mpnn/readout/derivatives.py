@@ -1,0 +1,72 @@
+"""Forces and virial: derivatives of the energy with respect to positions and strain."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def energy_gradients(
+    energy: Float[Tensor, " graphs"],
+    pos: Float[Tensor, "nodes 3"],
+    strain: Float[Tensor, "graphs 3 3"] | None = None,
+    *,
+    create_graph: bool = False,
+) -> tuple[Float[Tensor, "nodes 3"], Float[Tensor, "graphs 3 3"] | None]:
+    r"""Forces, and where a strain is given the virial.
+
+    .. math:: F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
+              \mathrm{virial} = -\frac{\partial E}{\partial \varepsilon}
+
+    An energy that does not depend on the positions (no edges) gives zeros.
+
+    Args:
+        energy: energy of each graph in eV.
+        pos: positions in angstrom, from which the energy was computed.
+        strain: strain that acted on positions and cell, from which the energy was computed.
+        create_graph: whether the results can be differentiated again, for training on them.
+
+    Returns:
+        forces in eV/angstrom and virial in eV.
+    """
+    inputs = [pos] if strain is None else [pos, strain]
+    if not energy.requires_grad:
+        gradients = [torch.zeros_like(tensor) for tensor in inputs]
+    else:
+        gradients = list(
+            torch.autograd.grad(
+                energy.sum(), inputs, create_graph=create_graph, allow_unused=True, materialize_grads=True
+            )
+        )
+    return -gradients[0], None if strain is None else -gradients[1]
+
+
+def stress_from_virial(
+    virial: Float[Tensor, "graphs 3 3"], cell: Float[Tensor, "graphs 3 3"], pbc: Bool[Tensor, "graphs 3"]
+) -> Float[Tensor, "graphs 3 3"]:
+    r"""Stress of the graphs that are periodic in three directions, NaN for the others.
+
+    .. math:: \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon} = -\frac{\mathrm{virial}}{V}, \quad V = |\det \mathrm{cell}|
+
+    in eV/angstrom^3, positive under tension, as ASE has it.
+
+    Args:
+        virial: virial in eV.
+        cell: cell vectors in rows, in angstrom.
+        pbc: periodic directions.
+
+    Returns:
+        stress in eV/angstrom^3.
+
+    Raises:
+        ValueError: no graph is periodic in three directions.
+    """
+    crystal = pbc.all(dim=1)
+    if len(crystal) and not crystal.any():
+        raise ValueError(
+            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs have a "
+            "virial and no stress"
+        )
+    volume = torch.where(crystal, torch.linalg.det(cell).abs(), torch.nan)
+    return -virial / volume[:, None, None]

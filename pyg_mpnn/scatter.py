@@ -1,0 +1,98 @@
+"""Sums and maxima over segments: PyG's scatter by default, torch-scatter on request, with equal values and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.nn import Aggregation
+from torch_geometric.utils import scatter
+
+ScatterBackend = Literal["torch", "torch-scatter"]
+_BACKEND: ContextVar[ScatterBackend] = ContextVar("scatter_backend", default="torch")
+
+
+@contextmanager
+def scatter_backend(name: ScatterBackend) -> Iterator[None]:
+    """Choose the package that sums over segments inside a ``with`` block.
+
+    Both give the same values, first and second derivatives. ``"torch"`` is the default everywhere because
+    ``benchmarks/speed/scatter.py`` found it no slower on any of its sizes.
+
+    Args:
+        name: ``"torch"`` (through PyG) or ``"torch-scatter"``.
+
+    Yields:
+        nothing.
+
+    Raises:
+        ValueError: another name.
+        ImportError: torch-scatter is asked for and not installed.
+
+    Example:
+        >>> import torch
+        >>> with scatter_backend("torch"):
+        ...     scatter_sum(torch.ones(3, 1), torch.tensor([0, 2, 2]), 3).flatten()
+        tensor([1., 0., 2.])
+    """
+    if name not in ("torch", "torch-scatter"):
+        raise ValueError(f"'name' must be 'torch' or 'torch-scatter', got {name!r}")
+    if name == "torch-scatter":
+        _import_torch_scatter()
+    token = _BACKEND.set(name)
+    try:
+        yield
+    finally:
+        _BACKEND.reset(token)
+
+
+def scatter_sum(
+    src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
+) -> Float[Tensor, "nodes ..."]:
+    """Sum the rows of ``src`` that share an index; segments without a row are zero."""
+    if _BACKEND.get() == "torch-scatter":
+        result: Tensor = _import_torch_scatter().scatter_add(src, index, dim=0, dim_size=num_segments)
+        return result
+    return scatter(src, index, dim=0, dim_size=num_segments, reduce="sum")
+
+
+def scatter_max(
+    src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
+) -> Float[Tensor, "nodes ..."]:
+    """Largest row of ``src`` for each index; segments without a row are zero."""
+    if _BACKEND.get() == "torch-scatter":
+        result: Tensor = _import_torch_scatter().scatter_max(src, index, dim=0, dim_size=num_segments)[0]
+        return result
+    return scatter(src, index, dim=0, dim_size=num_segments, reduce="max")
+
+
+class NeighborSum(Aggregation):
+    """The sum over neighbours as a PyG aggregation, through :func:`scatter_sum`."""
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = 0,
+    ) -> Tensor:
+        """Sum the rows of ``x`` by ``index``; only ``dim=0`` (or its negative equal) is meaningful here."""
+        if index is None or dim_size is None:
+            raise ValueError("'index' and 'dim_size' must be given to sum over neighbours, got None")
+        return scatter_sum(x, index, dim_size)
+
+
+def _import_torch_scatter():  # type: ignore[no-untyped-def]
+    try:
+        import torch_scatter
+    except ImportError as error:
+        raise ImportError(
+            "the 'torch-scatter' backend needs the package torch-scatter; install it with: "
+            'pip install --no-build-isolation "pyg_mpnn[cluster]"'
+        ) from error
+    return torch_scatter

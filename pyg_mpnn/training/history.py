@@ -1,0 +1,65 @@
+"""The CSV log: one line per epoch, kept across interruptions."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+History = list[dict[str, float]]
+
+
+def read_history(path: Path) -> History:
+    """Read a log.
+
+    Args:
+        path: The CSV file; an absent one is an empty log.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+class CsvHistory(Callback):
+    """Writes ``epoch``, ``step`` and everything that was logged, one line per epoch.
+
+    After a resumption the lines of epochs that are run again are replaced.
+
+    Args:
+        path: The CSV file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: History = []
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Read the lines of the epochs done before an interruption.
+
+        Args:
+            trainer: The trainer.
+            pl_module: Unused.
+        """
+        self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add one line; the file is replaced as a whole, so it is never half written.
+
+        Args:
+            trainer: The trainer.
+            pl_module: Unused.
+        """
+        values: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        values |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append(values)
+        partial = self.path.with_name(self.path.name + ".partial")
+        with open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(values))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(partial, self.path)

@@ -1,0 +1,147 @@
+"""Predictions beside their references, and the errors computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from pyg_mpnn.models import PotentialOutput
+
+
+SUMMARY = (
+    "n_structures",
+    "energy_mae_meV",
+    "energy_rmse_meV",
+    "energy_mae_meV_per_atom",
+    "forces_mae_meV_per_A",
+    "forces_rmse_meV_per_A",
+    "stress_mae_meV_per_A3",
+)
+
+
+class Predictions(NamedTuple):
+    """Predicted and reference values of a set of structures, in float64.
+
+    Units:
+        eV, eV/A, and eV/A^3 for the stress (NaN where unknown; None where no structure has one).
+    """
+
+    num_atoms: Int[Tensor, " graphs"]
+    energy: Float[Tensor, " graphs"]
+    energy_ref: Float[Tensor, " graphs"]
+    forces: Float[Tensor, "nodes 3"]
+    forces_ref: Float[Tensor, "nodes 3"]
+    stress: Float[Tensor, "graphs 3 3"] | None = None
+    stress_ref: Float[Tensor, "graphs 3 3"] | None = None
+
+
+def compare(output: PotentialOutput, batch: Batch) -> Predictions:
+    """Put what the potential returned beside the references of the same structures.
+
+    Args:
+        output: What the potential returned.
+        batch: The structures with ``energy``, ``forces`` and perhaps ``stress``.
+    """
+    stress = None if output.stress is None else output.stress.detach().double()
+    return Predictions(
+        num_atoms=batch.ptr[1:] - batch.ptr[:-1],
+        energy=output.energy.detach().double(),
+        energy_ref=batch.energy.double(),
+        forces=output.forces.detach().double(),
+        forces_ref=batch.forces.double(),
+        stress=stress,
+        stress_ref=None if stress is None else batch.stress.double(),
+    )
+
+
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Join the predictions of several batches, on the CPU.
+
+    Args:
+        parts: At least one; the stress is either in all of them or dropped.
+    """
+    columns = zip(*parts, strict=True)
+    return Predictions(*(None if any(x is None for x in column) else torch.cat(column).cpu() for column in columns))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean absolute (MAE) and root mean square (RMSE) errors; the names say the units.
+
+    Args:
+        n_structures: Number of structures.
+        energy_mae_meV: MAE of the total energy.
+        energy_rmse_meV: RMSE of the total energy.
+        energy_mae_meV_per_atom: MAE of the energy per atom.
+        energy_rmse_meV_per_atom: RMSE of the energy per atom.
+        forces_mae_meV_per_A: MAE over force components.
+        forces_rmse_meV_per_A: RMSE over force components.
+        stress_mae_meV_per_A3: MAE over the known stress components, None where there is none.
+        stress_rmse_meV_per_A3: RMSE over the known stress components, None where there is none.
+    """
+
+    n_structures: int
+    energy_mae_meV: float
+    energy_rmse_meV: float
+    energy_mae_meV_per_atom: float
+    energy_rmse_meV_per_atom: float
+    forces_mae_meV_per_A: float
+    forces_rmse_meV_per_A: float
+    stress_mae_meV_per_A3: float | None = None
+    stress_rmse_meV_per_A3: float | None = None
+
+    def summary(self) -> dict[str, float]:
+        """What ``pyg-mpnn evaluate --json`` writes: the numbers that benchmarks compare."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: values[name] for name in SUMMARY if name in values}
+
+
+def _mae_rmse(difference: Tensor) -> tuple[float, float]:
+    if difference.numel() == 0:
+        return 0.0, 0.0
+    return 1e3 * difference.abs().mean().item(), 1e3 * difference.square().mean().sqrt().item()
+
+
+def errors(predictions: Predictions) -> Errors:
+    r"""Mean absolute and root mean square errors.
+
+    .. math:: \mathrm{MAE} = \langle |\hat x - x| \rangle, \qquad \mathrm{RMSE} = \sqrt{\langle (\hat x - x)^2 \rangle}
+
+    over structures for the energy (per atom: each divided by its own number of atoms first), over all Cartesian
+    components for forces, over the known components for the stress.
+
+    Args:
+        predictions: Predicted and reference values.
+
+    Units:
+        meV, meV/A, meV/A^3.
+
+    Raises:
+        ValueError: There is no structure.
+
+    Source:
+        the convention of the rMD17 and MD17 tables: force errors per component, energies per molecule.
+
+    Example:
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> zero = torch.zeros(2, 3, dtype=torch.float64)
+        >>> errors(Predictions(torch.tensor([2]), one, 0 * one, zero, zero)).energy_mae_meV_per_atom
+        500.0
+    """
+    if len(predictions.energy) == 0:
+        raise ValueError("'predictions' must hold at least one structure, got none.")
+    energy = predictions.energy - predictions.energy_ref
+    energy_errors = _mae_rmse(energy) + _mae_rmse(energy / predictions.num_atoms.clamp(min=1))
+    stress_errors: tuple[float | None, float | None] = (None, None)
+    if predictions.stress is not None and predictions.stress_ref is not None:
+        stress = (predictions.stress - predictions.stress_ref)[~torch.isnan(predictions.stress_ref)]
+        stress_errors = _mae_rmse(stress) if stress.numel() else (None, None)
+    return Errors(
+        len(energy), *energy_errors, *_mae_rmse(predictions.forces - predictions.forces_ref), *stress_errors
+    )

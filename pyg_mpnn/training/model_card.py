@@ -1,0 +1,64 @@
+"""What was trained on what, and how good it is: for people (Markdown) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pyg_mpnn.training.metrics import Errors
+from pyg_mpnn.training.table import error_markdown
+
+PACKAGES = ("pyg_mpnn", "torch", "torch_geometric", "e3nn", "vesin", "torch_cluster", "lightning", "numpy")
+LONG_LIST = 12
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the numbers depend on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def write_model_card(folder: Path, card: Mapping[str, Any], columns: Mapping[str, Errors]) -> None:
+    """Write model_card.json and model_card.md.
+
+    Args:
+        folder: Where to.
+        card: Sections by title; a section is a mapping of plain values, or a list of sentences.
+        columns: Errors by the title of their column.
+    """
+    content = {**card, "errors": {title: asdict(errors) for title, errors in columns.items()}}
+    (folder / "model_card.json").write_text(json.dumps(content, indent=2) + "\n")
+    lines = ["# Model card", ""]
+    for title, section in card.items():
+        lines += [f"## {_words(title)}", ""]
+        if isinstance(section, Mapping):
+            lines += [f"- {_words(str(name))}: {_readable(value)}" for name, value in section.items()]
+        else:
+            lines += [f"- {sentence}" for sentence in section] or ["- none"]
+        lines.append("")
+    lines += ["## Errors", "", error_markdown(columns), ""]
+    (folder / "model_card.md").write_text("\n".join(lines))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        if len(value) > LONG_LIST:
+            return f"{', '.join(map(str, value[:6]))}, ... ({len(value)} in all, see model_card.json)"
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,121 @@
+"""The one line that tells how the training goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, TextIO
+
+import lightning
+from lightning.pytorch.callbacks import ProgressBar
+
+from pyg_mpnn.training.module import PotentialModule
+
+BAR_WIDTH = 20
+
+
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds, or hours, minutes and seconds.
+
+    Args:
+        seconds: The duration.
+
+    Units:
+        seconds in.
+
+    Example:
+        >>> clock(102), clock(3661)
+        ('1:42', '1:01:01')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class ProgressLine(ProgressBar):
+    """A bar over the whole training, with the validation errors beside it.
+
+    On a terminal one line is redrawn about twice a second. Anywhere else (a file, CI) a line is printed after the first
+    epoch and then each time another twentieth of the training is done.
+
+    Args:
+        stream: Where to write; standard error without it.
+        interval: Seconds between two redraws on a terminal.
+    """
+
+    def __init__(self, stream: TextIO | None = None, interval: float = 0.5) -> None:
+        super().__init__()
+        self.stream = stream
+        self.interval = interval
+        self.enabled = True
+        self._last_time = 0.0
+        self._next_progress = 0.0
+
+    def enable(self) -> None:
+        """Show the line."""
+        self.enabled = True
+
+    def disable(self) -> None:
+        """Hide the line."""
+        self.enabled = False
+
+    @property
+    def _stream(self) -> TextIO:
+        return sys.stderr if self.stream is None else self.stream
+
+    def _text(self, trainer: lightning.Trainer, module: PotentialModule) -> str:
+        progress = min(module.progress, 1.0)
+        total = module.seconds / progress if progress > 0 else 0.0
+        if module.settings.minutes is not None:
+            total = 60 * module.settings.minutes
+        filled = int(BAR_WIDTH * progress)
+        parts = [
+            f"{100 * progress:3.0f} % [{'#' * filled}{'.' * (BAR_WIDTH - filled)}]",
+            f"epoch {trainer.current_epoch + 1}",
+            f"{clock(min(module.seconds, total))} of {clock(total)}",
+        ]
+        metrics = trainer.callback_metrics
+        if "valid_score" in metrics:
+            forces, energy = metrics["valid_forces_mae_meV_per_A"], metrics["valid_energy_mae_meV_per_atom"]
+            parts.append(f"validation MAE: forces {forces:.1f} meV/A, energy {energy:.2f} meV/atom")
+        return "  ".join(parts)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Redraw the line on a terminal, if it is time.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+            outputs: Unused.
+            batch: Unused.
+            batch_idx: Unused.
+        """
+        now = time.monotonic()
+        if self.enabled and now - self._last_time >= self.interval and self._stream.isatty():
+            self._last_time = now
+            self._stream.write("\r\x1b[K" + self._text(trainer, pl_module))
+            self._stream.flush()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Print the line where there is no terminal, if there is news.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+        """
+        progress = pl_module.progress
+        if self.enabled and not self._stream.isatty() and (progress >= self._next_progress or progress >= 1):
+            self._next_progress = progress + 0.05
+            print(self._text(trainer, pl_module), file=self._stream, flush=True)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Leave the last line standing.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+        """
+        if self.enabled and self._stream.isatty():
+            print("\r\x1b[K" + self._text(trainer, pl_module), file=self._stream, flush=True)

@@ -1,0 +1,57 @@
+"""How the learning rate and the energy weight depend on the fraction of the training that is done."""
+
+from __future__ import annotations
+
+import math
+
+ENERGY_PHASE = 0.75
+
+
+def learning_rate_factor(progress: float, warmup: float) -> float:
+    r"""Linear warm-up, then a cosine down to zero.
+
+    .. math:: f(p) = p / w \; (p < w), \qquad f(p) = \tfrac12 \left(1 + \cos \pi \frac{p - w}{1 - w}\right)
+
+    with p the fraction of the training done and w the fraction given to the warm-up.
+
+    Args:
+        progress: Fraction of the training done; clipped to [0, 1].
+        warmup: Fraction of the training over which the factor rises, in [0, 1).
+
+    Units:
+        none
+
+    Source:
+        Loshchilov and Hutter, ICLR 2017, arXiv:1608.03983, Eq. (5), without restarts; the warm-up is own design
+        (Adam's second moments are noise in the first steps).
+
+    Example:
+        >>> [round(learning_rate_factor(p, 0.2), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
+
+
+def energy_weight_at(progress: float, early: float, final: float) -> float:
+    """Weight of the energy in the loss: small while the forces are learned, large in the last quarter.
+
+    Args:
+        progress: Fraction of the training done.
+        early: Weight during the first three quarters.
+        final: Weight during the last quarter.
+
+    Units:
+        none
+
+    Source:
+        own design: validation energies settle only under the larger weight, and the forces, already learned at a
+        small learning rate, do not suffer from it.
+
+    Example:
+        >>> energy_weight_at(0.5, 0.1, 10.0), energy_weight_at(0.75, 0.1, 10.0)
+        (0.1, 10.0)
+    """
+    return early if progress < ENERGY_PHASE else final

@@ -1,0 +1,232 @@
+"""From a file of structures to a tested potential, with pictures and a model card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch_geometric.loader import DataLoader
+
+from pyg_mpnn.data import StructureDataset
+from pyg_mpnn.models import Potential
+from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
+from pyg_mpnn.training.evaluate import has_stress
+from pyg_mpnn.training.history import CsvHistory
+from pyg_mpnn.training.metrics import Errors
+from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.progress import ProgressLine
+from pyg_mpnn.training.report import write_report
+from pyg_mpnn.training.sampler import EpochSampler
+from pyg_mpnn.training.settings import TrainingSettings
+from pyg_mpnn.training.training_data import TrainingData, load_training_data
+
+VALID_BATCH_SIZE = 32
+# What may differ between an interrupted training and its continuation.
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device"}
+_NOISE = (  # warnings of Lightning that a user of this package can do nothing about
+    "The '.*_dataloader' does not have many workers",
+    "Checkpoint directory .* exists and is not empty",
+    "You're resuming from a checkpoint that ended before the epoch ended",
+    "GPU available but not used",
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training leaves.
+
+    Args:
+        potential: The best potential, as in best.ckpt.
+        errors: Its errors on the test structures, or on the validation structures where there are none.
+        trivial: The errors of the trivial predictor there: the mean training energy per composition, no forces.
+        out: The folder with the results.
+    """
+
+    potential: Potential
+    errors: Errors
+    trivial: Errors
+    out: Path
+
+
+def train(settings: TrainingSettings, potential: Potential | None = None) -> TrainingResult:
+    """Train a potential, test it, and write the results to ``settings.out``.
+
+    Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
+    holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom);
+    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. PyTorch's global generator is seeded
+    with ``settings.seed``.
+
+    Args:
+        settings: What to train on and how.
+        potential: A potential to train in place of the one that ``settings`` describes by size, cutoff and model; its
+            reference energies are fitted here.
+
+    Returns:
+        The best potential and its errors.
+
+    Units:
+        A and eV in the data; meV and meV/A in the reports.
+
+    Raises:
+        FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
+        FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
+        ValueError: The data are unusable, or a setting differs from those of the interrupted training.
+        FloatingPointError: The training diverged.
+
+    Source:
+        Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
+    """
+    out = Path(settings.out)
+    last = _check_folder(out, settings.resume)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    data = load_training_data(settings)
+    if potential is None:
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoff, **settings.model)
+        potential = potential.to(getattr(torch, settings.dtype))
+    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    module = PotentialModule(potential, settings, stress=has_stress(data.train), provenance=data.provenance)
+    checkpoint = None if last is None else _read_checkpoint(last, module)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    _announce(module, data)
+    if checkpoint is not None and _is_complete(checkpoint, settings):
+        print("The training is complete; to go on, give more epochs or minutes. Writing the report again.")
+    else:
+        with _quiet_lightning():
+            _fit(module, data, last)
+    _load_best(module, out / "best.ckpt")
+    return TrainingResult(potential, *write_report(potential, settings, data), out)
+
+
+def _check_folder(out: Path, resume: bool) -> Path | None:
+    last = out / "last.ckpt"
+    if resume:
+        if not last.is_file():
+            raise FileNotFoundError(
+                f"'out' must hold last.ckpt to resume from, got {str(out)!r} without one (it is written after the first "
+                "epoch): start again without 'resume'."
+            )
+        return last
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f"'out' must be a new or empty folder, got {str(out)!r}, which is not empty: choose another, or continue "
+            "the training in it with 'resume'."
+        )
+    return None
+
+
+def _read_checkpoint(last: Path, module: PotentialModule) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+    saved = checkpoint["pyg_mpnn"]
+    old, new = saved["settings"], asdict(module.settings)
+    hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
+    differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
+    differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}
+    if saved["config"] != module.config:
+        differing.add("the potential")
+    if (old["minutes"] is None) != (module.settings.minutes is None):
+        differing.add(f"'epochs' or 'minutes' (were {old['epochs']} and {old['minutes']})")
+    if differing:
+        raise ValueError(
+            f"'resume' must continue the same training, got other values for {', '.join(sorted(differing))}: repeat "
+            f"the first command with --resume, or pass --config {last.with_name('settings.json')} --resume."
+        )
+    return checkpoint
+
+
+def _is_complete(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool:
+    if settings.minutes is not None:
+        return bool(checkpoint["pyg_mpnn"]["seconds"] >= 60 * settings.minutes)
+    assert settings.epochs is not None
+    return bool(checkpoint["epoch"] + 1 >= settings.epochs)
+
+
+def _announce(module: PotentialModule, data: TrainingData) -> None:
+    settings, potential = module.settings, module.potential
+    length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
+    parameters = sum(parameter.numel() for parameter in potential.parameters())
+    print(
+        f"Training {type(potential).__name__} ({settings.size}, {parameters:,} parameters, {settings.dtype}) for {length} "
+        f"on {len(data.train)} structures, validating on {len(data.valid)}; {data.reference.describe()}",
+        flush=True,
+    )
+
+
+def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None:
+    settings = module.settings
+    out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
+    seen, held_out = (StructureDataset(frames, cutoffs, dtype=dtype) for frames in (data.train, data.valid))
+    # A generator of its own: otherwise each new iterator would draw from the global one.
+    generator = torch.Generator().manual_seed(settings.seed)
+    sampler = EpochSampler(len(seen), settings.seed)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        _trainer(settings, out).fit(
+            module,
+            DataLoader(seen, batch_size=settings.batch_size, sampler=sampler, generator=generator),
+            DataLoader(held_out, batch_size=VALID_BATCH_SIZE, generator=generator),
+            ckpt_path=last,
+            weights_only=True,
+        )
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it ignores further ones
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stop
+
+
+def _load_best(module: PotentialModule, path: Path) -> None:
+    checkpoint = torch.load(path, map_location=module.device, weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    module.potential.eval()
+
+
+def _trainer(settings: TrainingSettings, out: Path) -> lightning.Trainer:
+    accelerator = settings.device
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    # best before last: last.ckpt then knows the best score of its own epoch.
+    best = ModelCheckpoint(out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True)
+    last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=-1 if settings.epochs is None else settings.epochs,
+        gradient_clip_val=settings.clip,
+        callbacks=[ProgressLine(), CsvHistory(out / "metrics.csv"), average, best, last],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=out,
+        logger=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        inference_mode=False,
+    )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Hide what Lightning says about hardware, tips and its own defaults; other warnings stay."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _NOISE:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,83 @@
+"""The structures of a training, split, with what is fitted to them and where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch_geometric.data import Data
+
+from pyg_mpnn.data import Reference, data_hash, fit_reference, split_frames
+from pyg_mpnn.training.evaluate import load_frames
+from pyg_mpnn.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Structures to train on, to validate and to test, and what was fitted to the first.
+
+    Args:
+        train: Structures to train on.
+        valid: Structures to validate.
+        test: Structures to test; empty where none were given.
+        reference: Reference energies and scales, fitted to ``train`` alone.
+        trivial: The same without isolated atoms: its energies are the trivial predictor.
+        provenance: Hashes, sizes and indices, plain values for the checkpoint and the model card.
+    """
+
+    train: list[Data]
+    valid: list[Data]
+    test: list[Data]
+    reference: Reference
+    trivial: Reference
+    provenance: dict[str, Any]
+
+
+def load_training_data(settings: TrainingSettings) -> TrainingData:
+    """Read, split and fit.
+
+    Args:
+        settings: ``data``, ``test``, ``valid_size``, ``seed``, ``cutoff`` and ``isolated`` count.
+
+    Units:
+        A, eV.
+
+    Raises:
+        FileNotFoundError: A file is absent.
+        ValueError: A structure is unusable, or ``valid_size`` leaves none to train on.
+    """
+    frames = load_frames(settings.data)
+    train_indices, valid_indices = split_frames(len(frames), settings.valid_size, settings.seed)
+    train, valid = [frames[index] for index in train_indices], [frames[index] for index in valid_indices]
+    test = load_frames(settings.test, "test") if settings.test is not None else []
+    reference = fit_reference(train, settings.cutoff, settings.isolated)
+    trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoff)
+    provenance: dict[str, Any] = {
+        "file": settings.data,
+        "sha256": data_hash(frames),
+        "structures": len(frames),
+        "training_structures": len(train),
+        "training_indices_sha256": _index_hash(train_indices),
+        "validation_structures": len(valid),
+        "validation_indices_sha256": _index_hash(valid_indices),
+        "validation_indices": valid_indices,
+    }
+    if test:
+        provenance |= {
+            "test_file": settings.test,
+            "test_sha256": data_hash(test),
+            "test_structures": len(test),
+            "test_structures_also_in_data": _shared(frames, test),
+        }
+    return TrainingData(train, valid, test, reference, trivial, provenance)
+
+
+def _index_hash(indices: Sequence[int]) -> str:
+    return hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
+
+
+def _shared(frames: Sequence[Data], test: Sequence[Data]) -> int:
+    known = {data_hash([frame]) for frame in frames}
+    return sum(data_hash([frame]) in known for frame in test)
