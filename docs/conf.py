@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import inspect
 import os
+import pkgutil
+import pydoc
 import warnings
 
 import matplotlib as mpl
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 # Tutorials run in the build: a warning in one of them is an error there as it is in the tests.
 mpl.use("agg")
@@ -35,10 +43,28 @@ exclude_patterns = ["_build", "tutorials"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 
-# API pages follow the packages' __all__: a new block appears without an edit here.
+
+def public_names(name: str) -> list[str]:
+    """Public names of a module: those in `__all__`, or where there is none the ones that it defines."""
+    module = importlib.import_module(name)
+    defined = [
+        key
+        for key, value in vars(module).items()
+        if not key.startswith("_") and not inspect.ismodule(value) and getattr(value, "__module__", name) == name
+    ]
+    return list(getattr(module, "__all__", defined))
+
+
+def submodules(name: str) -> list[str]:
+    """The floors of the package."""
+    path = importlib.import_module(name).__path__
+    return [module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")]
+
+
+# API pages follow the code (docs/_templates): a new block appears without an edit here.
 autosummary_generate = True
-autosummary_ignore_module_all = False
-autosummary_imported_members = True
+autosummary_context = {"public_names": public_names, "submodules": submodules}
+suppress_warnings = ["config.cache"]  # that context holds functions
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "signature"
@@ -66,3 +92,30 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "write_computation_times": False,
 }
+
+
+def link_alias(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
+) -> nodes.Node | None:
+    """Link a name under any path that imports it, such as `pyg_mpnn.EdgeMLP`, to the page of the object."""
+    target = node["reftarget"]
+    if node["refdomain"] != "py" or not target.startswith("pyg_mpnn."):
+        return None
+    short = target.rpartition(".")[2]
+    for name in env.domaindata["py"]["objects"]:
+        if name.rpartition(".")[2] == short and pydoc.locate(name) is pydoc.locate(target):
+            return env.domains["py"].resolve_xref(
+                env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
+            )
+    return None
+
+
+def drop_type_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """A constant is not described by the docstring of its type."""
+    if what == "data" and inspect.getdoc(type(obj)) == "\n".join(lines).strip():
+        lines.clear()
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", drop_type_docstring)
+    app.connect("missing-reference", link_alias)

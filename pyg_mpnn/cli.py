@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json as json_format
 import os
 import sys
@@ -12,7 +13,9 @@ from typing import Any, Literal
 try:
     import jsonargparse
 except ImportError as error:
-    raise ImportError('The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".') from error
+    raise ImportError(
+        'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
+    ) from error
 
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
@@ -24,8 +27,12 @@ _EPILOG = """examples:
 """
 
 
+class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help texts with their line breaks kept."""
+
+
 class _Parser(jsonargparse.ArgumentParser):
-    """Spells flags with hyphens and lets a switch stand alone: ``--valid-size 50``, ``--resume``."""
+    """Flags as shells have them: ``--valid-size 50`` (hyphens), ``--resume`` (alone), ``--cutoff 3 5`` (a list)."""
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args and args[0].startswith("--") and not args[0].startswith("--print"):
@@ -33,6 +40,8 @@ class _Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        if args == ("--cutoff",):
+            kwargs |= {"type": float, "nargs": "+", "default": list(kwargs["default"])}
         return super().add_argument(*args, **kwargs)
 
 
@@ -82,7 +91,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
         prog="pyg-mpnn",
         description="Train, test and run machine-learned interatomic potentials. Energies in eV, lengths in A.",
         epilog=_EPILOG,
-        formatter_class=jsonargparse.DefaultHelpFormatter,
+        formatter_class=_Help,
     )
     commands = parser.add_subcommands(required=True)
     commands.add_subcommand("train", _train_parser(), help="learn a potential from structures with energies and forces")
@@ -93,7 +102,9 @@ def make_parser() -> jsonargparse.ArgumentParser:
 
 def _train_parser() -> jsonargparse.ArgumentParser:
     parser = _Parser(description="Train a potential, test it, and write checkpoints, pictures and a model card.")
-    parser.add_argument("--config", action="config", help="Settings to start from: YAML, or settings.json of a training.")
+    parser.add_argument(
+        "--config", action="config", help="Settings to start from: YAML, or settings.json of a training."
+    )
     parser.add_class_arguments(TrainingSettings, as_group=False)
     return parser
 

@@ -57,7 +57,7 @@ def scatter_sum(
     if _BACKEND.get() == "torch-scatter":
         result: Tensor = _import_torch_scatter().scatter_add(src, index, dim=0, dim_size=num_segments)
         return result
-    return scatter(src, index, dim=0, dim_size=num_segments, reduce="sum")
+    return src.new_zeros(num_segments, *src.shape[1:]).index_add(0, index, src)
 
 
 def scatter_max(

@@ -34,9 +34,8 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
 
     Labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``, ``REF_stress`` in ``info``
     and ``arrays``; the results stored in the calculator (nothing is computed, constraints are not applied); ``energy``,
-    ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is periodic in no direction gets no ``cell``. An
-    empty cell vector along an open direction is completed to a unit vector, as ASE does. Only a structure that is
-    periodic in three directions gets a stress.
+    ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is periodic in no direction gets no ``cell``,
+    and only one that is periodic in three directions gets a stress.
 
     Args:
         atoms: the structure.
@@ -49,7 +48,7 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
         A, eV, eV/A, eV/A^3 with ASE's sign, as in ASE.
 
     Raises:
-        ValueError: a label has no sensible shape; a periodic direction has no cell vector.
+        ValueError: a stress has neither 6 nor 9 components.
 
     Example:
         >>> from ase.build import bulk
@@ -61,10 +60,7 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
         pos=torch.as_tensor(atoms.positions, dtype=dtype).clone(),
     )
     if atoms.pbc.any():
-        empty = atoms.pbc & ~atoms.cell.any(axis=1)
-        if empty.any():
-            raise ValueError(f"'cell' must have a vector along each periodic direction, got none along {empty.nonzero()[0]}.")
-        data.cell = torch.as_tensor(atoms.cell.complete().array, dtype=dtype).reshape(1, 3, 3)
+        data.cell = torch.as_tensor(atoms.cell.array, dtype=dtype).reshape(1, 3, 3).clone()
         data.pbc = torch.as_tensor(atoms.pbc).reshape(1, 3).clone()
     labels = _labels(atoms)
     if labels.get("energy") is not None:
@@ -147,5 +143,5 @@ def to_atoms(data: Data) -> ase.Atoms:
         full = data.stress.reshape(3, 3).cpu().double().numpy()
         results["stress"] = np.array([full[index] for index in _VOIGT])
     if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)
+        atoms.calc = SinglePointCalculator(atoms, **results)  # type: ignore[no-untyped-call]
     return atoms

@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
-from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.geometry import RadiusGraph
+from pyg_mpnn.data.fields import EnergyUnit
+from pyg_mpnn.data.frames import prepare_frames
+from pyg_mpnn.geometry import Backend, RadiusGraph
 
 
 class StructureDataset(Dataset[Data]):
@@ -51,16 +51,11 @@ class StructureDataset(Dataset[Data]):
         cutoff: float | Sequence[float],
         *,
         dtype: torch.dtype = torch.float32,
-        backend: Literal["auto", "torch-cluster", "vesin", "torch"] = "auto",
+        backend: Backend = "auto",
         units: Literal["pyg"] | EnergyUnit = "pyg",
     ) -> None:
         attach = RadiusGraph(cutoff, backend=backend)
-        self.frames = [normalize_fields(frame, units) for frame in frames]
-        if not self.frames:
-            raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
-        for index, frame in enumerate(self.frames):
-            check_frame(frame, f"frame {index}")
-        align_frames(self.frames)
+        self.frames = prepare_frames(frames, units)
         for index, frame in enumerate(self.frames):
             for name in ("pos", "cell", "forces", "stress"):
                 if name in frame:

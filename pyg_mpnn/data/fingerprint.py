@@ -29,8 +29,8 @@ def data_hash(source: str | Path | Sequence[Data]) -> str:
 
     Example:
         >>> from pyg_mpnn.data import ethanol
-        >>> data_hash(ethanol("train"))[:8]
-        'HASH'
+        >>> data_hash(ethanol("train")) == data_hash(ethanol("test"))
+        False
     """
     digest = hashlib.sha256()
     if isinstance(source, (str, Path)):
@@ -38,7 +38,8 @@ def data_hash(source: str | Path | Sequence[Data]) -> str:
             raise FileNotFoundError(f"'source' must be a file, got {str(source)!r}, which is none.")
         digest.update(Path(source).read_bytes())
         return digest.hexdigest()
-    for frame in source:
+    frames: Sequence[Data] = source
+    for frame in frames:
         for name in _FIELDS:
             if name in frame:
                 values = frame[name].detach().cpu().double().numpy()

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+
+from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
+
+
+def prepare_frames(
+    frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = ()
+) -> list[Data]:
+    """Structures of any origin as a set: normalized, checked, with the same fields. The input is left alone.
+
+    Args:
+        frames: structures, as the user has them.
+        units: as in :func:`normalize_fields`.
+        required: labels that each must have.
+
+    Returns:
+        New structures in the same order.
+
+    Raises:
+        ValueError: there are none, or one is refused; the message names it.
+    """
+    prepared = []
+    for index, frame in enumerate(frames):
+        try:
+            prepared.append(normalize_fields(frame, units))
+        except ValueError as error:
+            raise ValueError(f"frame {index}: {error}") from error
+        check_frame(prepared[-1], f"frame {index}", required)
+    if not prepared:
+        raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
+    align_frames(prepared)
+    return prepared
 
 
 def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
@@ -22,9 +54,7 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
             a structure are at one point.
         TypeError: ``z`` does not hold integers.
     """
-    for name in ("z", "pos", *required):
-        if getattr(data, name, None) is None:
-            raise ValueError(f"{name!r} is missing in {where}: add it, or leave the frame out.")
+    _check_present(data, ("z", "pos"), where)
     _check_elements(data.z, where)
     nodes = data.z.numel()
     shapes = {
@@ -43,6 +73,13 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
         raise ValueError(
             f"'pos' of {where} must place the atoms, got all {nodes} at one point: does the file hold positions?"
         )
+    _check_present(data, required, where)
+
+
+def _check_present(data: Data, names: Sequence[str], where: str) -> None:
+    for name in names:
+        if getattr(data, name, None) is None:
+            raise ValueError(f"{name!r} is missing in {where}: add it, or leave the frame out.")
 
 
 def _check_elements(z: Tensor, where: str) -> None:

@@ -63,18 +63,19 @@ def read_md17(path: Path, dtype: torch.dtype) -> list[Data]:
 def _load(path: Path) -> dict[str, np.ndarray]:
     wanted = {key for keys in _KEYS.values() for key in keys} | {"e_unit", "r_unit", "packing"}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is one array without a name")
             return {key: file[key] for key in file.files if key in wanted}
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ValueError(f"'path' must be a NumPy npz file, got {path}, which cannot be read as one: {error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"'path' must be a NumPy npz file, got {path}, which cannot be read as one: {error}"
+        ) from error
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Undo the packing of the shipped sample, bit for bit (see the README of this folder).
-
-    Returns:
-        The arrays as revised MD17 publishes them, in A, kcal/mol and kcal/mol/A.
-    """
+    """Undo the packing of the shipped sample, bit for bit: see the README of this folder."""
     if str(arrays["packing"]) != "int32":
         raise ValueError(f"'packing' must be 'int32', got {str(arrays['packing'])!r}: a newer file format.")
     hartree, bohr = 627.5094740631, 0.52917721092  # kcal/mol and A, the values that revised MD17 was made with
@@ -96,10 +97,7 @@ def _check_shapes(named: dict[str, np.ndarray], path: Path) -> None:
     frames, atoms = len(named["pos"]), named["z"].size
     expected = {"z": (atoms,), "pos": (frames, atoms, 3), "forces": (frames, atoms, 3)}
     for name, array in named.items():
-        if name == "energy":
-            fits = array.size == frames
-        else:
-            fits = array.shape == expected[name]
+        fits = array.size == frames if name == "energy" else array.shape == expected[name]
         if not fits:
             raise ValueError(
                 f"{' / '.join(map(repr, _KEYS[name]))} must fit {frames} frames of {atoms} atoms, "

@@ -97,4 +97,10 @@ def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
         ) from error
     except Exception as error:  # each of ASE's readers fails in its own way
         raise ValueError(f"'path' must be readable by ASE, got {type(error).__name__} in {path}: {error}") from error
-    return [to_data(atoms, dtype) for atoms in images]
+    frames = []
+    for index, atoms in enumerate(images):
+        try:
+            frames.append(to_data(atoms, dtype))
+        except ValueError as error:
+            raise ValueError(f"frame {index} of {path}: {error}") from error
+    return frames

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.fields import normalize_fields
-from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.geometry import edge_vectors, neighbor_list
+from pyg_mpnn.data.frames import prepare_frames
+from pyg_mpnn.geometry import as_cutoffs, edge_vectors, neighbor_list
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Reference:
 
 
 def fit_reference(
-    frames: Iterable[Data], cutoffs: Sequence[float], isolated: Mapping[int, float] | None = None
+    frames: Iterable[Data], cutoffs: float | Sequence[float], isolated: Mapping[int, float] | None = None
 ) -> Reference:
     r"""Fit the reference energies, the force scale and the mean numbers of neighbours on the training frames.
 
@@ -64,7 +63,7 @@ def fit_reference(
     Args:
         frames: training structures with energies, and forces in all or in none. No validation or test frames: their
             energies would leak.
-        cutoffs: the cutoffs of the model, positive, in A.
+        cutoffs: the cutoff of the model, or its two or three cutoffs, increasing, in A.
         isolated: energies of isolated atoms by atomic number, in eV, at the level of theory of the data. Elements that
             the frames do not have are left out: the model is not trained on them.
 
@@ -75,8 +74,8 @@ def fit_reference(
         eV, eV/A; PyG's MD17 is converted from kcal/mol (:func:`normalize_fields`).
 
     Raises:
-        ValueError: there are no frames or no cutoffs, a frame has no energy or a bad value, some frames only have
-            forces, a given energy is not finite, or all forces are zero.
+        ValueError: there are no frames; ``cutoffs`` are none, not positive or not increasing; a frame has no energy or
+            a bad value, or only some frames have forces; a given energy is not finite; all forces are zero.
 
     Source:
         own design; minimum norm by the singular value decomposition of numpy.linalg.lstsq.
@@ -87,17 +86,11 @@ def fit_reference(
         >>> reference.rank, reference.num_elements
         (1, 3)
     """
-    structures = [normalize_fields(frame) for frame in frames]
-    if not structures:
-        raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
-    if not cutoffs:
-        raise ValueError("'cutoffs' must name at least one cutoff (in A), got none.")
-    for index, frame in enumerate(structures):
-        check_frame(frame, f"frame {index}", ["energy"])
-    align_frames(structures)
+    radii = as_cutoffs(cutoffs)
+    structures = prepare_frames(frames, required=["energy"])
     energies, rank = _fit_energies(structures, isolated or {})
     scale = _fit_scale(structures, energies)
-    return Reference(energies, scale, _count_neighbors(structures, cutoffs), rank, len(energies))
+    return Reference(energies, scale, _count_neighbors(structures, radii), rank, len(energies))
 
 
 def _fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
@@ -121,9 +114,9 @@ def _fit_scale(frames: Sequence[Data], energies: Mapping[int, float]) -> float:
         values = torch.cat([frame.forces.double().reshape(-1) for frame in frames])
     else:
         left = [float(frame.energy) - sum(energies[z] for z in frame.z.tolist()) for frame in frames]
-        values = torch.tensor(left, dtype=torch.float64) / torch.tensor([len(frame.z) for frame in frames])
+        values = torch.tensor(left, dtype=torch.float64) / torch.tensor([max(len(frame.z), 1) for frame in frames])
     scale = float(values.square().mean().sqrt())
-    if scale == 0.0:
+    if scale < 1e-9:  # eV or eV/A: rounding of the energies
         raise ValueError("'frames' must differ in their forces or energies, got only zeros: there is nothing to learn.")
     return scale
 
@@ -132,8 +125,7 @@ def _count_neighbors(frames: Sequence[Data], cutoffs: Sequence[float]) -> tuple[
     edges, nodes = np.zeros(len(cutoffs)), 0
     for frame in frames:
         pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
-        cell = cell if cell is None else cell.double()
-        edge_index, shifts = neighbor_list(pos, max(cutoffs), cell=cell, pbc=pbc)
+        edge_index, shifts = neighbor_list(pos, cutoffs[-1], cell=cell, pbc=pbc)
         dist = edge_vectors(pos, edge_index, shifts, cell).norm(dim=-1)
         edges += [int((dist < cutoff).sum()) for cutoff in cutoffs]
         nodes += len(pos)

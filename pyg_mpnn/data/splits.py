@@ -27,7 +27,7 @@ def split_frames(n: int, valid_size: int, seed: int) -> tuple[list[int], list[in
 
     Example:
         >>> split_frames(5, valid_size=2, seed=0)
-        ([0, 1, 3], [2, 4])
+        ([0, 1, 4], [2, 3])
     """
     if n < 1:
         raise ValueError(f"'n' must be at least 1, got {n}: the data set is empty.")

@@ -45,8 +45,8 @@ def _search_cluster(structures: Structures, reach: float) -> tuple[Tensor, Tenso
         raise ValueError(
             "'backend' must be 'vesin', 'torch' or 'auto' for periodic structures, got 'torch-cluster': choose one."
         )
-    cluster = _required("torch_cluster", "torch-cluster", "cluster")
-    bound = 64
+    cluster = _required("torch_cluster", 'pip install "pyg_mpnn[cluster]"')
+    bound = 128
     while True:
         edge_index: Tensor = cluster.radius_graph(
             structures.pos,
@@ -64,7 +64,7 @@ def _search_cluster(structures: Structures, reach: float) -> tuple[Tensor, Tenso
 
 def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]:
     # One thread: more gain nothing for 10,000 atoms, and cost much for small molecules and in loader workers.
-    vesin = _required("vesin", "vesin", None)
+    vesin = _required("vesin", "pip install vesin")
     calculator = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
     pos = structures.pos.to("cpu", torch.float64).numpy()
     stop = torch.bincount(structures.batch, minlength=structures.num_graphs).cumsum(0).tolist()
@@ -78,7 +78,7 @@ def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]
             shifts.append(shift.astype(np.int64))  # a copy: the next call overwrites vesin's memory
     device = structures.pos.device
     centre_neighbor = torch.from_numpy(np.concatenate(pairs)).to(device)
-    return centre_neighbor.t().flip(0), torch.from_numpy(np.concatenate(shifts)).to(device)
+    return centre_neighbor.t().flip(0).contiguous(), torch.from_numpy(np.concatenate(shifts)).to(device)
 
 
 def _optional(module: str) -> ModuleType | None:
@@ -88,12 +88,11 @@ def _optional(module: str) -> ModuleType | None:
         return None
 
 
-def _required(module: str, backend: str, extra: str | None) -> ModuleType:
-    package = "pyg_mpnn" if extra is None else f"pyg_mpnn[{extra}]"
+def _required(module: str, command: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:
         raise ImportError(
-            f"'backend' must be installed, got {backend!r} that does not import ({error}): "
-            f'run pip install "{package}", or pass backend="auto".'
+            f"'backend' must name an installed package, got {module.replace('_', '-')!r}, which does not import ({error}): "
+            f"run {command}, or pass backend='auto'."
         ) from error

@@ -30,9 +30,10 @@ def search_torch(structures: Structures, reach: float) -> tuple[Tensor, Tensor]:
         count = torch.searchsorted(key, ranges[1][centre], right=True) - start
         i = centre.repeat_interleave(count.sum(1))
         k = _ranges(start.flatten(), count.flatten())
-        near = (image[k] - pos[i]).square().sum(1) < reach**2
-        near &= (node[k] != i) | shift[k].any(1)
+        near = (image.index_select(0, k) - pos.index_select(0, i)).norm(dim=1) < reach
         i, k = i[near], k[near]
+        other = (node[k] != i) | shift[k].any(1)
+        i, k = i[other], k[other]
         edges.append(torch.stack([node[k], i]))
         # pos_j + wrap_j C + shift C - (pos_i + wrap_i C): the shift between the atoms as they were given
         shifts.append(wrap[node[k]] + shift[k] - wrap[i])

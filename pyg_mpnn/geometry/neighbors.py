@@ -92,7 +92,7 @@ def neighbor_list(
     structures = check_structures(pos, batch, num_graphs, cell, pbc)
     edge_index, shifts = search(structures, cutoff + structures.margin(cutoff), backend)
     order = _order(edge_index, shifts, pos.shape[0])
-    return select(NeighborList(edge_index[:, order], shifts[order]), structures, cutoff)
+    return select(NeighborList(edge_index.index_select(1, order), shifts.index_select(0, order)), structures, cutoff)
 
 
 def select(candidates: NeighborList, structures: Structures, cutoff: float) -> NeighborList:

@@ -38,7 +38,7 @@ class SkinList:
         ValueError: ``cutoff`` is not positive or ``skin`` negative; and the errors of :func:`neighbor_list`.
 
     Source:
-        L. Verlet, Phys. Rev. 159, 98 (1967), doi:10.1103/PhysRev.159.98, section II. Deviation: searched anew when
+        L. Verlet, Phys. Rev. 159, 98 (1967), doi:10.1103/PhysRev.159.98. Deviation: searched anew when
         atoms have moved, not after a number of steps.
 
     Example:

@@ -98,7 +98,7 @@ class DirectionalDensity(MessagePassing):  # type: ignore[misc]
 
     def message(self, x_j: Tensor, weight: Tensor, sphere: Tensor) -> Tensor:
         """Weight and direction of one neighbour."""
-        return (weight * x_j.unsqueeze(1))[:, self.degrees] * sphere.unsqueeze(-1)  # (edges, angular, channels)
+        return (weight * x_j.unsqueeze(1)).index_select(1, self.degrees) * sphere.unsqueeze(-1)  # (edges, angular, channels)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.channels}, {self.num_radial}, l_max={self.l_max})"

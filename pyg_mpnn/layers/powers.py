@@ -50,12 +50,13 @@ class DensityPowers(nn.Module):
         self.channels, self.l_max, self.out_channels = channels, l_max, out_channels
         self.register_buffer("degrees", degrees(l_max), persistent=False)
         self.contraction = Contraction(l_max)
-        self.weight = nn.Parameter(torch.empty(l_max + 1, channels, 2 * out_channels))
+        self.first = nn.Parameter(torch.empty(l_max + 1, channels, out_channels))
+        self.second = nn.Parameter(torch.empty(l_max + 1, channels, out_channels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw new weights, one Glorot matrix for each degree."""
-        for matrix in self.weight:
+        for matrix in (*self.first, *self.second):
             nn.init.xavier_uniform_(matrix)
 
     def symmetry(self, density: Symmetry) -> Symmetry:
@@ -64,9 +65,10 @@ class DensityPowers(nn.Module):
 
     def forward(self, density: Float[Tensor, "nodes angular channels"]) -> Float[Tensor, "nodes _"]:
         """Mix channels and contract."""
-        mixed = torch.bmm(density.transpose(0, 1), self.weight[self.degrees])  # (angular, nodes, 2 out_channels)
-        first, second = mixed.transpose(0, 1).chunk(2, dim=-1)
-        powers: Tensor = self.contraction(first, second)
+        components = density.transpose(0, 1)  # (angular, nodes, channels)
+        first = torch.bmm(components, self.first.index_select(0, self.degrees))
+        second = torch.bmm(components, self.second.index_select(0, self.degrees))
+        powers: Tensor = self.contraction(first.transpose(0, 1), second.transpose(0, 1))
         return powers.flatten(1)
 
     def __repr__(self) -> str:

@@ -54,4 +54,5 @@ class Bonds:
 
     def _ratios(self, positions: np.ndarray) -> np.ndarray:
         i, j = self.pairs
-        return np.linalg.norm(positions[i] - positions[j], axis=1) / self.sums
+        ratios: np.ndarray = np.linalg.norm(positions[i] - positions[j], axis=1) / self.sums
+        return ratios

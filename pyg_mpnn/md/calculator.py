@@ -78,7 +78,7 @@ class PotentialCalculator(Calculator):
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.potential = (
             _own_copy(potential).to(device=device, dtype=_checked_dtype(dtype)).eval().requires_grad_(False)
         )
@@ -103,7 +103,7 @@ class PotentialCalculator(Calculator):
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
                 was not trained on, two atoms coincide, or there is no structure at all.
         """
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
         stress = "stress" in properties

@@ -102,6 +102,7 @@ def run_dynamics(
     log = recorder.log()
     drift = energy_drift(log.time, log.potential + log.kinetic) if ensemble == "nve" else None
     summary = summarize(recorder, steps_per_second, drift)
+    settings.update(device=str(atoms.calc.device), threads=threads or torch.get_num_threads())
     write_summary(folder / "summary.json", summary, settings)
     title = f"{summary.formula}, {ensemble.upper()}, {timestep:g} fs, {dtype}"
     plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title)

@@ -41,10 +41,12 @@ def plot_energy_drift(path: Path, log: DynamicsLog, drift: EnergyDrift | None, t
     panels[0].set_ylabel("energy - start (meV/atom)")
     if drift:
         _draw_total(panels[1], time, total, drift)
-    mean = log.temperature[time >= time[-1] / 2].mean()
+    second_half = time >= time[-1] / 2
+    mean = log.temperature[second_half].mean()
     panels[-1].plot(time, log.temperature, "C3", lw=0.8)
     panels[-1].axhline(temperature, color="0.5", ls="--", lw=1.2, label=f"asked for: {temperature:g} K")
-    panels[-1].axhline(mean, color="k", lw=1.2, label=f"mean of the last half: {mean:.0f} K")
+    ends = time[second_half][[0, -1]]
+    panels[-1].plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half: {mean:.0f} K")
     panels[-1].set(xlabel="time (ps)", ylabel="temperature (K)", xlim=(time[0], time[-1]))
     for panel in panels:
         panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")

@@ -15,7 +15,7 @@ from pyg_mpnn.md.bonds import Bonds
 __all__ = ["DynamicsLog", "ExplosionError", "Recorder"]
 
 
-class ExplosionError(RuntimeError):
+class ExplosionError(ArithmeticError):
     """A dynamics left everything physical: a number is not finite, or an atom is impossibly fast."""
 
 

@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pyg_mpnn.md.drift import EnergyDrift
 from pyg_mpnn.md.recorder import Recorder
 
@@ -96,13 +94,12 @@ def write_summary(path: Path, summary: DynamicsSummary, settings: dict[str, Any]
     Args:
         path: of the file.
         summary: to be written.
-        settings: arguments of the dynamics, in fs, K and A.
+        settings: arguments of :func:`run_dynamics`.
     """
     versions = {name: version(name) for name in ("torch", "torch-geometric", "ase", "numpy")}
     content = {
         **asdict(summary),
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
-        "torch_threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **versions},
     }
     path.write_text(json.dumps(content, indent=2) + "\n")

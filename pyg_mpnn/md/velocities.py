@@ -110,6 +110,7 @@ _LINEAR = 1e-6
 
 
 def _inertia(arms: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    return np.einsum(
-        "i,iab->ab", masses, (arms**2).sum(1)[:, None, None] * np.eye(3) - arms[:, :, None] * arms[:, None]
-    )
+    squares = (arms**2).sum(axis=1)[:, None, None] * np.eye(3)
+    tensors = masses[:, None, None] * (squares - arms[:, :, None] * arms[:, None, :])  # (nodes, 3, 3)
+    inertia: np.ndarray = tensors.sum(axis=0)
+    return inertia

@@ -289,11 +289,28 @@ class Potential(nn.Module):
             pos, cell = apply_strain(pos, cell, strain, batch)
         assert structure.edge_index is not None
         edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
-        features = self.representation(structure.z, structure.edge_index, edge_vec)
-        interaction, reference = self.atomwise(features if self.heads == "all" else features[-1:], structure.z)
-        values = self.readout.atom_values(interaction, batch, num_graphs, features[-1])
-        atom_energies = values.double() + reference
+        interaction = self.interaction_energies(structure.z, structure.edge_index, edge_vec, batch, num_graphs)
+        atom_energies = interaction.double() + self.atomwise.reference[structure.z]
         return scatter_sum(atom_energies, batch, num_graphs), atom_energies
+
+    def interaction_energies(
+        self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int
+    ) -> Tensor:
+        """Energy of each atom without its reference energy: the part that is trained and differentiated.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            batch: graph of each atom.
+            num_graphs: number of graphs.
+
+        Returns:
+            energies in eV, in the dtype of the network, ``(nodes,)``.
+        """
+        features = self.representation(z, edge_index, edge_vec)
+        values = self.atomwise(features if self.heads == "all" else features[-1:])
+        return self.readout.atom_values(values, batch, num_graphs, features[-1])
 
     def save(self, path: str | Path) -> None:
         """Write configuration and weights to a file; an existing file is replaced only by a complete one.

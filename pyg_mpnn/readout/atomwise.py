@@ -29,8 +29,8 @@ class AtomwiseEnergy(nn.Module):
         num_heads: number of layers that have a head.
 
     Shapes:
-        ``features``: one tensor ``(nodes, in_channels)`` for each head, ``z`` ``(nodes,)``; two outputs ``(nodes,)``: the
-        interaction energy and the reference energy of each atom.
+        ``features``: one tensor ``(nodes, in_channels)`` for each head; output ``(nodes,)``: the first term of the formula,
+        the interaction energy. The buffer ``reference`` holds the second, by atomic number.
 
     Units:
         eV.
@@ -46,9 +46,8 @@ class AtomwiseEnergy(nn.Module):
     Example:
         >>> head = AtomwiseEnergy(8, hidden_channels=4)
         >>> head.set_reference({1: -13.6}, scale=2.0)
-        >>> interaction, reference = head([torch.ones(2, 8)], torch.tensor([1, 1]))
-        >>> reference.tolist()
-        [-13.6, -13.6]
+        >>> head([torch.ones(2, 8)]).shape, head.reference[1].item()
+        (torch.Size([2]), -13.6)
     """
 
     scale: Tensor
@@ -126,13 +125,10 @@ class AtomwiseEnergy(nn.Module):
                 "train on data with these elements, or give their reference energies with set_reference"
             )
 
-    def forward(
-        self, features: Sequence[Float[Tensor, "nodes _"]], z: Int[Tensor, " nodes"]
-    ) -> tuple[Float[Tensor, " nodes"], Float[Tensor, " nodes"]]:
-        """Interaction energy (dtype of the features) and reference energy (float64) of each atom."""
+    def forward(self, features: Sequence[Float[Tensor, "nodes _"]]) -> Float[Tensor, " nodes"]:
+        """Interaction energy of each atom; its reference energy is ``reference[z]``, float64."""
         first, *others = [head(x) for head, x in zip(self.heads, features, strict=True)]
-        interaction = sum(others, start=first).squeeze(-1) * self.scale
-        return interaction, self.reference[z]
+        return sum(others, start=first).squeeze(-1) * self.scale
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.hidden_channels}, num_heads={len(self.heads)})"

@@ -13,12 +13,16 @@ from pyg_mpnn.testing.deviation import deviation, require
 from pyg_mpnn.testing.symmetry import Axis, Function
 
 
-def assert_batch_law(function: Function, structures: Sequence[Data], *, tolerance: float | None = None) -> float:
+def assert_batch_law(
+    function: Function, structures: Sequence[Data], axis: Axis, *, tolerance: float | None = None
+) -> float:
     """A batch gives what its structures give one by one.
 
     Args:
-        function: maps a batch to a tensor with one row for each graph, node or edge.
+        function: maps a batch to a tensor whose first axis is ``axis``.
         structures: the structures; one without atoms (``num_nodes`` set to 0) may be among them.
+        axis: what the first axis of the result counts: one row for each graph or node, those without neighbours and
+            those at the end too; edges may be as many as the function finds.
         tolerance: largest relative deviation, see :func:`require`.
 
     Returns:
@@ -28,6 +32,9 @@ def assert_batch_law(function: Function, structures: Sequence[Data], *, toleranc
         AssertionError: the law is broken.
     """
     together = function(Batch.from_data_list(list(structures)))
+    rows = {"graphs": len(structures), "nodes": sum(structure.num_nodes for structure in structures)}
+    if len(together) != rows.get(axis, len(together)):
+        raise AssertionError(f"batch law broken: {len(together)} rows for {rows[axis]} {axis}")
     apart = torch.cat([function(Batch.from_data_list([structure])) for structure in structures])
     return require("batch law", together, apart, tolerance)
 

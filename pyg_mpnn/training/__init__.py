@@ -6,11 +6,13 @@ try:
     import lightning  # noqa: F401
     import matplotlib  # noqa: F401
 except ImportError as error:
-    raise ImportError(f'pyg_mpnn.training needs {error.name}, which is not installed: pip install "pyg_mpnn[train]".') from error
+    raise ImportError(
+        f'pyg_mpnn.training needs {error.name}, which is not installed: pip install "pyg_mpnn[train]".'
+    ) from error
 
 from pyg_mpnn.training.evaluate import evaluate, predict
 from pyg_mpnn.training.loss import LossTerms, loss_terms
-from pyg_mpnn.training.metrics import Errors, Predictions, errors
+from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import TrainingResult, train
@@ -23,7 +25,7 @@ __all__ = [
     "predict",
     "Predictions",
     "Errors",
-    "errors",
+    "compute_errors",
     "LossTerms",
     "loss_terms",
     "PotentialModule",

@@ -48,5 +48,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             path: Where from.
             map_location: Device for the tensors.
             weights_only: Unused: it is always True, so that a checkpoint cannot run code.
+
+        Returns:
+            What was saved.
         """
         return torch.load(path, map_location=map_location, weights_only=True)

@@ -11,7 +11,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
 from pyg_mpnn.models import Potential
-from pyg_mpnn.training.metrics import Errors, Predictions, compare, errors, join
+from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 
 
 def load_frames(source: str | Path, split: str = "train") -> list[Data]:
@@ -20,6 +20,9 @@ def load_frames(source: str | Path, split: str = "train") -> list[Data]:
     Args:
         source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``.
         split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
+
+    Returns:
+        One structure a frame.
 
     Units:
         A, eV, eV/A, eV/A^3.
@@ -34,6 +37,9 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
         potential: The potential; it is used on the device and in the precision that it has.
         frames: Structures with energies and forces.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
+
+    Returns:
+        Predicted and reference values, in the order of ``frames``.
 
     Units:
         eV, eV/A, eV/A^3.
@@ -61,6 +67,9 @@ def has_stress(frames: Sequence[Data]) -> bool:
 
     Args:
         frames: Structures.
+
+    Returns:
+        True or False.
     """
     return any("stress" in frame and not bool(torch.isnan(frame.stress).all()) for frame in frames)
 
@@ -76,6 +85,9 @@ def evaluate(
         batch_size: Structures per batch.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
 
+    Returns:
+        The errors.
+
     Units:
         meV, meV/A, meV/A^3, as the names of the fields say.
 
@@ -86,4 +98,4 @@ def evaluate(
     frames = load_frames(data, "test") if isinstance(data, (str, Path)) else data
     if device is not None:
         potential = potential.to(device)
-    return errors(predict(potential, frames, batch_size=batch_size))
+    return compute_errors(predict(potential, frames, batch_size=batch_size))

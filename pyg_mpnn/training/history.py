@@ -18,6 +18,9 @@ def read_history(path: Path) -> History:
 
     Args:
         path: The CSV file; an absent one is an empty log.
+
+    Returns:
+        One mapping from column to value per epoch.
     """
     if not path.exists():
         return []

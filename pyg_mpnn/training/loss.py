@@ -37,6 +37,9 @@ def loss_terms(output: PotentialOutput, batch: Batch, scale: float) -> LossTerms
         batch: The structures with ``energy``, ``forces`` and, where known, ``stress`` (NaN where unknown).
         scale: The number s.
 
+    Returns:
+        The three terms, differentiable.
+
     Shapes:
         scalars.
 
@@ -46,6 +49,7 @@ def loss_terms(output: PotentialOutput, batch: Batch, scale: float) -> LossTerms
     Source:
         own design; the virial per atom V sigma / N is used because it has the unit of the energy per atom.
     """
+    assert output.forces is not None
     dtype = output.forces.dtype
     num_atoms = (batch.ptr[1:] - batch.ptr[:-1]).clamp(min=1)
     energy_error = (output.energy - batch.energy.to(torch.float64)) / (num_atoms * scale)

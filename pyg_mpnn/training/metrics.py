@@ -13,7 +13,6 @@ from torch_geometric.data import Batch
 
 from pyg_mpnn.models import PotentialOutput
 
-
 SUMMARY = (
     "n_structures",
     "energy_mae_meV",
@@ -47,7 +46,11 @@ def compare(output: PotentialOutput, batch: Batch) -> Predictions:
     Args:
         output: What the potential returned.
         batch: The structures with ``energy``, ``forces`` and perhaps ``stress``.
+
+    Returns:
+        Predicted and reference values.
     """
+    assert output.forces is not None
     stress = None if output.stress is None else output.stress.detach().double()
     return Predictions(
         num_atoms=batch.ptr[1:] - batch.ptr[:-1],
@@ -65,9 +68,13 @@ def join(parts: Sequence[Predictions]) -> Predictions:
 
     Args:
         parts: At least one; the stress is either in all of them or dropped.
+
+    Returns:
+        All predictions, in order.
     """
-    columns = zip(*parts, strict=True)
-    return Predictions(*(None if any(x is None for x in column) else torch.cat(column).cpu() for column in columns))
+    columns = [[tensor for tensor in column if tensor is not None] for column in zip(*parts, strict=True)]
+    joined = [torch.cat(column).cpu() if len(column) == len(parts) else None for column in columns]
+    return Predictions._make(joined)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def _mae_rmse(difference: Tensor) -> tuple[float, float]:
     return 1e3 * difference.abs().mean().item(), 1e3 * difference.square().mean().sqrt().item()
 
 
-def errors(predictions: Predictions) -> Errors:
+def compute_errors(predictions: Predictions) -> Errors:
     r"""Mean absolute and root mean square errors.
 
     .. math:: \mathrm{MAE} = \langle |\hat x - x| \rangle, \qquad \mathrm{RMSE} = \sqrt{\langle (\hat x - x)^2 \rangle}
@@ -118,6 +125,9 @@ def errors(predictions: Predictions) -> Errors:
 
     Args:
         predictions: Predicted and reference values.
+
+    Returns:
+        The errors.
 
     Units:
         meV, meV/A, meV/A^3.
@@ -131,7 +141,7 @@ def errors(predictions: Predictions) -> Errors:
     Example:
         >>> one = torch.ones(1, dtype=torch.float64)
         >>> zero = torch.zeros(2, 3, dtype=torch.float64)
-        >>> errors(Predictions(torch.tensor([2]), one, 0 * one, zero, zero)).energy_mae_meV_per_atom
+        >>> compute_errors(Predictions(torch.tensor([2]), one, 0 * one, zero, zero)).energy_mae_meV_per_atom
         500.0
     """
     if len(predictions.energy) == 0:
@@ -142,6 +152,4 @@ def errors(predictions: Predictions) -> Errors:
     if predictions.stress is not None and predictions.stress_ref is not None:
         stress = (predictions.stress - predictions.stress_ref)[~torch.isnan(predictions.stress_ref)]
         stress_errors = _mae_rmse(stress) if stress.numel() else (None, None)
-    return Errors(
-        len(energy), *energy_errors, *_mae_rmse(predictions.forces - predictions.forces_ref), *stress_errors
-    )
+    return Errors(len(energy), *energy_errors, *_mae_rmse(predictions.forces - predictions.forces_ref), *stress_errors)

@@ -40,9 +40,9 @@ def write_model_card(folder: Path, card: Mapping[str, Any], columns: Mapping[str
     (folder / "model_card.json").write_text(json.dumps(content, indent=2) + "\n")
     lines = ["# Model card", ""]
     for title, section in card.items():
-        lines += [f"## {_words(title)}", ""]
+        lines += [f"## {title.replace('_', ' ')}", ""]
         if isinstance(section, Mapping):
-            lines += [f"- {_words(str(name))}: {_readable(value)}" for name, value in section.items()]
+            lines += [f"- {name}: {_readable(value)}" for name, value in section.items()]
         else:
             lines += [f"- {sentence}" for sentence in section] or ["- none"]
         lines.append("")
@@ -50,15 +50,11 @@ def write_model_card(folder: Path, card: Mapping[str, Any], columns: Mapping[str
     (folder / "model_card.md").write_text("\n".join(lines))
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _readable(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         if len(value) > LONG_LIST:
             return f"{', '.join(map(str, value[:6]))}, ... ({len(value)} in all, see model_card.json)"
-        return ", ".join(map(str, value))
+        return "[" + ", ".join(map(_readable, value)) + "]"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_readable(item)}" for key, item in value.items())
+        return "{" + ", ".join(f"{key}: {_readable(item)}" for key, item in value.items()) + "}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -14,7 +14,7 @@ from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.loss import LossTerms, loss_terms
-from pyg_mpnn.training.metrics import Errors, Predictions, compare, errors, join
+from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import rotate_batch
 from pyg_mpnn.training.schedule import energy_weight_at, learning_rate_factor
@@ -31,6 +31,9 @@ def score(errors: Errors) -> float:
 
     Args:
         errors: Validation errors of the averaged weights.
+
+    Returns:
+        The number to minimise.
     """
     return errors.forces_mae_meV_per_A + errors.energy_mae_meV_per_atom
 
@@ -63,7 +66,7 @@ class PotentialModule(lightning.LightningModule):
         self.stress = stress
         self.provenance = provenance or {}
         self.rotate = settings.rotate if settings.rotate is not None else potential.symmetry == "unconstrained"
-        self.scale = float(potential.scale)
+        self.scale = float(potential.atomwise.scale)
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
         self._started: float | None = None
@@ -87,7 +90,7 @@ class PotentialModule(lightning.LightningModule):
 
     @property
     def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild the potential; None for a composition of the user's own, which code must rebuild."""
+        """Plain values that rebuild the potential; None for a composition of the user's own."""
         try:
             return self.potential.config
         except TypeError:
@@ -127,6 +130,9 @@ class PotentialModule(lightning.LightningModule):
         Args:
             batch: The structures of this step.
             batch_idx: Number of the step within the epoch.
+
+        Returns:
+            The loss.
         """
         if self.rotate:
             batch = rotate_batch(batch)
@@ -164,7 +170,7 @@ class PotentialModule(lightning.LightningModule):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        found = errors(join(self._predictions))
+        found = compute_errors(join(self._predictions))
         self._predictions.clear()
         values = {f"valid_{name}": value for name, value in asdict(found).items() if value is not None}
         del values["valid_n_structures"]

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyg_mpnn.training.history import History
-from pyg_mpnn.training.metrics import Predictions, errors
+from pyg_mpnn.training.metrics import Predictions, compute_errors
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a1f", "#888888"
 
@@ -38,7 +40,7 @@ def _parity_panel(axes: Axes, reference: NDArray[np.float64], predicted: NDArray
     axes.set(xlim=limits, ylim=limits, aspect="equal")
 
 
-def plot_parity(predictions: Predictions, energy_zero: NDArray[np.float64], path: Path, title: str) -> None:
+def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, heading: str) -> None:
     """Predicted against reference values.
 
     Args:
@@ -46,43 +48,43 @@ def plot_parity(predictions: Predictions, energy_zero: NDArray[np.float64], path
         energy_zero: What is subtracted from the energy of each structure, its sum of reference energies, in eV; without
             it all points of one molecule would lie at -4000 eV.
         path: The picture to write.
-        title: What the structures are, for instance "1000 test structures".
+        heading: What the structures are, for instance "1000 test structures".
 
     Units:
         eV/A, meV/atom and meV/A^3 on the axes.
     """
-    found = errors(predictions)
-    num_atoms = predictions.num_atoms.clamp(min=1).numpy()
+    found = compute_errors(predictions)
+    num_atoms = predictions.num_atoms.clamp(min=1)
     panels = [
         (
-            "force component (eV/A)",
-            f"MAE {found.forces_mae_meV_per_A:.1f} meV/A",
-            predictions.forces_ref.numpy(),
-            predictions.forces.numpy(),
+            f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A",
+            "eV/A",
+            predictions.forces_ref,
+            predictions.forces,
         ),
         (
-            "energy above the reference energies (meV/atom)",
-            f"MAE {found.energy_mae_meV_per_atom:.2f} meV/atom",
-            1e3 * (predictions.energy_ref.numpy() - energy_zero) / num_atoms,
-            1e3 * (predictions.energy.numpy() - energy_zero) / num_atoms,
+            f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom",
+            "meV/atom",
+            1e3 * (predictions.energy_ref - energy_zero) / num_atoms,
+            1e3 * (predictions.energy - energy_zero) / num_atoms,
         ),
     ]
-    if found.stress_mae_meV_per_A3 is not None and predictions.stress is not None and predictions.stress_ref is not None:
-        known = ~np.isnan(predictions.stress_ref.numpy())
-        panels.append(
-            (
-                "stress component (meV/A^3)",
-                f"MAE {found.stress_mae_meV_per_A3:.2f} meV/A^3",
-                1e3 * predictions.stress_ref.numpy()[known],
-                1e3 * predictions.stress.numpy()[known],
-            )
-        )
+    if (
+        found.stress_mae_meV_per_A3 is not None
+        and predictions.stress is not None
+        and predictions.stress_ref is not None
+    ):
+        known = ~predictions.stress_ref.isnan()
+        title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$"
+        reference, predicted = 1e3 * predictions.stress_ref[known], 1e3 * predictions.stress[known]
+        panels.append((title, "meV/A$^3$", reference, predicted))
     figure, grid = _figure(len(panels))
-    for axes, (quantity, error, reference, predicted) in zip(grid, panels, strict=True):
-        if reference.size:
-            _parity_panel(axes, reference.ravel(), predicted.ravel())
-        axes.set(xlabel=f"reference {quantity}", ylabel=f"predicted {quantity}", title=error)
-    figure.suptitle(title)
+    for axes, (quantity, unit, reference, predicted) in zip(grid, panels, strict=True):
+        if reference.numel():
+            _parity_panel(axes, reference.numpy().ravel(), predicted.numpy().ravel())
+        axes.set(xlabel=f"reference ({unit})", ylabel=f"predicted ({unit})")
+        axes.set_title(quantity, fontsize=10)
+    figure.suptitle(heading)
     figure.savefig(path)
 
 
@@ -114,6 +116,9 @@ def plot_learning_curve(history: History, path: Path) -> None:
         if raised:
             axes.axvline(raised[0], color=GREY, linestyle=":", linewidth=0.9, label="energy weight raised")
         axes.set(xlabel="epoch", ylabel=label, yscale="log")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
         axes.legend(fontsize=7)
     figure.suptitle(f"{len(history)} epochs, {history[-1]['minutes']:.1f} minutes")

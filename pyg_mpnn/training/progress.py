@@ -20,6 +20,9 @@ def clock(seconds: float) -> str:
     Args:
         seconds: The duration.
 
+    Returns:
+        The text.
+
     Units:
         seconds in.
 

@@ -12,6 +12,9 @@ import torch
 def get_random_state() -> dict[str, Any]:
     """The states of Python's, NumPy's and PyTorch's (CPU and CUDA) global generators.
 
+    Returns:
+        Tensors and plain values.
+
     Example:
         >>> state = get_random_state()
         >>> first = torch.rand(2)
@@ -19,7 +22,7 @@ def get_random_state() -> dict[str, Any]:
         >>> bool((torch.rand(2) == first).all())
         True
     """
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
@@ -37,7 +40,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
     name, numpy_keys, *rest = state["numpy"]
-    np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))
+    np.random.set_state((name, numpy_keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"].cpu())
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all([cuda.cpu() for cuda in state["cuda"]])

@@ -14,7 +14,7 @@ from pyg_mpnn.data import Reference
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.evaluate import predict
 from pyg_mpnn.training.history import History, read_history
-from pyg_mpnn.training.metrics import Errors, Predictions, errors
+from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.model_card import package_versions, write_model_card
 from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
 from pyg_mpnn.training.settings import TrainingSettings
@@ -31,6 +31,9 @@ def trivial_predictions(predictions: Predictions, frames: Sequence[Data], refere
         predictions: Any predictions for the same structures; its references are kept.
         frames: The structures.
         reference: Reference energies fitted to the training structures, without isolated atoms.
+
+    Returns:
+        The predictions of the trivial predictor.
 
     Units:
         eV, eV/A, eV/A^3.
@@ -61,14 +64,13 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     kind = "test" if data.test else "validation"
     predictions = predict(potential, frames)
     baseline = trivial_predictions(predictions, frames, data.trivial)
-    columns = {kind: errors(predictions), "trivial predictor": errors(baseline)}
+    columns = {kind: compute_errors(predictions), "trivial predictor": compute_errors(baseline)}
     history = read_history(out / "metrics.csv")
-    plot_parity(predictions, baseline.energy.numpy(), out / "parity.png", f"{len(frames)} {kind} structures")
+    plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures")
     plot_learning_curve(history, out / "learning_curve.png")
     card = _card(potential, settings, data, history, kind)
     write_model_card(out, card, columns)
-    print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows the mean energy of the composition")
-    print("and no forces.\n")
+    print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows the mean energy and no forces:\n")
     print(error_table(columns))
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
@@ -81,7 +83,9 @@ def _card(
 ) -> dict[str, Any]:
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
-    given = {k: v for k, v in asdict(settings).items() if k not in ("data", "test", "out", "resume", "model", "isolated")}
+    given = {
+        k: v for k, v in asdict(settings).items() if k not in ("data", "test", "out", "resume", "model", "isolated")
+    }
     return {
         "model": {
             "class": type(potential).__name__,

@@ -18,6 +18,9 @@ def rotate_batch(batch: Batch) -> Batch:
     Args:
         batch: Structures with ``pos`` and perhaps ``forces``, ``cell``, ``stress``.
 
+    Returns:
+        The rotated copy.
+
     Shapes:
         as they come.
 

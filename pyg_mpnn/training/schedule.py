@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-ENERGY_PHASE = 0.75
+ENERGY_PHASE = (0.75, 0.95)
 
 
 def learning_rate_factor(progress: float, warmup: float) -> float:
@@ -17,6 +17,9 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
     Args:
         progress: Fraction of the training done; clipped to [0, 1].
         warmup: Fraction of the training over which the factor rises, in [0, 1).
+
+    Returns:
+        The factor, from 0 to 1.
 
     Units:
         none
@@ -36,22 +39,30 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
 
 
 def energy_weight_at(progress: float, early: float, final: float) -> float:
-    """Weight of the energy in the loss: small while the forces are learned, large in the last quarter.
+    r"""Weight of the energy in the loss: small while the forces are learned, large at the end.
+
+    .. math:: w(p) = w_0 \, (w_1 / w_0)^{x}, \qquad x = \frac{p - 0.75}{0.95 - 0.75} \text{ clipped to } [0, 1]
 
     Args:
-        progress: Fraction of the training done.
-        early: Weight during the first three quarters.
-        final: Weight during the last quarter.
+        progress: Fraction of the training done, p.
+        early: Weight during the first three quarters, positive.
+        final: Weight at the end, positive.
+
+    Returns:
+        The weight.
 
     Units:
         none
 
     Source:
-        own design: validation energies settle only under the larger weight, and the forces, already learned at a
-        small learning rate, do not suffer from it.
+        own design: validation energies settle only under the larger weight. Raised at once, it threw Adam off: on
+        ethanol (small, 24 epochs) the force MAE jumped from 44 to 57 meV/A and ended at 45.1; raised gradually it fell
+        to 42.8, and the energy MAE to 14.1 instead of 15.0 meV.
 
     Example:
-        >>> energy_weight_at(0.5, 0.1, 10.0), energy_weight_at(0.75, 0.1, 10.0)
-        (0.1, 10.0)
+        >>> [round(energy_weight_at(p, 0.1, 10.0), 3) for p in (0.5, 0.75, 0.85, 0.95, 1.0)]
+        [0.1, 0.1, 1.0, 10.0, 10.0]
     """
-    return early if progress < ENERGY_PHASE else final
+    start, end = ENERGY_PHASE
+    rise = min(max((progress - start) / (end - start), 0.0), 1.0)
+    return early * (final / early) ** rise

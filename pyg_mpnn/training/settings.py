@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 DEFAULT_MINUTES = 10.0
+_ENERGY = ("energy_weight", "final_energy_weight")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TrainingSettings:
         warmup: Fraction of the training over which the learning rate rises from zero.
         force_weight: Weight of the forces in the loss.
         energy_weight: Weight of the energy per atom in the loss.
-        final_energy_weight: The same in the last quarter of the training, when the energies settle.
+        final_energy_weight: The same at the end; the weight rises gradually in the last quarter of the training.
         stress_weight: Weight of the virial per atom in the loss, for structures with a known stress.
         ema_decay: Decay per step of the averaged weights, the ones that are validated, tested and used, in [0, 1).
         clip: Longest gradient of a step; longer ones are shortened to it.
@@ -63,7 +64,7 @@ class TrainingSettings:
     test: str | None = None
     valid_size: int = 50
     size: Literal["small", "base", "large"] = "base"
-    cutoff: tuple[float, ...] = (5.0,)
+    cutoff: float | tuple[float, ...] = (5.0,)
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -86,19 +87,28 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.minutes is not None:
-            raise ValueError(f"'epochs' and 'minutes' exclude each other, got {self.epochs} and {self.minutes}: give one.")
+            raise ValueError(
+                f"'epochs' and 'minutes' exclude each other, got {self.epochs} and {self.minutes}: give one."
+            )
         if self.epochs is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
-        object.__setattr__(self, "cutoff", tuple(float(cutoff) for cutoff in self.cutoff))
-        for name in ("epochs", "minutes", "valid_size", "batch_size", "learning_rate", "clip", "threads"):
+        object.__setattr__(self, "cutoff", self.cutoffs)
+        for name in ("epochs", "minutes", "valid_size", "batch_size", "learning_rate", "clip", "threads", *_ENERGY):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        for name in ("force_weight", "energy_weight", "final_energy_weight", "stress_weight"):
+        for name in ("force_weight", "stress_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")
         for name in ("ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'{name}' must be in [0, 1), got {getattr(self, name)}.")
-        if not self.cutoff or min(self.cutoff) <= 0:
-            raise ValueError(f"'cutoff' must be positive (in A), got {list(self.cutoff)}.")
+        if not self.cutoffs or min(self.cutoffs) <= 0:
+            raise ValueError(f"'cutoff' must be positive (in A), got {list(self.cutoffs)}.")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """All cutoffs in A."""
+        return (float(self.cutoff),) if isinstance(self.cutoff, (int, float)) else tuple(map(float, self.cutoff))

@@ -8,10 +8,10 @@ from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.units import KCAL_PER_MOL
 
 _ROWS = (
-    ("energy", "meV", "energy_{}_meV", "kcal/mol"),
-    ("energy per atom", "meV/atom", "energy_{}_meV_per_atom", "kcal/mol/atom"),
-    ("forces", "meV/A", "forces_{}_meV_per_A", "kcal/mol/A"),
-    ("stress", "meV/A^3", "stress_{}_meV_per_A3", ""),
+    ("energy", "meV", "energy_{}_meV"),
+    ("energy per atom", "meV/atom", "energy_{}_meV_per_atom"),
+    ("forces", "meV/A", "forces_{}_meV_per_A"),
+    ("stress", "meV/A^3", "stress_{}_meV_per_A3"),
 )
 
 
@@ -19,21 +19,23 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     """The cells of the table: a header, then one row per quantity and kind of error.
 
     Args:
-        columns: Errors by the title of their column; the first column is repeated in kcal/mol.
+        columns: Errors by the title of their column; the first column is repeated with kcal/mol for meV.
+
+    Returns:
+        Rows of cells.
 
     Units:
         each row names its own.
     """
-    first = next(iter(columns.values()))
-    rows = [["", *columns, f"{next(iter(columns))}, other unit"]]
-    for quantity, unit, field, kcal_unit in _ROWS:
+    title, first = next(iter(columns.items()))
+    rows = [["", *columns, f"{title} (kcal/mol)"]]
+    for quantity, unit, field in _ROWS:
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors, field.format(kind.lower())) for errors in columns.values()]
             if None in values:
                 continue
             kcal = getattr(first, field.format(kind.lower())) / 1e3 / KCAL_PER_MOL
-            other = f"{kcal:.4f} {kcal_unit}" if kcal_unit else ""
-            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.2f}" for value in values), other])
+            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.2f}" for value in values), f"{kcal:.4f}"])
     return rows
 
 
@@ -41,19 +43,24 @@ def error_table(columns: Mapping[str, Errors]) -> str:
     """The errors as aligned text.
 
     Args:
-        columns: Errors by the title of their column; the first column is repeated in kcal/mol.
+        columns: Errors by the title of their column; the first column is repeated with kcal/mol for meV.
+
+    Returns:
+        Lines of equal columns.
 
     Units:
         each row names its own.
 
     Example:
         >>> print(error_table({"model": Errors(1, 9.0, 9.0, 1.0, 1.0, 20.0, 30.0)}).splitlines()[-1])
-        forces RMSE (meV/A)              30.00        0.6918 kcal/mol/A
+        forces RMSE (meV/A)              30.00            0.6918
     """
     rows = error_rows(columns)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)
@@ -63,7 +70,10 @@ def error_markdown(columns: Mapping[str, Errors]) -> str:
     """The errors as a Markdown table.
 
     Args:
-        columns: Errors by the title of their column; the first column is repeated in kcal/mol.
+        columns: Errors by the title of their column; the first column is repeated with kcal/mol for meV.
+
+    Returns:
+        Lines of Markdown.
 
     Units:
         each row names its own.

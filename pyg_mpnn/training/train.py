@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset
@@ -39,6 +40,7 @@ _NOISE = (  # warnings of Lightning that a user of this package can do nothing a
     "Checkpoint directory .* exists and is not empty",
     "You're resuming from a checkpoint that ended before the epoch ended",
     "GPU available but not used",
+    ".*isinstance\\(treespec, LeafSpec\\)",
 )
 
 
@@ -59,7 +61,13 @@ class TrainingResult:
     out: Path
 
 
-def train(settings: TrainingSettings, potential: Potential | None = None) -> TrainingResult:
+def train(
+    settings: TrainingSettings,
+    potential: Potential | None = None,
+    *,
+    frames: Sequence[Data] | None = None,
+    test: Sequence[Data] | None = None,
+) -> TrainingResult:
     """Train a potential, test it, and write the results to ``settings.out``.
 
     Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
@@ -71,6 +79,9 @@ def train(settings: TrainingSettings, potential: Potential | None = None) -> Tra
         settings: What to train on and how.
         potential: A potential to train in place of the one that ``settings`` describes by size, cutoff and model; its
             reference energies are fitted here.
+        frames: Structures in memory in place of the file ``settings.data``, which then only names them; PyG's own MD17
+            and QM9 are understood.
+        test: The same for ``settings.test``.
 
     Returns:
         The best potential and its errors.
@@ -92,9 +103,9 @@ def train(settings: TrainingSettings, potential: Potential | None = None) -> Tra
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    data = load_training_data(settings)
+    data = load_training_data(settings, frames, test)
     if potential is None:
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoff, **settings.model)
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
         potential = potential.to(getattr(torch, settings.dtype))
     potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
     module = PotentialModule(potential, settings, stress=has_stress(data.train), provenance=data.provenance)
@@ -116,7 +127,7 @@ def _check_folder(out: Path, resume: bool) -> Path | None:
     if resume:
         if not last.is_file():
             raise FileNotFoundError(
-                f"'out' must hold last.ckpt to resume from, got {str(out)!r} without one (it is written after the first "
+                f"'out' must hold last.ckpt to resume from, got {str(out)!r} without it (it is written after each "
                 "epoch): start again without 'resume'."
             )
         return last
@@ -159,8 +170,8 @@ def _announce(module: PotentialModule, data: TrainingData) -> None:
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())
     print(
-        f"Training {type(potential).__name__} ({settings.size}, {parameters:,} parameters, {settings.dtype}) for {length} "
-        f"on {len(data.train)} structures, validating on {len(data.valid)}; {data.reference.describe()}",
+        f"Training {type(potential).__name__} ({parameters:,} parameters, {settings.dtype}) for {length} on "
+        f"{len(data.train)} structures, validating on {len(data.valid)}",
         flush=True,
     )
 
@@ -197,9 +208,11 @@ def _trainer(settings: TrainingSettings, out: Path) -> lightning.Trainer:
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     # best before last: last.ckpt then knows the best score of its own epoch.
-    best = ModelCheckpoint(out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True)
+    best = ModelCheckpoint(
+        out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True
+    )
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-    average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))  # type: ignore[no-untyped-call]
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import Reference, data_hash, fit_reference, split_frames
+from pyg_mpnn.data import Reference, data_hash, fit_reference, normalize_fields, split_frames
 from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -35,11 +35,19 @@ class TrainingData:
     provenance: dict[str, Any]
 
 
-def load_training_data(settings: TrainingSettings) -> TrainingData:
+def load_training_data(
+    settings: TrainingSettings, frames: Sequence[Data] | None = None, test: Sequence[Data] | None = None
+) -> TrainingData:
     """Read, split and fit.
 
     Args:
         settings: ``data``, ``test``, ``valid_size``, ``seed``, ``cutoff`` and ``isolated`` count.
+        frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
+            and QM9 are understood.
+        test: The same for ``settings.test``.
+
+    Returns:
+        The structures and what was fitted to them.
 
     Units:
         A, eV.
@@ -48,12 +56,15 @@ def load_training_data(settings: TrainingSettings) -> TrainingData:
         FileNotFoundError: A file is absent.
         ValueError: A structure is unusable, or ``valid_size`` leaves none to train on.
     """
-    frames = load_frames(settings.data)
+    if frames is None:
+        frames = load_frames(settings.data)
+    if test is None:
+        test = load_frames(settings.test, "test") if settings.test is not None else []
+    frames, test = ([normalize_fields(frame) for frame in part] for part in (frames, test))
     train_indices, valid_indices = split_frames(len(frames), settings.valid_size, settings.seed)
     train, valid = [frames[index] for index in train_indices], [frames[index] for index in valid_indices]
-    test = load_frames(settings.test, "test") if settings.test is not None else []
-    reference = fit_reference(train, settings.cutoff, settings.isolated)
-    trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoff)
+    reference = fit_reference(train, settings.cutoffs, settings.isolated)
+    trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoffs)
     provenance: dict[str, Any] = {
         "file": settings.data,
         "sha256": data_hash(frames),

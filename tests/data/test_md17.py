@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_mpnn.data import read_structures
+
+KCAL = 0.0433641  # eV, to six digits: any of the CODATA values
+
+
+@pytest.fixture
+def arrays():
+    generator = np.random.default_rng(0)
+    return {
+        "nuclear_charges": np.array([8, 1, 1], dtype=np.uint8),
+        "coords": generator.normal(size=(4, 3, 3)),
+        "energies": generator.normal(size=4) - 47000.0,
+        "forces": generator.normal(size=(4, 3, 3)),
+    }
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(arrays):
+        np.savez(tmp_path / "water.npz", **arrays)
+        return tmp_path / "water.npz"
+
+    return save
+
+
+def renamed(arrays):
+    old = dict(zip(("z", "R", "E", "F"), arrays.values(), strict=True))
+    return old | {"E": old["E"].reshape(-1, 1), "name": np.array("water"), "theory": np.array("PBE")}
+
+
+@pytest.mark.parametrize("layout", [dict, renamed], ids=["revised", "original"])
+def test_md17_is_converted_from_kcal_per_mol(arrays, save, layout):
+    frames = read_structures(save(layout(arrays)))
+    assert len(frames) == 4
+    for k, frame in enumerate(frames):
+        assert frame.z.tolist() == [8, 1, 1]
+        assert frame.pos.numpy() == pytest.approx(arrays["coords"][k], rel=1e-15)
+        assert frame.energy.item() == pytest.approx(arrays["energies"][k] * KCAL, rel=2e-6)
+        assert frame.forces.numpy() == pytest.approx(arrays["forces"][k] * KCAL, rel=2e-6)
+
+
+def test_md17_keeps_the_energy_float64(arrays, save):
+    frame = read_structures(save(arrays), dtype=torch.float32)[0]
+    assert (frame.pos.dtype, frame.forces.dtype, frame.energy.dtype) == (torch.float32, torch.float32, torch.float64)
+
+
+def test_md17_follows_the_unit_that_the_file_names(arrays, save):
+    frames = read_structures(save(arrays | {"e_unit": np.array("eV"), "r_unit": np.array("Ang")}))
+    assert frames[0].energy.item() == arrays["energies"][0]
+    with pytest.raises(ValueError, match=r"'e_unit' must be one of eV, kcal/mol, hartree .* got 'Rydberg' and 'Ang'"):
+        read_structures(save(arrays | {"e_unit": np.array("Rydberg")}))
+    with pytest.raises(ValueError, match=r"'r_unit' 'Ang', got 'kcal/mol' and 'bohr'"):
+        read_structures(save(arrays | {"r_unit": np.array("bohr")}))
+
+
+def test_md17_leaves_labels_out_on_request(arrays, save):
+    frame = read_structures(save(arrays), energy=False, forces=False)[0]
+    assert set(frame.keys()) == {"z", "pos"}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("coords", "must hold the array 'coords' or 'R', got only nuclear_charges, energies, forces in .*water.npz"),
+        ("nuclear_charges", "must hold the array 'nuclear_charges' or 'z', got only"),
+        ("energies", "'energy' is missing in frame 0 of .*water.npz"),
+        ("forces", "'forces' is missing in frame 0 of .*water.npz"),
+    ],
+)
+def test_md17_refuses_missing_arrays(arrays, save, key, message):
+    del arrays[key]
+    with pytest.raises(ValueError, match=message):
+        read_structures(save(arrays))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("coords", "'pos' .* at atom 1"), ("energies", "'energy'"), ("forces", "'forces' .* at atom 1")]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_md17_refuses_what_is_not_finite_and_names_the_frame(arrays, save, key, name, value):
+    arrays[key][(2, 1, 0)[: arrays[key].ndim]] = value
+    field, *place = name.split(" .* ")
+    with pytest.raises(
+        ValueError,
+        match=rf"{field} of frame 2 of .*water.npz must be finite, got {value}{''.join(place) and ' at atom 1'}",
+    ):
+        read_structures(save(arrays))
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("coords", lambda a: a[:, :2], r"'coords' / 'R' must fit 4 frames of 3 atoms, got shape \(4, 2, 3\)"),
+        ("forces", lambda a: a[:, :2], r"'forces' / 'F' must fit 4 frames of 3 atoms, got shape \(4, 2, 3\)"),
+        ("forces", lambda a: a[:3], r"'forces' / 'F' must fit 4 frames of 3 atoms, got shape \(3, 3, 3\)"),
+        ("energies", lambda a: a[:3], r"'energies' / 'E' must fit 4 frames of 3 atoms, got shape \(3,\)"),
+    ],
+)
+def test_md17_refuses_mismatched_shapes(arrays, save, key, change, message):
+    arrays[key] = change(arrays[key])
+    with pytest.raises(ValueError, match=message):
+        read_structures(save(arrays))
+
+
+@pytest.mark.parametrize("z", [0, 119])
+def test_md17_refuses_unknown_elements(arrays, save, z):
+    arrays["nuclear_charges"][1] = z
+    with pytest.raises(ValueError, match=f"'z' of frame 0 of .* from 1 to 118, got {z} at atom 1"):
+        read_structures(save(arrays))
+
+
+def test_md17_refuses_an_empty_data_set(arrays, save):
+    for key in ("coords", "energies", "forces"):
+        arrays[key] = arrays[key][:0]
+    with pytest.raises(ValueError, match=r"'path' must hold at least one structure, got none in .*water.npz"):
+        read_structures(save(arrays))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
+def test_md17_refuses_a_damaged_file(tmp_path, content):
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"'path' must be a NumPy npz file, got .*bad.npz, which cannot be read"):
+        read_structures(tmp_path / "bad.npz")
+
+
+def test_md17_refuses_a_single_array(tmp_path):
+    with (tmp_path / "bad.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"'path' must be a NumPy npz file, .* it is one array without a name"):
+        read_structures(tmp_path / "bad.npz")
+
+
+def test_md17_refuses_an_unknown_packing(arrays, save):
+    with pytest.raises(ValueError, match=r"'packing' must be 'int32', got 'int16'"):
+        read_structures(save(arrays | {"packing": np.array("int16")}))

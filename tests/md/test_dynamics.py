@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms, units
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixAtoms
+from ase.io import read, write
+from ase.md.verlet import VelocityVerlet
+
+from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics
+from pyg_mpnn.md.dynamics import _threads
+from pyg_mpnn.md.velocities import thermal_velocities
+
+
+class Swirl(Calculator):
+    """A calculator with a force added that is no gradient: it turns the atoms about the z axis."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    def __init__(self, inner: PotentialCalculator) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def calculate(self, atoms: Atoms, *_: object) -> None:
+        swirl = 0.02 * np.cross([0.0, 0.0, 1.0], atoms.positions)
+        self.results = {
+            "forces": self.inner.get_forces(atoms) + swirl,
+            "energy": self.inner.get_potential_energy(atoms),
+        }
+
+
+def total_energies(atoms: Atoms, calculator: Calculator, timestep: float, duration: float) -> tuple[np.ndarray, ...]:
+    """Times (ps) and total energies (meV/atom) of NVE from fixed velocities."""
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    masses = atoms.get_masses()
+    atoms.set_velocities(thermal_velocities(masses, 300.0, np.random.default_rng(0)))
+    energies: list[float] = []
+    dynamics = VelocityVerlet(atoms, timestep * units.fs)
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy() * 1000 / len(atoms)))
+    dynamics.run(round(duration / timestep))
+    return timestep / 1000 * np.arange(len(energies)), np.array(energies)
+
+
+def test_energy_is_conserved_to_second_order(potential: Potential, molecule: Atoms) -> None:
+    calculator = PotentialCalculator(potential)
+    coarse = energy_drift(*total_energies(molecule, calculator, 1.0, 60.0))
+    fine = energy_drift(*total_energies(molecule, calculator, 0.5, 60.0))
+    assert 3 < coarse.fluctuation / fine.fluctuation < 5
+    assert coarse.fluctuation > 1e-6  # far above the rounding error of -4,000 eV
+
+
+def test_a_force_that_is_no_gradient_shows(potential: Potential, molecule: Atoms) -> None:
+    calculator = Swirl(PotentialCalculator(potential))
+    coarse = energy_drift(*total_energies(molecule, calculator, 1.0, 60.0))
+    fine = energy_drift(*total_energies(molecule, calculator, 0.5, 60.0))
+    assert coarse.fluctuation / fine.fluctuation < 2
+
+
+def test_report_of_nve(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "md"
+    summary = run_dynamics(saved, "ethanol", out, steps=40, trajectory_interval=5, seed=3)
+    assert {path.name for path in out.iterdir()} == {"trajectory.traj", "log.csv", "summary.json", "energy_drift.png"}
+    log = np.genfromtxt(out / "log.csv", delimiter=",", names=True)
+    assert log["step"].tolist() == list(range(41))
+    assert log["temperature_K"][0] == pytest.approx(300.0, abs=1e-3)
+    assert log["total_eV"] == pytest.approx(log["potential_eV"] + log["kinetic_eV"], abs=2e-9)
+    # The numbers of the summary are those of the log.
+    drift = energy_drift(log["time_fs"] / 1000, log["total_eV"] * 1000 / 9)
+    assert summary.drift_meV_per_atom_per_ps == pytest.approx(drift.slope, rel=1e-3, abs=1e-4)
+    assert summary.drift_error_meV_per_atom_per_ps == pytest.approx(drift.slope_error, rel=1e-3, abs=1e-4)
+    assert summary.mean_temperature_last_half_K == pytest.approx(log["temperature_K"][20:].mean(), abs=1e-2)
+    assert summary.degrees_of_freedom == 21
+    frames = read(out / "trajectory.traj", ":")
+    assert len(frames) == 9
+    assert frames[-1].get_potential_energy() == pytest.approx(log["potential_eV"][-1], abs=1e-8)
+    written = json.loads((out / "summary.json").read_text())
+    assert DynamicsSummary(**{name: written[name] for name in DynamicsSummary.__dataclass_fields__}) == summary
+    assert written["settings"]["seed"] == 3
+    assert written["settings"]["threads"] == 1
+    assert "steps per second" in capsys.readouterr().out
+
+
+def test_molecule_neither_moves_nor_turns(saved: Path, tmp_path: Path) -> None:
+    run_dynamics(saved, "ethanol", tmp_path / "md", steps=20)
+    for frame in read(tmp_path / "md" / "trajectory.traj", ":"):
+        assert frame.get_momenta().sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-10)
+        assert frame.get_angular_momentum() == pytest.approx(np.zeros(3), abs=1e-10)
+
+
+def test_crystal_does_not_move(saved: Path, crystal: Atoms, tmp_path: Path) -> None:
+    write(tmp_path / "crystal.xyz", crystal * (2, 1, 1))
+    summary = run_dynamics(saved, tmp_path / "crystal.xyz", tmp_path / "md", steps=20, temperature=500.0)
+    assert summary.degrees_of_freedom == 9
+    assert summary.bond_changes is None
+    for frame in read(tmp_path / "md" / "trajectory.traj", ":"):
+        assert frame.get_momenta().sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-10)
+        assert frame.pbc.all()
+
+
+def test_skin_gives_the_same_trajectory_to_the_last_bit(saved: Path, tmp_path: Path) -> None:
+    runs = [
+        run_dynamics(saved, "ethanol", tmp_path / str(skin), steps=30, skin=skin, threads=1, trajectory_interval=1)
+        for skin in (0.5, 0.0)
+    ]
+    with_skin, without = (read(tmp_path / name / "trajectory.traj", ":") for name in ("0.5", "0.0"))
+    assert all((a.positions == b.positions).all() for a, b in zip(with_skin, without, strict=True))
+    assert runs[0].neighbor_list_rebuilds < 10
+    assert runs[1].neighbor_list_rebuilds == 31
+
+
+def test_seed_fixes_the_dynamics(saved: Path, tmp_path: Path) -> None:
+    ends = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run_dynamics(saved, "ethanol", tmp_path / name, steps=4, ensemble="nvt", seed=seed, trajectory_interval=4)
+        ends.append(read(tmp_path / name / "trajectory.traj").positions)
+    assert (ends[0] == ends[1]).all()
+    assert (ends[0] != ends[2]).any()
+
+
+def test_thermostat_brings_the_temperature(saved: Path, crystal: Atoms, tmp_path: Path) -> None:
+    # 16 atoms, 100 steps of 2 fs, memory 1 / (2 friction) = 5 fs: about 20 independent values of a temperature that
+    # scatters by sqrt(2 / 48) = 20 %, so 5 % on the mean.
+    write(tmp_path / "crystal.xyz", crystal * (2, 2, 2))
+    options = {"steps": 200, "timestep": 2.0, "temperature": 900.0, "friction": 0.1}
+    summary = run_dynamics(saved, tmp_path / "crystal.xyz", tmp_path / "md", ensemble="nvt", **options)
+    assert summary.mean_temperature_last_half_K == pytest.approx(900.0, rel=0.16)
+    assert summary.degrees_of_freedom == 48
+    assert summary.drift_meV_per_atom_per_ps is None
+
+
+def test_float32(saved: Path, tmp_path: Path) -> None:
+    run_dynamics(saved, "ethanol", tmp_path / "md", steps=4, dtype="float32")
+    energies = [frame.get_potential_energy() for frame in read(tmp_path / "md" / "trajectory.traj", ":")]
+    assert all(np.isfinite(energies))
+    assert json.loads((tmp_path / "md" / "summary.json").read_text())["settings"]["dtype"] == "float32"
+
+
+def test_threads_are_set_and_given_back() -> None:
+    with _threads(2):
+        assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError), _threads(2):
+        1 / 0  # noqa: B018
+    assert torch.get_num_threads() == 1
+    with _threads(None):
+        assert torch.get_num_threads() == 1
+
+
+def test_explosion_keeps_what_was_written(potential: Potential, tmp_path: Path) -> None:
+    potential.set_reference({1: 0.0, 6: 0.0, 8: 0.0}, scale=200.0)  # forces of hundreds of eV/A
+    potential.save(tmp_path / "potential.pt")
+    with pytest.raises(ExplosionError, match=r"the dynamics exploded at step \d+ \(.* fs\)"):
+        run_dynamics(tmp_path / "potential.pt", "ethanol", tmp_path / "md", timestep=1.0, trajectory_interval=1)
+    rows = (tmp_path / "md" / "log.csv").read_text().splitlines()[1:]
+    assert 1 <= len(rows) < 50
+    assert len(read(tmp_path / "md" / "trajectory.traj", ":")) == len(rows)
+
+
+def test_folder_with_files(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "md").mkdir()
+    (tmp_path / "md" / "notes.txt").write_text("mine")
+    for out in (tmp_path / "md", saved):
+        with pytest.raises(FileExistsError, match=r"'out' must be a new or empty folder, got"):
+            run_dynamics(saved, "ethanol", out)
+    assert (tmp_path / "md" / "notes.txt").read_text() == "mine"
+
+
+def test_structure_that_is_not_there(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"'structure' must be a file that ASE reads or the word ethanol, got x.xyz"
+    ):
+        run_dynamics(saved, "x.xyz", tmp_path / "md")
+    assert not (tmp_path / "md").exists()
+
+
+def fix_an_atom(atoms: Atoms) -> Atoms:
+    atoms.set_constraint(FixAtoms([0]))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda atoms: atoms[:1], r"'structure' must have at least 2 atoms .*, got 1"),
+        (fix_an_atom, r"'structure' must have no constraints, got .*FixAtoms"),
+    ],
+)
+def test_structures_that_cannot_move(
+    change: Callable[[Atoms], Atoms], message: str, saved: Path, molecule: Atoms, tmp_path: Path
+) -> None:
+    write(tmp_path / "start.traj", change(molecule))
+    with pytest.raises(ValueError, match=message):
+        run_dynamics(saved, tmp_path / "start.traj", tmp_path / "md")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timestep": 0.0}, r"'timestep' must be positive and finite, got 0.0"),
+        ({"temperature": float("nan")}, r"'temperature' must be positive and finite, got nan"),
+        ({"friction": -1.0}, r"'friction' must be positive"),
+        ({"log_interval": 0}, r"'log_interval' must be positive"),
+        ({"trajectory_interval": -5}, r"'trajectory_interval' must be positive"),
+        ({"threads": 0}, r"'threads' must be positive"),
+        ({"steps": 19, "log_interval": 10}, r"'steps' must be at least twice 'log_interval' \(10\), got 19"),
+        ({"ensemble": "npt"}, r"'ensemble' must be one of nve, nvt, got 'npt'"),
+        ({"dtype": "float16"}, r"'dtype' must be one of float32, float64, got 'float16'"),
+    ],
+)
+def test_settings_out_of_range(
+    settings: dict[str, object], message: str, saved: Path, tmp_path: Path, unchecked: None
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_dynamics(saved, "ethanol", tmp_path / "md", **settings)
+    assert not (tmp_path / "md").exists()

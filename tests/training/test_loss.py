@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.training import loss_terms
+
+
+def _batch(dtype: torch.dtype, energy: tuple[float, float] = (-10.0, -20.0), stress: bool = False) -> Batch:
+    """A structure of two atoms and one of one atom, in cells of 8 and 2 A^3."""
+    frames = []
+    for atoms, value, volume in ((2, energy[0], 8.0), (1, energy[1], 2.0)):
+        frame = Data(z=torch.ones(atoms, dtype=torch.int64), pos=torch.zeros(atoms, 3, dtype=dtype))
+        frame.energy = torch.tensor([value], dtype=torch.float64)
+        frame.forces = torch.ones(atoms, 3, dtype=dtype)
+        if stress:
+            frame.cell = torch.diag(torch.tensor([volume, 1.0, 1.0], dtype=dtype))[None]
+            frame.stress = torch.full((1, 3, 3), torch.nan, dtype=dtype)
+        frames.append(frame)
+    return Batch.from_data_list(frames)
+
+
+def _output(dtype: torch.dtype, energy: tuple[float, float], force: float = 1.0, stress: float | None = None):
+    tensor = None if stress is None else torch.full((2, 3, 3), stress, dtype=dtype, requires_grad=True)
+    forces = torch.full((3, 3), force, dtype=dtype)
+    return PotentialOutput(torch.tensor(energy, dtype=torch.float64), forces, tensor, torch.zeros(3).double())
+
+
+def test_force_term_is_the_mean_over_components_in_units_of_the_scale(dtype: torch.dtype) -> None:
+    terms = loss_terms(_output(dtype, (-10.0, -20.0), force=1.5), _batch(dtype), scale=2.0)
+    assert terms.forces.item() == pytest.approx((0.5 / 2) ** 2)
+    assert terms.energy.item() == terms.stress.item() == 0.0
+
+
+def test_energy_term_is_per_atom(dtype: torch.dtype) -> None:
+    terms = loss_terms(_output(dtype, (-9.0, -20.5)), _batch(dtype), scale=2.0)
+    assert terms.energy.item() == pytest.approx((0.25**2 + 0.25**2) / 2)
+    assert terms.forces.item() == 0.0
+    assert terms.energy.dtype == terms.forces.dtype == dtype
+
+
+def test_energy_difference_survives_large_totals(dtype: torch.dtype) -> None:
+    energies = (-17600.0 + 2e-4, -17600.0)
+    terms = loss_terms(_output(dtype, energies), _batch(dtype, (-17600.0, -17600.0)), scale=1.0)
+    assert terms.energy.item() == pytest.approx(1e-4**2 / 2, rel=1e-4)
+    assert torch.tensor(energies[0]).item() == -17600.0, "control: float32 would have lost it"
+
+
+def test_stress_term_is_the_virial_per_atom_of_known_components(dtype: torch.dtype) -> None:
+    batch = _batch(dtype, stress=True)
+    batch.stress[0] = 0.1
+    batch.stress[0, 0, 0] = torch.nan
+    output = _output(dtype, (-10.0, -20.0), stress=0.2)
+    terms = loss_terms(output, batch, scale=2.0)
+    assert terms.stress.item() == pytest.approx((8.0 * 0.1 / (2 * 2.0)) ** 2)
+    terms.stress.backward()
+    assert output.stress is not None
+    gradient = output.stress.grad
+    assert gradient is not None
+    assert bool(gradient.isfinite().all())
+    assert gradient[1].abs().max() == gradient[0, 0, 0] == 0.0, "unknown components must not be learned"
+    assert gradient[0, 1, 1] > 0
+
+
+def test_stress_term_is_zero_where_nothing_is_known(dtype: torch.dtype) -> None:
+    terms = loss_terms(_output(dtype, (-10.0, -20.0), stress=0.2), _batch(dtype, stress=True), scale=2.0)
+    assert terms.stress.item() == 0.0
+
+
+def test_gradients_are_finite_in_a_batch_of_a_crystal_and_a_molecule(
+    silicon: Data, water: Data, dtype: torch.dtype
+) -> None:
+    from pyg_mpnn.data.frames import align_frames
+
+    for frame in (silicon, water):
+        frame.energy = torch.zeros(1, dtype=torch.float64)
+        frame.forces = torch.zeros_like(frame.pos)
+    silicon.stress = torch.zeros(1, 3, 3)
+    align_frames([silicon, water])
+    potential = Potential.from_size("small").to(dtype)
+    batch = Batch.from_data_list([silicon, water])
+    terms = loss_terms(potential.train()(batch, stress=True), batch, scale=1.0)
+    assert terms.stress.item() > 0
+    sum(terms).backward()
+    gradients = [parameter.grad for parameter in potential.parameters() if parameter.grad is not None]
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_empty_molecule_has_a_finite_loss(dtype: torch.dtype) -> None:
+    empty = Data(z=torch.zeros(0, dtype=torch.int64), pos=torch.zeros(0, 3), num_nodes=0)
+    empty.energy, empty.forces = torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3)
+    output = PotentialOutput(torch.zeros(1).double(), torch.zeros(0, 3), None, torch.zeros(0).double())
+    assert sum(loss_terms(output, Batch.from_data_list([empty]), scale=1.0)) == 0.0

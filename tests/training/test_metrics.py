@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn.models import PotentialOutput
+from pyg_mpnn.training import Errors, Predictions, compute_errors
+from pyg_mpnn.training.metrics import compare, join
+
+
+def _predictions(stress: bool = False) -> Predictions:
+    """Two structures of 2 and 4 atoms with energy errors of 0.01 and -0.03 eV and one force component off by 0.6 eV/A."""
+    forces = torch.zeros(6, 3, dtype=torch.float64)
+    forces[0, 1] = 0.6
+    known = torch.full((2, 3, 3), torch.nan, dtype=torch.float64)
+    known[0] = 0.0
+    return Predictions(
+        num_atoms=torch.tensor([2, 4]),
+        energy=torch.tensor([1.01, 4.97], dtype=torch.float64),
+        energy_ref=torch.tensor([1.0, 5.0], dtype=torch.float64),
+        forces=forces,
+        forces_ref=torch.zeros_like(forces),
+        stress=torch.full((2, 3, 3), 0.002, dtype=torch.float64) if stress else None,
+        stress_ref=known if stress else None,
+    )
+
+
+def test_errors_equal_hand_computed_values() -> None:
+    found = compute_errors(_predictions())
+    assert found.n_structures == 2
+    assert found.energy_mae_meV == pytest.approx(20.0)
+    assert found.energy_rmse_meV == pytest.approx(math.sqrt((10**2 + 30**2) / 2))
+    assert found.energy_mae_meV_per_atom == pytest.approx((10 / 2 + 30 / 4) / 2)
+    assert found.energy_rmse_meV_per_atom == pytest.approx(math.sqrt((5**2 + 7.5**2) / 2))
+    assert found.forces_mae_meV_per_A == pytest.approx(600 / 18)
+    assert found.forces_rmse_meV_per_A == pytest.approx(600 / math.sqrt(18))
+    assert found.stress_mae_meV_per_A3 is None
+
+
+def test_stress_errors_leave_unknown_components_out() -> None:
+    found = compute_errors(_predictions(stress=True))
+    assert found.stress_mae_meV_per_A3 == found.stress_rmse_meV_per_A3 == pytest.approx(2.0)
+    unknown = _predictions(stress=True)._replace(stress_ref=torch.full((2, 3, 3), torch.nan, dtype=torch.float64))
+    assert compute_errors(unknown).stress_mae_meV_per_A3 is None
+
+
+def test_summary_has_exactly_the_promised_names() -> None:
+    names = [
+        "n_structures",
+        "energy_mae_meV",
+        "energy_rmse_meV",
+        "energy_mae_meV_per_atom",
+        "forces_mae_meV_per_A",
+        "forces_rmse_meV_per_A",
+    ]
+    found = compute_errors(_predictions())
+    assert list(found.summary()) == names
+    assert list(replace(found, stress_mae_meV_per_A3=1.0).summary()) == [*names, "stress_mae_meV_per_A3"]
+
+
+def test_errors_of_batches_equal_errors_of_all(dtype: torch.dtype) -> None:
+    whole = _predictions(stress=True)
+    parts = [
+        Predictions(*(None if x is None else x[rows] for x, rows in zip(whole, slices, strict=True)))
+        for slices in (
+            (slice(0, 1), slice(0, 1), slice(0, 1), slice(0, 2), slice(0, 2), slice(0, 1), slice(0, 1)),
+            (slice(1, 2), slice(1, 2), slice(1, 2), slice(2, 6), slice(2, 6), slice(1, 2), slice(1, 2)),
+        )
+    ]
+    assert compute_errors(join(parts)) == compute_errors(whole)
+
+
+def test_compare_takes_float64_energies_and_detached_values(dtype: torch.dtype) -> None:
+    frame = Data(z=torch.tensor([1, 1]), pos=torch.zeros(2, 3), energy=torch.tensor([-17600.0001]).double())
+    frame.forces = torch.ones(2, 3)
+    forces = torch.ones(2, 3, requires_grad=True)
+    energy = torch.tensor([-17600.0003], dtype=torch.float64)
+    output = PotentialOutput(energy, forces, None, torch.zeros(2).double())
+    pair = compare(output, Batch.from_data_list([frame]))
+    assert not pair.forces.requires_grad
+    assert pair.forces.dtype == torch.float64
+    expected = 0.2 if dtype == torch.float64 else None  # the reference of this test is made in the default dtype
+    if expected is not None:
+        assert compute_errors(pair).energy_mae_meV == pytest.approx(expected, rel=1e-6)
+
+
+def test_no_structure_is_an_error() -> None:
+    empty, forces = torch.zeros(0, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="'predictions' must hold at least one structure, got none"):
+        compute_errors(Predictions(torch.zeros(0, dtype=torch.int64), empty, empty, forces, forces))
+
+
+def test_errors_without_atoms_are_zero() -> None:
+    one, none = torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64)
+    assert compute_errors(Predictions(torch.tensor([0]), one, one, none, none)) == Errors(1, 0, 0, 0, 0, 0, 0)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from pyg_mpnn.training import TrainingSettings
+
+
+def test_default_length_is_ten_minutes_without_epochs_and_minutes() -> None:
+    assert TrainingSettings("data", "out").minutes == 10.0
+    assert TrainingSettings("data", "out", epochs=3).minutes is None
+
+
+def test_cutoff_may_be_one_number_or_several() -> None:
+    assert TrainingSettings("data", "out", cutoff=4).cutoffs == (4.0,)
+    assert TrainingSettings("data", "out", cutoff=(3, 5)).cutoff == (3.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 1, "minutes": 1.0}, "'epochs' and 'minutes' exclude each other, got 1 and 1.0"),
+        ({"epochs": 0}, "'epochs' must be positive, got 0"),
+        ({"minutes": -1.0}, "'minutes' must be positive, got -1.0"),
+        ({"minutes": float("nan")}, "'minutes' must be positive, got nan"),
+        ({"valid_size": 0}, "'valid_size' must be positive, got 0"),
+        ({"batch_size": 0}, "'batch_size' must be positive, got 0"),
+        ({"learning_rate": 0.0}, "'learning_rate' must be positive, got 0.0"),
+        ({"clip": 0.0}, "'clip' must be positive, got 0.0"),
+        ({"threads": 0}, "'threads' must be positive, got 0"),
+        ({"force_weight": -1.0}, "'force_weight' must not be negative, got -1.0"),
+        ({"stress_weight": -1.0}, "'stress_weight' must not be negative, got -1.0"),
+        ({"energy_weight": 0.0}, "'energy_weight' must be positive, got 0.0"),
+        ({"ema_decay": 1.0}, r"'ema_decay' must be in \[0, 1\), got 1.0"),
+        ({"warmup": -0.1}, r"'warmup' must be in \[0, 1\), got -0.1"),
+        ({"cutoff": (0.0,)}, r"'cutoff' must be positive \(in A\), got \[0.0\]"),
+        ({"cutoff": ()}, r"'cutoff' must be positive \(in A\), got \[\]"),
+        ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_errors(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingSettings("data", "out", **changes)
