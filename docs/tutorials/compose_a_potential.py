@@ -91,7 +91,7 @@ train_set, test_set = (StructureDataset(frames, potential.cutoff) for frames in 
 # A plain PyTorch loop: the loss compares forces, and energies with a small weight. ``pyg-mpnn train`` does this with
 # validation, averaged weights and checkpoints.
 
-epochs = 30
+epochs = 20
 loader = DataLoader(train_set, batch_size=10, shuffle=True)
 optimizer = torch.optim.Adam(potential.parameters())
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=epochs * len(loader))

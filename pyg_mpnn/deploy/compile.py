@@ -27,8 +27,8 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
 
     ``torch.compile`` does not differentiate twice through its own backward. So energy and forces, the latter by
     ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and tensors, and that
-    graph is compiled with free numbers of atoms, edges and graphs. The first call takes minutes; later ones with other
-    batches do not compile again. The function shares the weights of the potential: a step of the optimizer is seen.
+    graph is compiled with free numbers of atoms, edges and graphs. That takes minutes; calls with other batches do not
+    compile again. The function shares the weights of the potential: a step of the optimizer is seen.
 
     Experimental: one cutoff, molecules or crystals, no stress; a C++ compiler and the tested torch are needed.
 
@@ -82,6 +82,9 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
         atom_energies = interaction.double() + potential.atomwise.reference[z]
         return PotentialOutput(scatter_sum(atom_energies, graph_of_atom, batch.num_graphs), forces, None, atom_energies)
 
+    potential.train()
+    call(example).forces.sum().backward()  # type: ignore[union-attr]  # compiles now, not in the first step
+    potential.zero_grad()
     return call
 
 

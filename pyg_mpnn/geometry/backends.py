@@ -7,12 +7,14 @@ from types import ModuleType
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry.grid import search_torch
 from pyg_mpnn.geometry.structures import Structures
 
+Array = npt.NDArray[np.float64]
 Backend = Literal["auto", "torch-cluster", "vesin", "torch"]
 
 
@@ -68,17 +70,29 @@ def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]
     calculator = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
     pos = structures.pos.to("cpu", torch.float64).numpy()
     stop = torch.bincount(structures.batch, minlength=structures.num_graphs).cumsum(0).tolist()
-    cell = np.zeros((len(stop), 3, 3)) if structures.cell is None else structures.cell.numpy()
-    pbc = np.zeros((len(stop), 3), bool) if structures.pbc is None else structures.pbc.numpy()
     pairs, shifts = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
     for graph, (first, last) in enumerate(zip([0, *stop[:-1]], stop, strict=True)):
         if last > first:
-            found, shift = calculator.compute(pos[first:last], cell[graph], pbc[graph], "PS", copy=False)
+            points = pos[first:last]
+            cell, periodic = _vesin_cell(structures, graph, points, reach)
+            found, shift = calculator.compute(points, cell, periodic, "PS", copy=False)
             pairs.append(found.view(np.int64) + first)
             shifts.append(shift.astype(np.int64))  # a copy: the next call overwrites vesin's memory
     device = structures.pos.device
     centre_neighbor = torch.from_numpy(np.concatenate(pairs)).to(device)
     return centre_neighbor.t().flip(0).contiguous(), torch.from_numpy(np.concatenate(shifts)).to(device)
+
+
+def _vesin_cell(structures: Structures, graph: int, points: Array, reach: float) -> tuple[Array, bool]:
+    """The cell with its non-periodic vectors so long that images along them are out of reach, as fully periodic.
+
+    With some directions periodic and others not, vesin 0.6 takes seconds for a few atoms spread over many cutoffs.
+    """
+    if structures.cell is None or structures.pbc is None or not bool(structures.pbc[graph].any()):
+        return np.zeros((3, 3)), False
+    cell = structures.cell[graph].numpy()
+    lengths = np.ptp(points @ cell.T, axis=0) + 2.0 * reach  # non-periodic vectors are unit vectors
+    return np.where(structures.pbc[graph, :, None].numpy(), cell, cell * lengths[:, None]), True
 
 
 def _optional(module: str) -> ModuleType | None:
@@ -92,7 +106,8 @@ def _required(module: str, command: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:
+        name = module.replace("_", "-")
         raise ImportError(
-            f"'backend' must name an installed package, got {module.replace('_', '-')!r}, which does not import ({error}): "
+            f"'backend' must name an installed package, got {name!r}, which does not import ({error}): "
             f"run {command}, or pass backend='auto'."
         ) from error

@@ -41,8 +41,8 @@ def apply_strain(
         ValueError: several strains without ``batch``, a number of cells that is not the number of strains.
 
     Source:
-        F. Knuth et al., Comput. Phys. Commun. 190, 33 (2015), doi:10.1016/j.cpc.2015.01.003: stress as the
-        strain derivative of the total energy. Deviation: the strain is symmetrised here, not the derivative afterwards.
+        O. H. Nielsen and R. M. Martin, Phys. Rev. Lett. 50, 697 (1983), doi:10.1103/PhysRevLett.50.697: stress as
+        the strain derivative of the total energy. Deviation: the strain is symmetrised here, not the derivative afterwards.
 
     Example:
         >>> pos, cell = torch.ones(1, 3), 2.0 * torch.eye(3)[None]

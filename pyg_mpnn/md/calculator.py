@@ -69,7 +69,6 @@ class PotentialCalculator(Calculator):
     """
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (ASE's types)
-    ignored_changes = {"initial_charges", "initial_magmoms"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -127,6 +126,23 @@ class PotentialCalculator(Calculator):
             self.results["forces"] = _array(output.forces)
         if output.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(_array(output.stress[0]))
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """Name what is different from the last call, to the last bit.
+
+        ASE compares with a tolerance, several times per step, which takes longer than the whole rest of this class.
+
+        Args:
+            atoms: the structure.
+            tol: not used.
+
+        Returns:
+            names out of positions, numbers, cell and pbc; all of ASE's where there was no call before.
+        """
+        if self.atoms is None:
+            return list(all_changes)
+        names = ("positions", "numbers", "cell", "pbc")
+        return [name for name in names if not np.array_equal(getattr(self.atoms, name), getattr(atoms, name))]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         dtype, device = self.potential.dtype, self.device

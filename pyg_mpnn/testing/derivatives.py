@@ -82,13 +82,16 @@ def assert_momentum_law(forces: Float[Tensor, "nodes 3"], *, tolerance: float | 
     return require("momentum law", forces.sum(dim=0) / scale, forces.new_zeros(3), tolerance)
 
 
-def assert_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor], *, second: bool = True) -> None:
+def assert_gradients(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor], *, second: bool = True, fast: bool = False
+) -> None:
     """First and, because forces are trained, second derivatives agree with numerical differences.
 
     Args:
         function: maps the inputs to a tensor.
         inputs: its arguments; derivatives are checked for those in float64, others are passed as they are.
         second: whether second derivatives are checked too.
+        fast: whether one random combination of all derivatives stands for each of them, for larger functions.
 
     Raises:
         AssertionError: a derivative is wrong.
@@ -98,8 +101,8 @@ def assert_gradients(function: Callable[..., Tensor], inputs: Sequence[Tensor], 
         raise ValueError("'inputs' must hold a float64 tensor for numerical differences, got none: convert them.")
     variables = [value.detach().clone().requires_grad_(value.dtype == torch.float64) for value in inputs]
     try:
-        torch.autograd.gradcheck(function, variables)
+        torch.autograd.gradcheck(function, variables, fast_mode=fast)
         if second:
-            torch.autograd.gradgradcheck(function, variables)
+            torch.autograd.gradgradcheck(function, variables, fast_mode=fast)
     except RuntimeError as error:
         raise AssertionError(f"gradient law broken: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import Potential, PotentialOutput
 from pyg_mpnn.training.loss import LossTerms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
@@ -69,6 +70,7 @@ class PotentialModule(lightning.LightningModule):
         self.scale = float(potential.atomwise.scale)
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
+        self.compiled: Callable[[Batch], PotentialOutput] | None = None
         self._started: float | None = None
         self._energy_weight = settings.energy_weight
         self._epoch_sums: Tensor | None = None
@@ -136,7 +138,8 @@ class PotentialModule(lightning.LightningModule):
         """
         if self.rotate:
             batch = rotate_batch(batch)
-        terms = loss_terms(self.potential(batch, stress=self.stress), batch, self.scale)
+        output = self.potential(batch, stress=self.stress) if self.compiled is None else self.compiled(batch)
+        terms = loss_terms(output, batch, self.scale)
         sums = torch.stack(terms).detach()
         self._epoch_sums = sums if self._epoch_sums is None else self._epoch_sums + sums
         self._epoch_steps += 1

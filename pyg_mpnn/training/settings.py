@@ -42,6 +42,8 @@ class TrainingSettings:
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
+        compile: Compile the training step (experimental): two to three times faster steps after some minutes of compiling,
+            which do not count as ``minutes``. Needs a C++ compiler; one cutoff; no stress.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
@@ -81,6 +83,7 @@ class TrainingSettings:
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
+    compile: bool = False
     rotate: bool | None = None
     isolated: dict[int, float] | None = None
     model: dict[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset
+from pyg_mpnn.deploy import compile_training
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.evaluate import has_stress
@@ -34,7 +36,7 @@ from pyg_mpnn.training.training_data import TrainingData, load_training_data
 
 VALID_BATCH_SIZE = 32
 # What may differ between an interrupted training and its continuation.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device"}
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device", "compile"}
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -180,6 +182,8 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     settings = module.settings
     out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
     seen, held_out = (StructureDataset(frames, cutoffs, dtype=dtype) for frames in (data.train, data.valid))
+    if settings.compile:
+        _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
     sampler = EpochSampler(len(seen), settings.seed)
@@ -195,6 +199,15 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it ignores further ones
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from stop
+
+
+def _compile(module: PotentialModule, seen: StructureDataset) -> None:
+    if module.stress:
+        raise ValueError("'compile' must be off for training on stress, got on: train without --compile.")
+    print("Compiling the training step, once: one to four minutes on a CPU ...", flush=True)
+    start = time.monotonic()
+    module.compiled = compile_training(module.potential, Batch.from_data_list([seen[0], seen[1], seen[2]]))
+    print(f"Compiled in {time.monotonic() - start:.0f} s", flush=True)
 
 
 def _load_best(module: PotentialModule, path: Path) -> None:

@@ -43,14 +43,13 @@ def build(attention=SoftmaxAttention):
 
 
 def call(module, inputs):
-    """The near scale holds the edges within its cutoff; without distances among the inputs, BesselBasis has them."""
-    dist = torch.arccos((inputs.radial[:, 1] / (2 * inputs.radial[:, 0])).clamp(-1, 1)) * FAR / torch.pi
-    near = (dist < NEAR).nonzero().squeeze(-1)
+    """The near scale is a selection of the edges within its cutoff."""
+    near = (inputs.dist < NEAR).nonzero().squeeze(-1)
     return module(
         inputs.x,
         [inputs.edge_index[:, near], inputs.edge_index],
         [inputs.radial[near], inputs.radial],
-        [PolynomialCutoff(NEAR)(dist[near]), inputs.envelope],
+        [PolynomialCutoff(NEAR)(inputs.dist[near]), inputs.envelope],
         [inputs.sphere[near], inputs.sphere],
         inputs.density,
     )

@@ -84,6 +84,24 @@ def test_forces_then_energy_is_one_evaluation(potential: Potential, molecule: At
     assert len(calls) == 2
 
 
+def test_any_change_is_seen(potential: Potential, crystal: Atoms) -> None:
+    crystal.calc = PotentialCalculator(potential)
+    calls = calls_of(crystal.calc)
+    crystal.get_potential_energy()
+    crystal.positions[0, 0] = np.nextafter(crystal.positions[0, 0], 1.0)
+    crystal.get_potential_energy()
+    crystal.numbers[0] = 6
+    crystal.get_potential_energy()
+    crystal.cell[2] *= 1.01
+    crystal.get_potential_energy()
+    crystal.pbc[2] = False
+    crystal.get_potential_energy()
+    assert len(calls) == 5
+    crystal.info["unrelated"] = 1
+    crystal.get_potential_energy()
+    assert len(calls) == 5
+
+
 def test_forces_and_stress_only_when_asked(potential: Potential, crystal: Atoms) -> None:
     crystal.calc = PotentialCalculator(potential)
     calls = calls_of(crystal.calc)

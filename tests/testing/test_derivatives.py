@@ -77,13 +77,14 @@ class Detached(torch.autograd.Function):
         return grad * 2 * x.detach()
 
 
-def test_gradients():
+@pytest.mark.parametrize("fast", [False, True])
+def test_gradients(fast):
     x = torch.tensor([0.3, 1.2], dtype=torch.float64)
-    assert_gradients(torch.sin, [x])
-    assert_gradients(Detached.apply, [x], second=False)
+    assert_gradients(torch.sin, [x], fast=fast)
+    assert_gradients(Detached.apply, [x], second=False, fast=fast)
     with pytest.raises(AssertionError, match="gradient law broken"):
-        assert_gradients(Detached.apply, [x])
+        assert_gradients(Detached.apply, [x], fast=fast)
     with pytest.raises(AssertionError, match="gradient law broken"):
-        assert_gradients(lambda x: x.detach() * x, [x], second=False)
+        assert_gradients(lambda x: x.detach() * x, [x], second=False, fast=fast)
     with pytest.raises(ValueError, match="'inputs' must hold a float64 tensor"):
         assert_gradients(torch.sin, [x.float()])

@@ -12,7 +12,9 @@ from pyg_mpnn.training.history import CsvHistory, read_history
 
 
 def _trainer(epoch: int, value: float) -> Any:
-    return SimpleNamespace(current_epoch=epoch, global_step=4 * (epoch + 1), callback_metrics={"a": torch.tensor(value)})
+    return SimpleNamespace(
+        current_epoch=epoch, global_step=4 * (epoch + 1), callback_metrics={"a": torch.tensor(value)}
+    )
 
 
 def test_lines_of_repeated_epochs_are_replaced(tmp_path: Path) -> None:

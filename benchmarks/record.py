@@ -1,0 +1,38 @@
+"""What every result file says about how it came about."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "torch-geometric", "e3nn", "vesin", "numpy", "lightning", "ase")
+
+
+def provenance() -> dict[str, Any]:
+    """Commit, versions, machine and threads of this process."""
+    return {
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "device": f"cpu ({platform.machine()}, {torch.backends.cpu.get_cpu_capability()})",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def commit() -> str:
+    """Commit of the working tree, marked where the tree differs from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"written to {path}")
