@@ -23,13 +23,14 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP
 .PHONY: demo test cluster lint format docs constraints clean
 
 demo: $(VENV)/.package
+	@[ ! -f $(DEMO_DIR)/settings.json ] || rm -rf $(DEMO_DIR)  # only what an earlier demo left
 	$(BIN)/pyg-mpnn train --data ethanol --test ethanol --minutes $(DEMO_MINUTES) --out $(DEMO_DIR)
 	$(BIN)/pyg-mpnn evaluate --model $(DEMO_DIR)/best.ckpt --data ethanol --json $(DEMO_DIR)/test.json
 	$(BIN)/pyg-mpnn md --model $(DEMO_DIR)/best.ckpt --structure ethanol --steps $(DEMO_STEPS) --timestep 0.5 \
 	  --temperature 300 --out $(DEMO_DIR)/md
 	@echo
 	@echo "Done. Pictures and tables:"
-	@find $(DEMO_DIR) -name '*.png' -o -name '*.md' -o -name '*.json' | sort | sed 's/^/  /'
+	@find $(DEMO_DIR) -name '*.png' -o -name '*.md' -o -name test.json -o -name summary.json | sort | sed 's/^/  /'
 
 test: $(VENV)/.package $(VENV)/.downstream
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)

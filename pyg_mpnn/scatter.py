@@ -1,10 +1,9 @@
-"""Sums and maxima over segments: PyG's scatter by default, torch-scatter on request, with equal values and gradients."""
+"""Sums and maxima over segments: torch by default, torch-scatter on request, with equal values and gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Literal
 
 from jaxtyping import Float, Int
@@ -13,18 +12,18 @@ from torch_geometric.nn import Aggregation
 from torch_geometric.utils import scatter
 
 ScatterBackend = Literal["torch", "torch-scatter"]
-_BACKEND: ContextVar[ScatterBackend] = ContextVar("scatter_backend", default="torch")
+_backend: ScatterBackend = "torch"  # a plain global, which torch.compile can read
 
 
 @contextmanager
 def scatter_backend(name: ScatterBackend) -> Iterator[None]:
     """Choose the package that sums over segments inside a ``with`` block.
 
-    Both give the same values, first and second derivatives. ``"torch"`` is the default everywhere because
-    ``benchmarks/speed/scatter.py`` found it no slower on any of its sizes.
+    Both give the same values, first and second derivatives. ``"torch"`` is the default: ``benchmarks/speed/scatter.py``
+    times both, and its result file says where which one is faster. The choice holds for the whole process.
 
     Args:
-        name: ``"torch"`` (through PyG) or ``"torch-scatter"``.
+        name: ``"torch"`` (``index_add`` for sums, PyG's ``scatter`` for maxima) or ``"torch-scatter"``.
 
     Yields:
         nothing.
@@ -43,18 +42,19 @@ def scatter_backend(name: ScatterBackend) -> Iterator[None]:
         raise ValueError(f"'name' must be 'torch' or 'torch-scatter', got {name!r}")
     if name == "torch-scatter":
         _import_torch_scatter()
-    token = _BACKEND.set(name)
+    global _backend
+    previous, _backend = _backend, name
     try:
         yield
     finally:
-        _BACKEND.reset(token)
+        _backend = previous
 
 
 def scatter_sum(
     src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
 ) -> Float[Tensor, "nodes ..."]:
     """Sum the rows of ``src`` that share an index; segments without a row are zero."""
-    if _BACKEND.get() == "torch-scatter":
+    if _backend == "torch-scatter":
         result: Tensor = _import_torch_scatter().scatter_add(src, index, dim=0, dim_size=num_segments)
         return result
     return src.new_zeros(num_segments, *src.shape[1:]).index_add(0, index, src)
@@ -64,7 +64,7 @@ def scatter_max(
     src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
 ) -> Float[Tensor, "nodes ..."]:
     """Largest row of ``src`` for each index; segments without a row are zero."""
-    if _BACKEND.get() == "torch-scatter":
+    if _backend == "torch-scatter":
         result: Tensor = _import_torch_scatter().scatter_max(src, index, dim=0, dim_size=num_segments)[0]
         return result
     return scatter(src, index, dim=0, dim_size=num_segments, reduce="max")

@@ -111,7 +111,9 @@ def test_torch_scatter_gives_the_same_values_and_derivatives(function, ethanol, 
     # sums in another order: a few roundings, more of them in each derivative
     tolerance = 1e-12 if dtype == torch.float64 else 1e-4
     for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
+        torch.testing.assert_close(
+            found, expected, rtol=tolerance, atol=tolerance * expected.detach().abs().max().item()
+        )
 
 
 def test_backend_is_used_inside_the_block_only(monkeypatch):
@@ -125,9 +127,8 @@ def test_backend_is_used_inside_the_block_only(monkeypatch):
     )
     scatter_sum(torch.ones(4, 1), INDEX, 4)
     assert not calls
-    with pytest.raises(RuntimeError, match="leave early"), scatter_backend("torch-scatter"):
+    with scatter_backend("torch-scatter"):
         scatter_sum(torch.ones(4, 1), INDEX, 4)
-        raise RuntimeError("leave early")
     assert len(calls) == 1
     scatter_sum(torch.ones(4, 1), INDEX, 4)
     assert len(calls) == 1
@@ -140,7 +141,7 @@ def test_errors(monkeypatch, unchecked):
     ):
         pass
     with pytest.raises(ValueError, match="'index' and 'dim_size' must be given"):
-        NeighborSum()(torch.ones(4, 1), INDEX)
+        NeighborSum()(torch.ones(4, 1), ptr=torch.tensor([0, 4]))
     monkeypatch.setitem(sys.modules, "torch_scatter", None)
     with pytest.raises(ImportError, match=r"pyg_mpnn\[cluster\]"), scatter_backend("torch-scatter"):
         pass

@@ -158,28 +158,39 @@ def judge(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(path: Path, runs: Sequence[dict[str, Any]]) -> None:
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    panels = figure.subplot_mosaic("aac;bbc", width_ratios=[1, 1, 1])
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    panels = figure.subplot_mosaic("aac;bbc")
     for color, result in enumerate(runs):
         log, timestep = result["log"], result["timestep_fs"]
         time, total = log["time_fs"] / 1000, log["total_eV"] * 1000 / 9
         drift, error = result["drift_meV_per_atom_per_ps"], result["drift_error_meV_per_atom_per_ps"]
-        label = f"{timestep:g} fs: {drift:.2g} $\\pm$ {error:.1g}"
-        panels["a"].plot(time, total - total.mean(), f"C{color}", lw=0.5, label=label)
-        panels["a"].plot(time, drift * (time - time.mean()), f"C{color}", lw=2)
-        panels["b"].plot(time, log["temperature_K"], f"C{color}", lw=0.6)
+        label = f"{timestep:g} fs: {drift:.4f} $\\pm$ {error:.4f}"
+        panels["a"].plot(time, total - total.mean(), f"C{color}", lw=0.5)
+        panels["a"].plot(time, drift * (time - time.mean()), f"C{color}", lw=2, label=label)
+        window = min(round(100 / timestep), len(time))
+        mean = f"{timestep:g} fs: {result['mean_temperature_last_ps_K']:.0f} K"
+        smooth = [np.convolve(values, np.ones(window) / window, "valid") for values in (time, log["temperature_K"])]
+        panels["b"].plot(*smooth, f"C{color}", label=mean)
         panels["c"].loglog(timestep, result["fluctuation_meV_per_atom"], f"C{color}o", ms=9)
-    panels["a"].legend(title="time step: drift (meV/atom/ps)", fontsize="small", ncols=3, loc="upper center")
-    panels["a"].set(ylabel="total energy - mean (meV/atom)", title="NVE of ethanol, trained potential, float64")
-    panels["a"].margins(y=0.3)
-    panels["b"].set(xlabel="time (ps)", ylabel="temperature (K)")
+        panels["c"].annotate(
+            f"{result['fluctuation_meV_per_atom']:.3g}  ",
+            (timestep, result["fluctuation_meV_per_atom"]),
+            ha="right",
+            va="bottom",
+        )
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "frameon": False, "fontsize": "small"}
+    panels["a"].legend(title="time step: drift of the total energy (meV/atom/ps)", **above)
+    panels["a"].set(ylabel="total energy - mean (meV/atom)")
+    panels["b"].legend(title="time step: mean temperature of the last ps", **above)
+    panels["b"].set(xlabel="time (ps)", ylabel="temperature, 0.1 ps means (K)")
     steps = np.array([result["timestep_fs"] for result in runs])
     finest = runs[-1]["fluctuation_meV_per_atom"]
     panels["c"].loglog(steps, finest * (steps / steps[-1]) ** 2, "k--", lw=1, label="time step squared")
-    panels["c"].set(xlabel="time step (fs)", ylabel="RMS fluctuation of the total energy (meV/atom)", xticks=steps)
-    panels["c"].set_xticklabels([f"{step:g}" for step in steps])
+    panels["c"].set(xlabel="time step (fs)", ylabel="RMS fluctuation of the total energy (meV/atom)", xlim=(0.14, 1.2))
+    panels["c"].set_xticks(steps, [f"{step:g}" for step in steps])
     panels["c"].minorticks_off()
     panels["c"].legend()
+    figure.suptitle("NVE of ethanol with a trained potential, float64")
     figure.savefig(path, dpi=120)
 
 

@@ -42,7 +42,7 @@ def apply_strain(
 
     Source:
         O. H. Nielsen and R. M. Martin, Phys. Rev. Lett. 50, 697 (1983), doi:10.1103/PhysRevLett.50.697: stress as
-        the strain derivative of the total energy. Deviation: the strain is symmetrised here, not the derivative afterwards.
+        the strain derivative of the total energy. Deviation: the strain is symmetrised here, not the derivative.
 
     Example:
         >>> pos, cell = torch.ones(1, 3), 2.0 * torch.eye(3)[None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
@@ -164,6 +165,7 @@ class SoftmaxAttention(Attention):
         """Smooth softmax of the scores over the neighbours of each receiver."""
         num_nodes, target = x.shape[0], edge_index[1]
         score: Tensor = self.edge_updater(edge_index, query=self.query(x), edge_attr=edge_attr)
+        score = torch.where(envelope.unsqueeze(-1) > 0, score, 0)  # beyond the cutoff a score must not set the scale
         largest = scatter_max(score.detach(), target, num_nodes).clamp(min=0)  # (nodes, heads)
         weight = envelope.unsqueeze(-1) * (score - largest[target]).exp()
         total = (-largest).exp() + scatter_sum(weight, target, num_nodes)

@@ -98,6 +98,7 @@ class ContractedFeatures(LearnedFeatures):
         super().__init__(aggr=None, node_dim=0)
         if not invariants or len(set(invariants)) < len(invariants) or set(invariants) - set(get_args(Invariant)):
             raise ValueError(f"'invariants' must be distinct names out of {get_args(Invariant)}, got {invariants!r}")
+        _check_sizes(num_radial=num_radial, channels=channels, out_channels=out_channels, l_max=l_max)
         self.num_radial, self.channels, self.l_max, self.out_channels = num_radial, channels, l_max, out_channels
         self.invariants = tuple(invariants)
         self.contraction = Contraction(l_max)
@@ -176,6 +177,7 @@ class RawFeatures(LearnedFeatures):
 
     def __init__(self, num_radial: int, l_max: int, out_channels: int) -> None:
         super().__init__(aggr=None, node_dim=0)
+        _check_sizes(num_radial=num_radial, out_channels=out_channels, l_max=l_max)
         self.num_radial, self.l_max, self.out_channels = num_radial, l_max, out_channels
         self.mlp = MLP([num_radial + (l_max + 1) ** 2, out_channels, out_channels], activate_last=True)
 
@@ -238,6 +240,7 @@ class RadialFeatures(LearnedFeatures):
 
     def __init__(self, num_radial: int, out_channels: int) -> None:
         super().__init__(aggr=None, node_dim=0)
+        _check_sizes(num_radial=num_radial, out_channels=out_channels)
         self.num_radial, self.out_channels = num_radial, out_channels
         self.mlp = MLP([num_radial, out_channels, out_channels], activate_last=True)
 
@@ -268,3 +271,10 @@ class RadialFeatures(LearnedFeatures):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_radial}, out_channels={self.out_channels})"
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        least = 0 if name == "l_max" else 1
+        if size < least:
+            raise ValueError(f"'{name}' must be at least {least}, got {size}")

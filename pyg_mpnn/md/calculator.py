@@ -52,7 +52,7 @@ class PotentialCalculator(Calculator):
 
     Raises:
         TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
-        ValueError: if 'dtype' is not torch.float32 or torch.float64, or 'skin' is negative.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, or 'skin' is negative.
 
     Source:
         own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
@@ -78,9 +78,8 @@ class PotentialCalculator(Calculator):
         skin: float = 0.5,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.potential = (
-            _own_copy(potential).to(device=device, dtype=_checked_dtype(dtype)).eval().requires_grad_(False)
-        )
+        _check_place(device, dtype)
+        self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
         self.device = next(self.potential.parameters()).device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
 
@@ -121,7 +120,7 @@ class PotentialCalculator(Calculator):
                 stress=stress,
             )
         energy = output.energy.item()
-        self.results.update(energy=energy, free_energy=energy, energies=_array(output.atom_energies))
+        self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
         if output.forces is not None:
             self.results["forces"] = _array(output.forces)
         if output.stress is not None:
@@ -166,12 +165,16 @@ def _own_copy(potential: Potential | str | Path) -> Potential:
     return copy.deepcopy(potential)
 
 
-def _checked_dtype(dtype: torch.dtype | None) -> torch.dtype | None:
+def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -> None:
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"'dtype' must be torch.float32 or torch.float64, got {dtype!r} ({type(dtype).__name__})")
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
-    return dtype
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"'device' must be one that torch can use here, got {str(device)!r}: {reason}") from error
 
 
 def _check_structure(atoms: Atoms, stress: bool) -> None:

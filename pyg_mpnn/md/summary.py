@@ -58,7 +58,8 @@ class DynamicsSummary:
             )
         if self.bond_changes is not None:
             changes = [f"{bond} at step {step}" for bond, step in self.bond_changes.items()]
-            lines.append(f"bonds: {', '.join(changes) or 'all as at the start'}")
+            more = f" and {len(changes) - 3} more (summary.json)" if len(changes) > 3 else ""
+            lines.append(f"bonds: {', '.join(changes[:3]) or 'all as at the start'}{more}")
         return "\n".join(lines)
 
 

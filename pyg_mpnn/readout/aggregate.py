@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch_geometric.index import ptr2index
 from torch_geometric.nn import Aggregation
 
 from pyg_mpnn.scatter import scatter_max, scatter_sum
@@ -45,8 +46,8 @@ class Readout(Aggregation, ABC):  # type: ignore[misc]
 
         Args:
             x: value of each atom.
-            index: graph of each atom; ``None`` for a single graph.
-            ptr: not used, for PyG's signature.
+            index: graph of each atom; without ``index`` and ``ptr`` all are one graph.
+            ptr: first atom of each graph and the end, in place of ``index``.
             dim_size: number of graphs; without it empty graphs at the end are not seen.
             dim: not used, for PyG's signature; atoms are the first axis.
             features: what learned weights depend on; ``x`` where not given.
@@ -54,6 +55,8 @@ class Readout(Aggregation, ABC):  # type: ignore[misc]
         Returns:
             one row for each graph.
         """
+        if index is None and ptr is not None:
+            index, dim_size = ptr2index(ptr), len(ptr) - 1
         if index is None:
             index = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
             dim_size = 1

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
-from pyg_mpnn.models import Potential
+from pyg_mpnn.data.frames import check_frame
+from pyg_mpnn.models import Potential, PotentialOutput
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 
 
@@ -30,6 +31,25 @@ def load_frames(source: str | Path, split: str = "train") -> list[Data]:
     return ethanol("test" if split == "test" else "train") if source == "ethanol" else read_structures(source)
 
 
+def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+    """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
+
+    Args:
+        potential: The potential.
+        batch: Structures.
+        stress: Whether stresses are wanted at all.
+
+    Returns:
+        What the potential returns; its stress is None where there is none to compare.
+
+    Units:
+        eV, eV/A, eV/A^3.
+    """
+    stress = stress and "stress" in batch and bool(batch.pbc.all(dim=1).any())
+    output: PotentialOutput = potential(batch, stress=stress)
+    return output
+
+
 def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 32) -> Predictions:
     """Predict energies, forces and, where a reference is known, stresses.
 
@@ -45,33 +65,23 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
         eV, eV/A, eV/A^3.
 
     Raises:
-        ValueError: There is no structure.
+        ValueError: There is no structure, or one without energy or forces.
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
+    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    for index, frame in enumerate(dataset.frames):
+        check_frame(frame, f"frame {index}", ("energy", "forces"))
     was_training = potential.training
     potential.eval()
-    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
     device = next(potential.parameters()).device
     parts = []
     with torch.no_grad():
         for batch in DataLoader(dataset, batch_size=batch_size):
             batch = batch.to(device)
-            parts.append(compare(potential(batch, stress=has_stress(frames)), batch))
+            parts.append(compare(evaluate_batch(potential, batch), batch))
     potential.train(was_training)
     return join(parts)
-
-
-def has_stress(frames: Sequence[Data]) -> bool:
-    """Whether at least one structure has a known stress.
-
-    Args:
-        frames: Structures.
-
-    Returns:
-        True or False.
-    """
-    return any("stress" in frame and not bool(torch.isnan(frame.stress).all()) for frame in frames)
 
 
 def evaluate(
@@ -92,7 +102,7 @@ def evaluate(
         meV, meV/A, meV/A^3, as the names of the fields say.
 
     Raises:
-        ValueError: There is no structure.
+        ValueError: There is no structure, or one without energy or forces.
     """
     potential = model if isinstance(model, Potential) else Potential.load(model)
     frames = load_frames(data, "test") if isinstance(data, (str, Path)) else data

@@ -51,14 +51,16 @@ def compare(output: PotentialOutput, batch: Batch) -> Predictions:
         Predicted and reference values.
     """
     assert output.forces is not None
-    stress = None if output.stress is None else output.stress.detach().double()
+    stress = None
+    if "stress" in batch:
+        stress = torch.full_like(batch.stress, torch.nan) if output.stress is None else output.stress.detach()
     return Predictions(
         num_atoms=batch.ptr[1:] - batch.ptr[:-1],
         energy=output.energy.detach().double(),
         energy_ref=batch.energy.double(),
         forces=output.forces.detach().double(),
         forces_ref=batch.forces.double(),
-        stress=stress,
+        stress=None if stress is None else stress.double(),
         stress_ref=None if stress is None else batch.stress.double(),
     )
 

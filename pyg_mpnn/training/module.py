@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
@@ -49,7 +50,6 @@ class PotentialModule(lightning.LightningModule):
     Args:
         potential: The potential, with its reference energies set.
         settings: What the training is told.
-        stress: Whether the structures have a stress to learn.
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
     """
 
@@ -57,14 +57,11 @@ class PotentialModule(lightning.LightningModule):
         self,
         potential: Potential,
         settings: TrainingSettings,
-        *,
-        stress: bool = False,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.potential = potential
         self.settings = settings
-        self.stress = stress
         self.provenance = provenance or {}
         self.rotate = settings.rotate if settings.rotate is not None else potential.symmetry == "unconstrained"
         self.scale = float(potential.atomwise.scale)
@@ -138,14 +135,15 @@ class PotentialModule(lightning.LightningModule):
         """
         if self.rotate:
             batch = rotate_batch(batch)
-        output = self.potential(batch, stress=self.stress) if self.compiled is None else self.compiled(batch)
+        settings = self.settings
+        stress = settings.stress_weight > 0
+        output = evaluate_batch(self.potential, batch, stress=stress) if self.compiled is None else self.compiled(batch)
         terms = loss_terms(output, batch, self.scale)
         sums = torch.stack(terms).detach()
         self._epoch_sums = sums if self._epoch_sums is None else self._epoch_sums + sums
         self._epoch_steps += 1
-        settings = self.settings
         loss = settings.force_weight * terms.forces + self._energy_weight * terms.energy
-        return loss + settings.stress_weight * terms.stress if self.stress else loss
+        return loss + settings.stress_weight * terms.stress if stress else loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Stop when the time is over.
@@ -165,7 +163,7 @@ class PotentialModule(lightning.LightningModule):
             batch: Validation structures.
             batch_idx: Number of the batch.
         """
-        self._predictions.append(compare(self.potential(batch, stress=self.stress), batch))
+        self._predictions.append(compare(evaluate_batch(self.potential, batch), batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors of the epoch: training (as the weights were at each step) and validation (averaged weights).

@@ -51,7 +51,7 @@ class ProgressLine(ProgressBar):
         self.stream = stream
         self.interval = interval
         self.enabled = True
-        self._last_time = 0.0
+        self._last_time = float("-inf")
         self._next_progress = 0.0
 
     def enable(self) -> None:

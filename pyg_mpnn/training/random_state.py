@@ -9,6 +9,17 @@ import numpy as np
 import torch
 
 
+def seed_generators(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's global generators.
+
+    Args:
+        seed: Any integer from 0 to 2^32 - 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
 def get_random_state() -> dict[str, Any]:
     """The states of Python's, NumPy's and PyTorch's (CPU and CUDA) global generators.
 

@@ -65,4 +65,4 @@ def energy_weight_at(progress: float, early: float, final: float) -> float:
     """
     start, end = ENERGY_PHASE
     rise = min(max((progress - start) / (end - start), 0.0), 1.0)
-    return early * (final / early) ** rise
+    return early * math.pow(final / early, rise)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,8 +43,8 @@ class TrainingSettings:
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
-        compile: Compile the training step (experimental): two to three times faster steps after some minutes of compiling,
-            which do not count as ``minutes``. Needs a C++ compiler; one cutoff; no stress.
+        compile: Compile the training step (experimental): two to three times faster steps after some minutes of
+            compiling, which do not count as ``minutes``. Needs a C++ compiler; one cutoff; no stress.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
@@ -66,7 +67,7 @@ class TrainingSettings:
     test: str | None = None
     valid_size: int = 50
     size: Literal["small", "base", "large"] = "base"
-    cutoff: float | tuple[float, ...] = (5.0,)
+    cutoff: float | Sequence[float] = (5.0,)
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0

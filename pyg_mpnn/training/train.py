@@ -24,11 +24,11 @@ from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.deploy import compile_training
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
-from pyg_mpnn.training.evaluate import has_stress
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.progress import ProgressLine
+from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import write_report
 from pyg_mpnn.training.sampler import EpochSampler
 from pyg_mpnn.training.settings import TrainingSettings
@@ -74,8 +74,8 @@ def train(
 
     Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
     holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom);
-    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. PyTorch's global generator is seeded
-    with ``settings.seed``.
+    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Python's, NumPy's
+    and PyTorch's global generators are seeded with ``settings.seed``.
 
     Args:
         settings: What to train on and how.
@@ -104,13 +104,13 @@ def train(
     last = _check_folder(out, settings.resume)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    torch.manual_seed(settings.seed)
+    seed_generators(settings.seed)
     data = load_training_data(settings, frames, test)
     if potential is None:
         potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
         potential = potential.to(getattr(torch, settings.dtype))
     potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
-    module = PotentialModule(potential, settings, stress=has_stress(data.train), provenance=data.provenance)
+    module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
@@ -202,8 +202,8 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
 
 
 def _compile(module: PotentialModule, seen: StructureDataset) -> None:
-    if module.stress:
-        raise ValueError("'compile' must be off for training on stress, got on: train without --compile.")
+    if "stress" in seen[0] and module.settings.stress_weight > 0:
+        raise ValueError("'compile' must be off for training on stress, got on: train without it.")
     print("Compiling the training step, once: one to four minutes on a CPU ...", flush=True)
     start = time.monotonic()
     module.compiled = compile_training(module.potential, Batch.from_data_list([seen[0], seen[1], seen[2]]))

@@ -10,6 +10,7 @@ from typing import Any
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import Reference, data_hash, fit_reference, normalize_fields, split_frames
+from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -61,6 +62,8 @@ def load_training_data(
     if test is None:
         test = load_frames(settings.test, "test") if settings.test is not None else []
     frames, test = ([normalize_fields(frame) for frame in part] for part in (frames, test))
+    for index, frame in enumerate(frames):
+        check_frame(frame, f"frame {index} of {settings.data}", ("energy", "forces"))
     train_indices, valid_indices = split_frames(len(frames), settings.valid_size, settings.seed)
     train, valid = [frames[index] for index in train_indices], [frames[index] for index in valid_indices]
     reference = fit_reference(train, settings.cutoffs, settings.isolated)

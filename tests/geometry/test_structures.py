@@ -9,7 +9,7 @@ from pyg_mpnn.geometry import edge_vectors, neighbor_list
 from pyg_mpnn.geometry.structures import check_structures, complete_cell
 
 
-@pytest.mark.parametrize("pbc", itertools.product([True, False], repeat=3))
+@pytest.mark.parametrize("pbc", list(itertools.product([True, False], repeat=3)))
 @pytest.mark.parametrize("zeros", [True, False])
 def test_completed_cell_is_orthogonal_to_the_periodic_vectors(pbc, zeros):
     pbc = torch.tensor([pbc])

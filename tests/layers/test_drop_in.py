@@ -133,7 +133,7 @@ def test_schnet_with_our_layer_trains(ethanol):
         pos = ethanol.pos.clone().requires_grad_()
         energy = model(ethanol.z, pos)
         forces = -torch.autograd.grad(energy.sum(), pos, create_graph=True)[0]
-        loss = (energy + 1.0).square().sum() + (forces - 0.1 * ethanol.pos).square().mean()
+        loss = (energy + 5.0).square().sum() + (forces - 0.1 * ethanol.pos).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

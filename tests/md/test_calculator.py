@@ -84,6 +84,14 @@ def test_forces_then_energy_is_one_evaluation(potential: Potential, molecule: At
     assert len(calls) == 2
 
 
+def test_direct_calls_leave_no_old_results(potential: Potential, molecule: Atoms) -> None:
+    calculator = PotentialCalculator(potential)
+    calculator.calculate(molecule, ["forces"])
+    molecule.positions[0] += 0.1
+    calculator.calculate(molecule, ["energy"])
+    assert "forces" not in calculator.results
+
+
 def test_any_change_is_seen(potential: Potential, crystal: Atoms) -> None:
     crystal.calc = PotentialCalculator(potential)
     calls = calls_of(crystal.calc)
@@ -243,6 +251,12 @@ def test_wrong_dtype(potential: Potential, unchecked: None) -> None:
         PotentialCalculator(potential, dtype="float64")
     with pytest.raises(ValueError, match=r"'dtype' must be torch.float32 or torch.float64, got torch.int64"):
         PotentialCalculator(potential, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_device_that_is_not_there(device: str, potential: Potential) -> None:
+    with pytest.raises(ValueError, match=rf"'device' must be one that torch can use here, got '{device}': \w+"):
+        PotentialCalculator(potential, device=device)
 
 
 def test_negative_skin(potential: Potential) -> None:

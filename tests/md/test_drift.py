@@ -42,7 +42,7 @@ def test_error_covers_the_scatter_of_slopes_with_correlated_noise() -> None:
     fits = [energy_drift(time, row) for row in noise]
     scatter = np.std([fit.slope for fit in fits])
     typical = np.sqrt(np.mean([fit.slope_error**2 for fit in fits]))
-    naive = np.sqrt(np.mean([energy_drift(time, row, blocks=4000).slope_error ** 2 for row in noise]))
+    naive = np.sqrt(np.mean([fit.fluctuation**2 for fit in fits]) / 4000) / time.std()
     assert typical == pytest.approx(scatter, rel=0.2)
     assert naive < 0.3 * scatter
 

@@ -26,9 +26,10 @@ def _half(checkpoint: Any, file: Any) -> None:
 def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, path = AtomicCheckpointIO(), tmp_path / "last.ckpt"
     writer.save_checkpoint({"epoch": 1}, path)
-    with monkeypatch.context() as patch, pytest.raises(_Interrupted):
+    with monkeypatch.context() as patch:
         patch.setattr(torch, "save", _half)
-        writer.save_checkpoint({"epoch": 2}, path)
+        with pytest.raises(_Interrupted):
+            writer.save_checkpoint({"epoch": 2}, path)
     assert writer.load_checkpoint(path) == {"epoch": 1}
     writer.save_checkpoint({"epoch": 3}, path)
     assert writer.load_checkpoint(path) == {"epoch": 3}
@@ -43,9 +44,10 @@ def test_training_interrupted_while_writing_resumes_from_the_previous_epoch(
     def fail_in_second_epoch(checkpoint: Any, file: Any) -> None:
         (_half if checkpoint["epoch"] == 1 else save)(checkpoint, file)
 
-    with monkeypatch.context() as patch, pytest.raises(_Interrupted):
+    with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fail_in_second_epoch)
-        train(settings(), frames=frames)
+        with pytest.raises(_Interrupted):
+            train(settings(), frames=frames)
     assert torch.load(last, weights_only=True)["epoch"] == 0
     train(settings(resume=True), frames=frames)
     assert torch.load(last, weights_only=True)["epoch"] == 1

@@ -45,7 +45,7 @@ def test_energy_difference_survives_large_totals(dtype: torch.dtype) -> None:
     energies = (-17600.0 + 2e-4, -17600.0)
     terms = loss_terms(_output(dtype, energies), _batch(dtype, (-17600.0, -17600.0)), scale=1.0)
     assert terms.energy.item() == pytest.approx(1e-4**2 / 2, rel=1e-4)
-    assert torch.tensor(energies[0]).item() == -17600.0, "control: float32 would have lost it"
+    assert torch.tensor(energies[0], dtype=torch.float32).item() == -17600.0, "control: float32 would have lost it"
 
 
 def test_stress_term_is_the_virial_per_atom_of_known_components(dtype: torch.dtype) -> None:

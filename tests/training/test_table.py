@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pyg_mpnn.training import Errors
+from pyg_mpnn.training.table import error_markdown, error_table
+from pyg_mpnn.units import KCAL_PER_MOL
+
+GOOD = Errors(2, 1e3 * KCAL_PER_MOL, 60.0, 5.0, 6.0, 20.0, 30.0)
+TRIVIAL = Errors(2, 100.0, 120.0, 10.0, 12.0, 900.0, 1200.0)
+
+
+def test_table_has_a_row_per_error_and_kilocalories_of_the_first_column() -> None:
+    header, *rows = error_table({"test": GOOD, "trivial predictor": TRIVIAL}).splitlines()
+    assert header.split("  ")[-3:] == ["test", "trivial predictor", "test (kcal/mol)"]
+    assert len(rows) == 6
+    assert rows[0].split() == ["energy", "MAE", "(meV)", "43.36", "100.00", "1.0000"]
+    assert rows[4].split()[:5] == ["forces", "MAE", "(meV/A)", "20.00", "900.00"]
+    assert len({len(row) for row in rows}) == 1, "columns must be aligned"
+
+
+def test_stress_rows_appear_only_where_every_column_has_a_stress() -> None:
+    with_stress = Errors(2, 1, 1, 1, 1, 1, 1, 0.5, 0.7)
+    assert "stress MAE (meV/A^3)" in error_table({"test": with_stress})
+    assert "stress" not in error_table({"test": with_stress, "trivial predictor": TRIVIAL})
+
+
+def test_markdown_has_the_same_cells() -> None:
+    lines = error_markdown({"test": GOOD}).splitlines()
+    assert lines[1] == "| --- | ---: | ---: |"
+    assert lines[2] == "| energy MAE (meV) | 43.36 | 1.0000 |"

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn import MPNN, Potential
+from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, train
+
+Settings = Callable[..., TrainingSettings]
+
+
+def test_folder_that_is_not_empty_is_an_error(settings: Settings, frames: list[Data]) -> None:
+    out = Path(settings().out)
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"'out' must be a new or empty folder, got '.*run', which is not empty"):
+        train(settings(), frames=frames)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_unusable_data_leave_no_folder(settings: Settings) -> None:
+    with pytest.raises(FileNotFoundError, match="'path' must be a file"):
+        train(settings(data="absent.xyz"))
+    assert not Path(settings().out).exists()
+
+
+def test_resume_without_a_checkpoint_is_an_error(settings: Settings, frames: list[Data]) -> None:
+    with pytest.raises(FileNotFoundError, match=r"'out' must hold last.ckpt to resume from, got '.*run' without it"):
+        train(settings(resume=True), frames=frames)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 4}, r"got other values for 'batch_size' \(was 2\)"),
+        ({"seed": 1}, r"'seed' \(was 0\).*the data \(training_indices_sha256\)"),
+        ({"epochs": None, "minutes": 1.0}, r"'epochs' or 'minutes' \(were 2 and None\)"),
+        ({"model": {"num_layers": 1}}, r"'model' \(was .*the potential"),
+    ],
+)
+def test_resume_of_another_training_is_an_error(
+    settings: Settings, frames: list[Data], change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stop_in_second_epoch(settings, frames, monkeypatch)
+    with pytest.raises(ValueError, match=message):
+        train(settings(resume=True, **change), frames=frames)
+
+
+def test_resume_with_other_data_is_an_error(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stop_in_second_epoch(settings, frames, monkeypatch)
+    with pytest.raises(ValueError, match=r"got other values for the data \(sha256\)"):
+        train(settings(resume=True), frames=frames[::-1])
+
+
+def _stop_in_second_epoch(settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch) -> None:
+    step = PotentialModule.training_step
+
+    def stop(self: PotentialModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 5:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PotentialModule, "training_step", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(settings(), frames=frames)
+
+
+def test_resume_of_a_complete_training_writes_the_report_again(
+    settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(settings(), frames=frames)
+    (first.out / "parity.png").unlink()
+    again = train(settings(resume=True), frames=frames)
+    assert "The training is complete; to go on, give more epochs or minutes" in capsys.readouterr().out
+    assert again.errors == first.errors
+    assert (first.out / "parity.png").exists()
+
+
+def test_complete_training_can_be_given_more_epochs(settings: Settings, frames: list[Data]) -> None:
+    train(settings(), frames=frames)
+    train(settings(resume=True, epochs=3), frames=frames)
+    assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_same_seed_gives_the_same_potential(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
+    first, same, other = (
+        train(settings(out=str(tmp_path / name), seed=seed, epochs=1), frames=frames)
+        for name, seed in (("a", 5), ("b", 5), ("c", 6))
+    )
+    assert first.errors == same.errors
+    assert first.errors != other.errors
+
+
+def test_settings_are_kept_for_a_later_config(finished: TrainingResult) -> None:
+    kept = json.loads((finished.out / "settings.json").read_text())
+    assert kept["epochs"] == 3
+    assert TrainingSettings(**{**kept, "cutoff": tuple(kept["cutoff"])}).model == kept["model"]
+
+
+def test_dtype_reaches_network_and_checkpoint(settings: Settings, frames: list[Data]) -> None:
+    result = train(settings(dtype="float64", epochs=1), frames=frames)
+    assert result.potential.dtype == torch.float64
+    assert Potential.load(result.out / "best.ckpt").dtype == torch.float64
+
+
+def test_potential_of_the_users_own_is_trained(settings: Settings, frames: list[Data]) -> None:
+    class MyNetwork(MPNN):
+        pass
+
+    network = MyNetwork(hidden_channels=8, edge_dim=8, channels=2, l_max=1, num_layers=1)
+    potential = Potential(network)
+    before = [parameter.clone() for parameter in potential.parameters()]
+    result = train(settings(epochs=1), potential, frames=frames)
+    assert result.potential is potential
+    assert any(bool((new != old).any()) for new, old in zip(potential.parameters(), before, strict=True))
+
+
+def test_lightning_is_silent_but_other_warnings_are_heard(
+    settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = PotentialModule.on_train_start
+
+    def warn(self: PotentialModule) -> None:
+        start(self)
+        warnings.warn("the disk is nearly full", stacklevel=1)
+
+    monkeypatch.setattr(PotentialModule, "on_train_start", warn)
+    level = logging.getLogger("lightning.pytorch").level
+    with pytest.warns(UserWarning, match="the disk is nearly full"):
+        train(settings(epochs=1), frames=frames)
+    shown = capsys.readouterr()
+    for word in ("GPU", "TPU", "Trainer", "workers", "litlogger", "max_epochs"):
+        assert word not in shown.out + shown.err
+    assert logging.getLogger("lightning.pytorch").level == level
+
+
+def test_output_without_a_terminal_is_short(
+    settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(settings(), frames=frames)
+    shown = capsys.readouterr()
+    assert "\r" not in shown.out + shown.err
+    assert len(shown.err.splitlines()) == 2, "one line of progress an epoch"
+    assert "forces MAE (meV/A)" in shown.out
+    assert "Note: the errors are those of the validation structures" in shown.out
