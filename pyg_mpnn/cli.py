@@ -40,8 +40,9 @@ class _Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
-        if args == ("--cutoff",):
-            kwargs |= {"type": float, "nargs": "+", "default": list(kwargs["default"])}
+        if args[:1] == ("--cutoff",):  # in place of the syntax of jsonargparse for lists
+            args = args[:1]
+            kwargs = {"type": float, "nargs": "+", "default": list(kwargs["default"]), "help": kwargs["help"]}
         return super().add_argument(*args, **kwargs)
 
 

@@ -11,8 +11,8 @@ The start here is a frame of a dynamics at 500 K (the first test frame of the sh
 but its place), which has its share of potential energy already; velocities are drawn at 300 K. The script relaxes the
 frame to say how much that is, and what mean temperature a harmonic molecule would arrive at from it.
 
-    python benchmarks/md17/nve.py --model demo/best.ckpt      writes benchmarks/results/nve_ethanol.json and .png
-    python benchmarks/md17/nve.py --smoke                     random weights, 0.02 ps, results in a temporary folder
+    python -m benchmarks.md17.nve --model demo/best.ckpt      writes benchmarks/results/nve_ethanol.json and .png
+    python -m benchmarks.md17.nve --smoke                     random weights, 0.02 ps, results in a temporary folder
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +32,10 @@ from ase.io import read
 from ase.optimize import BFGS
 from matplotlib.figure import Figure
 
+from benchmarks.record import RESULTS, provenance
 from pyg_mpnn import Potential, PotentialCalculator
 from pyg_mpnn.md import run_dynamics
 
-RESULTS = Path(__file__).parents[1] / "results"
 TIMESTEPS = (1.0, 0.5, 0.25)  # fs
 
 
@@ -56,12 +53,8 @@ def main() -> None:
         draw(out / "nve_ethanol.png", runs)
         report = {
             "question": __doc__.split("\n")[0] if __doc__ else "",
-            "command": f"python benchmarks/md17/nve.py --model {options.model}",
-            "commit": commit(),
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in ("torch", "torch-geometric", "ase", "numpy")},
-            "device": f"cpu ({platform.machine()})",
-            "threads": options.threads,
+            "command": f"python -m benchmarks.md17.nve --model {options.model}",
+            **provenance(),
             "seed": options.seed,
             "model_sha256": hashlib.sha256(Path(options.model).read_bytes()).hexdigest(),
             "dtype": "float64",
@@ -192,20 +185,6 @@ def draw(path: Path, runs: Sequence[dict[str, Any]]) -> None:
     panels["c"].legend()
     figure.suptitle("NVE of ethanol with a trained potential, float64")
     figure.savefig(path, dpi=120)
-
-
-def commit() -> str:
-    git = [
-        "git",
-        "--no-optional-locks",
-        "-C",
-        str(Path(__file__).parent),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=40",
-    ]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

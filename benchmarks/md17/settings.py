@@ -47,7 +47,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "two scales (3 and 5 A)": {"cutoff": (3.0, 5.0)},
     "radial": {"directions": "radial"},
 }
-REFERENCE = {"hidden_channels": 128, "edge_dim": 32, "channels": 16, "l_max": 2, "num_layers": 3, "attention": "sigmoid"}
+REFERENCE: dict[str, Any] = {
+    "hidden_channels": 128,
+    "edge_dim": 32,
+    "channels": 16,
+    "l_max": 2,
+    "num_layers": 3,
+    "attention": "sigmoid",
+    "invariants": ("receiver",),
+}
 """What "base" means in this comparison, whatever the size is changed to afterwards."""
 
 

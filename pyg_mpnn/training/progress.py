@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import ProgressBar
@@ -42,11 +42,11 @@ class ProgressLine(ProgressBar):
     epoch and then each time another twentieth of the training is done.
 
     Args:
-        stream: Where to write; standard error without it.
+        stream: Where to write, an open text file; standard error without it.
         interval: Seconds between two redraws on a terminal.
     """
 
-    def __init__(self, stream: TextIO | None = None, interval: float = 0.5) -> None:
+    def __init__(self, stream: Any = None, interval: float = 0.5) -> None:
         super().__init__()
         self.stream = stream
         self.interval = interval
@@ -63,7 +63,7 @@ class ProgressLine(ProgressBar):
         self.enabled = False
 
     @property
-    def _stream(self) -> TextIO:
+    def _stream(self) -> Any:
         return sys.stderr if self.stream is None else self.stream
 
     def _text(self, trainer: lightning.Trainer, module: PotentialModule) -> str:
