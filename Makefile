@@ -49,6 +49,7 @@ format: $(VENV)-lint/.made
 	$(VENV)-lint/bin/ruff check --fix .
 
 docs: $(VENV)/.docs
+	@rm -rf docs/generated
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -65,8 +66,7 @@ class MLP(nn.Module):
         self.activation = activation
         self.activate_last = activate_last
         self.linears = nn.ModuleList(
-            nn.Linear(width_in, width_out, bias=bias)
-            for width_in, width_out in zip(channels[:-1], channels[1:], strict=True)
+            nn.Linear(width_in, width_out, bias=bias) for width_in, width_out in pairwise(channels)
         )
         self.reset_parameters()
 

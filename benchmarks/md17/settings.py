@@ -167,9 +167,22 @@ def make_works(name: str, frames: list[Any]) -> dict[str, Callable[[], object]]:
     return {"training step, batch 8": step, "energy and forces, one structure": evaluate}
 
 
+def read_cells() -> list[dict[str, Any]]:
+    """All trained cells."""
+    return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.name != "times.json"]
+
+
+def caption() -> str:
+    """How the cells were trained."""
+    found = {(cell["molecule"], cell["epochs"], cell["batch_size"], cell["seed"]) for cell in read_cells()}
+    return " ".join(
+        f"{molecule}: {epochs} epochs, batch {batch}, seed {seed}." for molecule, epochs, batch, seed in sorted(found)
+    )
+
+
 def table() -> str:
     """Markdown table of all cells."""
-    cells = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.name != "times.json"]
+    cells = read_cells()
     times = json.loads((FOLDER / "times.json").read_text())["records"]
     molecules = sorted({cell["molecule"] for cell in cells})
     header = ["setting", "parameters"]

@@ -26,9 +26,9 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
     r"""Compile energies and forces of a potential for training, derivatives with respect to its weights included.
 
     ``torch.compile`` does not differentiate twice through its own backward. So energy and forces, the latter by
-    ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and tensors, and that
-    graph is compiled with free numbers of atoms, edges and graphs. That takes minutes; calls with other batches do not
-    compile again. The function shares the weights of the potential: a step of the optimizer is seen.
+    ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and tensors, and
+    that graph is compiled with free numbers of atoms, edges and graphs. That takes minutes; calls with other batches do
+    not compile again. The function shares the weights of the potential: a step of the optimizer is seen.
 
     Experimental: one cutoff, molecules or crystals, no stress; a C++ compiler and the tested torch are needed.
 
@@ -58,7 +58,10 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
 
     def evaluate(weights: list[Tensor], tensors: list[Tensor | None]) -> tuple[Tensor, Tensor]:
         z, pos, batch, edge_index, shifts, cell = tensors
-        assert z is not None and pos is not None and batch is not None and edge_index is not None
+        assert z is not None
+        assert pos is not None
+        assert batch is not None
+        assert edge_index is not None
         pos = pos.detach().requires_grad_()
         edge_vec = edge_vectors(pos, edge_index, shifts, cell, batch)
         energies = functional_call(module, dict(zip(names, weights, strict=True)), (z, edge_index, edge_vec, batch))
@@ -75,7 +78,8 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
     def call(batch: Batch) -> PotentialOutput:
         tensors = _tensors(potential, batch)
         z, graph_of_atom = tensors[0], tensors[2]
-        assert z is not None and graph_of_atom is not None
+        assert z is not None
+        assert graph_of_atom is not None
         potential.atomwise.check_elements(z)
         with _settings(donated_buffer=False):
             interaction, forces = compiled(parameters, tensors)
@@ -91,8 +95,8 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
 def _without_detach(graph: GraphModule) -> GraphModule:
     """Drop the detach that autograd puts around outputs it saves (of sigmoid, exp, a norm ...).
 
-    In the traced graph it would cut second derivatives. A detach in our blocks (the maximum in the softmax) stands where
-    the derivative is zero anyway.
+    In the traced graph it would cut second derivatives. A detach in our blocks (the maximum in the softmax) stands
+    where the derivative is zero anyway.
     """
     for node in graph.graph.nodes:
         if node.target is torch.ops.aten.detach.default:

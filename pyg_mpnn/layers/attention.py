@@ -27,8 +27,8 @@ class Attention(MessagePassing, ABC):  # type: ignore[misc]
         heads: number of heads, each with its own weight for its own channels.
 
     Shapes:
-        ``forward(x, edge_index, edge_attr, envelope)`` maps ``(nodes, in_channels)``, ``(2, edges)``, ``(edges, edge_dim)``
-        and ``(edges,)`` to ``(edges, heads)``.
+        ``forward(x, edge_index, edge_attr, envelope)`` maps ``(nodes, in_channels)``, ``(2, edges)``, ``(edges,
+        edge_dim)`` and ``(edges,)`` to ``(edges, heads)``.
 
     Raises:
         ValueError: a width below 1, or ``edge_dim`` not a multiple of ``heads``.
@@ -79,8 +79,8 @@ class SigmoidAttention(Attention):
 
     .. math:: \alpha_{ij} = \mathrm{sigmoid}(s_{ij}), \quad s_{ij} = \langle W h_i + w, m_{ij} \rangle / \sqrt{d}
 
-    with the receiver's features :math:`h_i`, the message :math:`m_{ij}` and d channels in a head. The sum over neighbours
-    stays extensive in the number of neighbours.
+    with the receiver's features :math:`h_i`, the message :math:`m_{ij}` and d channels in a head. The sum over
+    neighbours stays extensive in the number of neighbours.
 
     Args:
         in_channels: width of the node features.
@@ -98,7 +98,8 @@ class SigmoidAttention(Attention):
         ValueError: a width below 1, or ``edge_dim`` not a multiple of ``heads``.
 
     Source:
-        gate of Satorras, Hoogeboom and Welling, ICML 2021 (EGNN), arXiv:2102.09844, Eq. (8), with a query of the receiver.
+        gate of Satorras, Hoogeboom and Welling, ICML 2021 (EGNN), arXiv:2102.09844, Eq. (8), with a query of the
+        receiver.
 
     Example:
         >>> import torch
@@ -126,9 +127,9 @@ class SoftmaxAttention(Attention):
         \alpha_{ij} = \frac{f_c(r_{ij}) \, e^{s_{ij} - M_i}}{e^{-M_i} + \sum_k f_c(r_{ik}) \, e^{s_{ik} - M_i}}, \quad
         M_i = \max(0, \max_k s_{ik}), \quad s_{ij} = \langle W h_i + w, m_{ij} \rangle / \sqrt{d}
 
-    with the receiver's features :math:`h_i`, the message :math:`m_{ij}`, the cutoff function :math:`f_c` and d channels in a
-    head. The term :math:`e^{-M_i}` stands for "no neighbour": it keeps the weights smooth, and finite when the last
-    neighbour leaves. M only shifts the exponents, so it carries no gradient.
+    with the receiver's features :math:`h_i`, the message :math:`m_{ij}`, the cutoff function :math:`f_c` and d channels
+    in a head. The term :math:`e^{-M_i}` stands for "no neighbour": it keeps the weights smooth, and finite when the
+    last neighbour leaves. M only shifts the exponents, so it carries no gradient.
 
     Args:
         in_channels: width of the node features.
@@ -146,7 +147,8 @@ class SoftmaxAttention(Attention):
         ValueError: a width below 1, or ``edge_dim`` not a multiple of ``heads``.
 
     Source:
-        Vaswani et al., NeurIPS 2017, arXiv:1706.03762, Eq. (1); cutoff inside and the "no neighbour" term are own design.
+        Vaswani et al., NeurIPS 2017, arXiv:1706.03762, Eq. (1); cutoff inside and the "no neighbour" term are own
+        design.
 
     Example:
         >>> import torch

@@ -15,8 +15,8 @@ class Contraction(nn.Module):
 
     .. math:: \langle A, B \rangle_{l,c} = \frac{1}{2l+1} \sum_{m=-l}^{l} A_{lm,c} B_{lm,c}
 
-    Exactly invariant under rotations and inversion when both factors are equivariant of equal parity. There is no square
-    root, so derivatives exist where the features vanish.
+    Exactly invariant under rotations and inversion when both factors are equivariant of equal parity. There is no
+    square root, so derivatives exist where the features vanish.
 
     Args:
         l_max: largest degree, at least 0.

@@ -39,8 +39,8 @@ class DirectionalDensity(MessagePassing):  # type: ignore[misc]
 
     Source:
         atomic density of Drautz, Phys. Rev. B 99, 014104 (2019), Eq. (5), with learned radial functions and elements as
-        in Batatia et al., NeurIPS 2022 (MACE), arXiv:2206.07697, Eq. (8); here with one multiplication per component and
-        no Clebsch-Gordan product.
+        in Batatia et al., NeurIPS 2022 (MACE), arXiv:2206.07697, Eq. (8); here with one multiplication per component
+        and no Clebsch-Gordan product.
 
     Example:
         >>> import torch
@@ -98,7 +98,8 @@ class DirectionalDensity(MessagePassing):  # type: ignore[misc]
 
     def message(self, x_j: Tensor, weight: Tensor, sphere: Tensor) -> Tensor:
         """Weight and direction of one neighbour."""
-        return (weight * x_j.unsqueeze(1)).index_select(1, self.degrees) * sphere.unsqueeze(-1)  # (edges, angular, channels)
+        weight = (weight * x_j.unsqueeze(1)).index_select(1, self.degrees)  # (edges, angular, channels)
+        return weight * sphere.unsqueeze(-1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.channels}, {self.num_radial}, l_max={self.l_max})"

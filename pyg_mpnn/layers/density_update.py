@@ -15,10 +15,12 @@ from pyg_mpnn.scatter import NeighborSum
 class DensityUpdate(MessagePassing):  # type: ignore[misc]
     r"""What one layer adds to the directional density.
 
-    .. math:: \Delta A_{i,lm,c} = \sum_j \left( g_{ij,lc} \, (W h_j)_c \, Y_{lm}(r_{ij}) + g'_{ij,lc} \, A_{j,lm,c} \right)
+    .. math::
+        \Delta A_{i,lm,c} = \sum_j \left( g_{ij,lc} \, (W h_j)_c \, Y_{lm}(r_{ij}) + g'_{ij,lc} \, A_{j,lm,c} \right)
 
-    with gates :math:`g, g'` that are linear in the message without bias. The message carries cutoff and :math:`1/\nu`, so
-    the update vanishes smoothly with it. Directions are only scaled and added: the result rotates as the density does.
+    with gates :math:`g, g'` that are linear in the message without bias. The message carries cutoff and :math:`1/\nu`,
+    so the update vanishes smoothly with it. Directions are only scaled and added: the result rotates as the density
+    does.
 
     Args:
         in_channels: width of the node features.
@@ -27,8 +29,8 @@ class DensityUpdate(MessagePassing):  # type: ignore[misc]
         l_max: largest degree of the density, at least 0.
 
     Shapes:
-        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``, ``sphere``
-        ``(edges, angular)``, ``density`` ``(nodes, angular, channels)``; output as ``density``.
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``,
+        ``sphere`` ``(edges, angular)``, ``density`` ``(nodes, angular, channels)``; output as ``density``.
 
     Units:
         those of ``density``.

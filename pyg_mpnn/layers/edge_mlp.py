@@ -35,7 +35,8 @@ class EdgeMLP(MessagePassing):  # type: ignore[misc]
         ValueError: a width below 1.
 
     Source:
-        Gilmer et al., ICML 2017, arXiv:1704.01212, section 2 (message function); the split of the first layer is own design.
+        Gilmer et al., ICML 2017, arXiv:1704.01212, section 2 (message function); the split of the first layer is own
+        design.
 
     Example:
         >>> import torch

@@ -21,8 +21,9 @@ class Interaction(MessagePassing):  # type: ignore[misc]
         A_i' = A_i + \Delta A_i(m), \quad
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
-    with the messages m of :class:`Messages`, the change of the directional density of :class:`DensityUpdate` and the powers of
-    :class:`DensityPowers`. Without ``density_update`` and ``powers`` the density passes unchanged and costs nothing.
+    with the messages m of :class:`Messages`, the change of the directional density of :class:`DensityUpdate` and the
+    powers of :class:`DensityPowers`. Without ``density_update`` and ``powers`` the density passes unchanged and costs
+    nothing.
 
     Args:
         messages: makes the weighted message of each edge.
@@ -64,7 +65,8 @@ class Interaction(MessagePassing):  # type: ignore[misc]
         super().__init__(aggr=NeighborSum(), node_dim=0)
         if messages.out_channels != node_update.message_channels:
             raise ValueError(
-                f"'node_update' must take messages of {messages.out_channels} channels, got {node_update.message_channels}"
+                f"'node_update' must take messages of {messages.out_channels} channels, got "
+                f"{node_update.message_channels}"
             )
         self.messages, self.node_update = messages, node_update
         self.density_update, self.powers = density_update, powers
@@ -76,9 +78,7 @@ class Interaction(MessagePassing):  # type: ignore[misc]
             if part is not None:
                 part.reset_parameters()
 
-    def symmetry(
-        self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry
-    ) -> tuple[Symmetry, Symmetry]:
+    def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
         """Symmetry of the new node features and of the new density."""
         message = self.messages.symmetry(x, radial, sphere, density)
         if self.density_update is not None:

@@ -54,9 +54,9 @@ class ContractedFeatures(LearnedFeatures):
         RY_{ij} = \mathrm{MLP}(b_{ij}, \langle A_i, Y_{ij} \rangle_l, \langle A_j, Y_{ij} \rangle_l,
                   \langle A_i, A_j \rangle_l)
 
-    with the directional density :math:`A` of receiver i and sender j, per degree l and channel: the first product holds the
-    angles around i, the second those around j, the third depends on torsions. The density :math:`A_i` contains neighbour j
-    itself; that self term is kept. The cost is linear in the number of edges.
+    with the directional density :math:`A` of receiver i and sender j, per degree l and channel: the first product holds
+    the angles around i, the second those around j, the third depends on torsions. The density :math:`A_i` contains
+    neighbour j itself; that self term is kept. The cost is linear in the number of edges.
 
     Args:
         num_radial: number of radial functions.
@@ -66,8 +66,8 @@ class ContractedFeatures(LearnedFeatures):
         invariants: which products the network sees: ``"receiver"``, ``"sender"``, ``"pair"``.
 
     Shapes:
-        ``density`` ``(nodes, angular, channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``sphere``
-        ``(edges, angular)``; output ``(edges, out_channels)``.
+        ``density`` ``(nodes, angular, channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
+        ``sphere`` ``(edges, angular)``; output ``(edges, out_channels)``.
 
     Units:
         none.
@@ -76,8 +76,9 @@ class ContractedFeatures(LearnedFeatures):
         ValueError: a width below 1 or an unknown, repeated or missing invariant.
 
     Source:
-        own design, after the density trick of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), and the invariant
-        products of equivariant node features in Schütt, Unke and Gastegger, ICML 2021 (PaiNN), arXiv:2102.03150.
+        own design, after the density trick of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), and the
+        invariant products of equivariant node features in Schütt, Unke and Gastegger, ICML 2021 (PaiNN),
+        arXiv:2102.03150.
 
     Example:
         >>> import torch
@@ -102,9 +103,7 @@ class ContractedFeatures(LearnedFeatures):
         self.num_radial, self.channels, self.l_max, self.out_channels = num_radial, channels, l_max, out_channels
         self.invariants = tuple(invariants)
         self.contraction = Contraction(l_max)
-        self.mlp = MLP(
-            [num_radial + len(self.invariants) * (l_max + 1) * channels, out_channels], activate_last=True
-        )
+        self.mlp = MLP([num_radial + len(self.invariants) * (l_max + 1) * channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
@@ -146,9 +145,9 @@ class RawFeatures(LearnedFeatures):
 
     .. math:: RY_{ij} = \mathrm{MLP}(b_{ij}, Y_{ij})
 
-    A rotation of the molecule changes the components of :math:`Y_{ij}` (l >= 1) and so the features, and everything computed
-    from them. Train with random rotations and average predictions over rotations if you use them; a potential accepts
-    them only with ``symmetry="unconstrained"``.
+    A rotation of the molecule changes the components of :math:`Y_{ij}` (l >= 1) and so the features, and everything
+    computed from them. Train with random rotations and average predictions over rotations if you use them; a potential
+    accepts them only with ``symmetry="unconstrained"``.
 
     Args:
         num_radial: number of radial functions.

@@ -16,10 +16,11 @@ from pyg_mpnn.layers.learned_features import LearnedFeatures
 class Messages(MessagePassing):  # type: ignore[misc]
     r"""Messages of one scale, ready to be summed: every one carries the cutoff function.
 
-    .. math:: m_{ij} = \frac{1}{\nu} \, f_c(r_{ij}) \, \alpha_{ij} \, (V b_{ij}) \odot \mathrm{EdgeMLP}(h_i, h_j, RY_{ij})
+    .. math::
+        m_{ij} = \frac{1}{\nu} \, f_c(r_{ij}) \, \alpha_{ij} \, (V b_{ij}) \odot \mathrm{EdgeMLP}(h_i, h_j, RY_{ij})
 
-    with learned features :math:`RY`, an optional attention :math:`\alpha`, a linear function :math:`V` of the radial basis
-    :math:`b` without bias, the cutoff function :math:`f_c` and a fixed number :math:`\nu`.
+    with learned features :math:`RY`, an optional attention :math:`\alpha`, a linear function :math:`V` of the radial
+    basis :math:`b` without bias, the cutoff function :math:`f_c` and a fixed number :math:`\nu`.
 
     Args:
         features: learned features of the edges.
@@ -40,7 +41,8 @@ class Messages(MessagePassing):  # type: ignore[misc]
         ValueError: widths of ``features``, ``edge_mlp`` and ``attention`` that do not fit, or ``nu`` not positive.
 
     Source:
-        own design, after Gilmer et al., ICML 2017, arXiv:1704.01212, and the continuous filters of SchNet, arXiv:1706.08566.
+        own design, after Gilmer et al., ICML 2017, arXiv:1704.01212, and the continuous filters of SchNet,
+        arXiv:1706.08566.
 
     Example:
         >>> import torch
@@ -64,11 +66,13 @@ class Messages(MessagePassing):  # type: ignore[misc]
         super().__init__(aggr=None, node_dim=0)
         if features.out_channels != edge_mlp.edge_dim:
             raise ValueError(
-                f"'edge_mlp' must take the features' {features.out_channels} channels as edge_dim, got {edge_mlp.edge_dim}"
+                f"'edge_mlp' must take the features' {features.out_channels} channels as edge_dim, got "
+                f"{edge_mlp.edge_dim}"
             )
         if attention is not None and attention.edge_dim != edge_mlp.out_channels:
             raise ValueError(
-                f"'attention' must take the message's {edge_mlp.out_channels} channels as edge_dim, got {attention.edge_dim}"
+                f"'attention' must take the message's {edge_mlp.out_channels} channels as edge_dim, got "
+                f"{attention.edge_dim}"
             )
         if not nu > 0:
             raise ValueError(f"'nu' must be positive, got {nu}")

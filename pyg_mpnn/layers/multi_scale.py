@@ -23,7 +23,8 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
         A_i' = A_i + \sum_s \Delta A_i(m^s), \quad
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_s \sum_j m^s_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
-    with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the edges
+    with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the
+    edges
     comes once for each scale: the smaller lists are selections from the largest, of which radial basis and spherical
     harmonics are shared while the cutoff function belongs to its scale.
 
@@ -36,8 +37,8 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
 
     Shapes:
         ``x`` ``(nodes, in_channels)``; for each scale ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
-        ``envelope`` ``(edges,)``, ``sphere`` ``(edges, angular)``; ``density`` ``(nodes, angular, channels)``; output: new
-        ``x`` and ``density``, as they came.
+        ``envelope`` ``(edges,)``, ``sphere`` ``(edges, angular)``; ``density`` ``(nodes, angular, channels)``; output:
+        new ``x`` and ``density``, as they came.
 
     Units:
         none.
@@ -54,7 +55,8 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
         >>> scale = [Messages(RadialFeatures(3, out_channels=4), EdgeMLP(8, 4, 6, 5), num_radial=3) for _ in range(2)]
         >>> layer = MultiScale(scale, NodeUpdate(8, message_channels=5))
         >>> near, far = torch.tensor([[1, 0], [0, 1]]), torch.tensor([[1, 0, 2], [0, 1, 1]])
-        >>> x, _ = layer(torch.ones(3, 8), [near, far], [torch.ones(2, 3), torch.ones(3, 3)], [torch.ones(2), torch.ones(3)])
+        >>> radial, envelope = [torch.ones(2, 3), torch.ones(3, 3)], [torch.ones(2), torch.ones(3)]
+        >>> x, _ = layer(torch.ones(3, 8), [near, far], radial, envelope)
         >>> x.shape
         torch.Size([3, 8])
     """
@@ -83,9 +85,7 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
             if part is not None:
                 part.reset_parameters()
 
-    def symmetry(
-        self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry
-    ) -> tuple[Symmetry, Symmetry]:
+    def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
         """Symmetry of the new node features and of the new density."""
         messages: set[Symmetry] = {scale.symmetry(x, radial, sphere, density) for scale in self.messages}
         message: Symmetry = "invariant" if messages == {"invariant"} else "unconstrained"
@@ -107,8 +107,8 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
         sphere = [None] * len(self.messages) if sphere is None else sphere
         if not len(self.messages) == len(edge_index) == len(radial) == len(envelope) == len(sphere):
             raise ValueError(
-                f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of {len(self.messages)} "
-                f"scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
+                f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of "
+                f"{len(self.messages)} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
             )
         total, change = x.new_zeros(()), x.new_zeros(())
         for scale, *edges in zip(self.messages, edge_index, radial, envelope, sphere, strict=True):
@@ -126,6 +126,4 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
         return edge_attr
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({list(self.messages)}, {self.node_update}, {self.density_update}, {self.powers})"
-        )
+        return f"{type(self).__name__}({list(self.messages)}, {self.node_update}, {self.density_update}, {self.powers})"

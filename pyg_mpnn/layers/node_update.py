@@ -17,9 +17,9 @@ class NodeUpdate(MessagePassing):  # type: ignore[misc]
 
     .. math:: h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, P_i\Big)
 
-    with messages :math:`m_{ij}` that already carry cutoff, attention and :math:`1/\nu`, and, where directions are in use,
-    the powers :math:`P_i` of the directional density. As in every PyG layer, :meth:`update` is the part after the sum;
-    it can be called alone when the sum is at hand.
+    with messages :math:`m_{ij}` that already carry cutoff, attention and :math:`1/\nu`, and, where directions are in
+    use, the powers :math:`P_i` of the directional density. As in every PyG layer, :meth:`update` is the part after the
+    sum; it can be called alone when the sum is at hand.
 
     Args:
         in_channels: width of the node features.
@@ -28,8 +28,8 @@ class NodeUpdate(MessagePassing):  # type: ignore[misc]
         hidden_channels: width of the hidden layer.
 
     Shapes:
-        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``, ``powers``
-        ``(nodes, power_channels)``; output ``(nodes, in_channels)``.
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``edge_attr`` ``(edges, message_channels)``,
+        ``powers`` ``(nodes, power_channels)``; output ``(nodes, in_channels)``.
 
     Units:
         none.

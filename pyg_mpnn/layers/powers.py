@@ -33,7 +33,8 @@ class DensityPowers(nn.Module):
         ValueError: a width below 1.
 
     Source:
-        power spectrum of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), Eq. (25), with learned channel mixing.
+        power spectrum of Bartók, Kondor and Csányi, Phys. Rev. B 87, 184115 (2013), Eq. (25), with learned channel
+        mixing.
 
     Example:
         >>> import torch

@@ -71,8 +71,8 @@ class MPNN(nn.Module):
         h_i^0 = \mathrm{Embedding}(z_i), \quad A_i^0 = \frac{1}{\nu} \sum_j f_c \, w_{ij} \, Y_{ij}, \quad
         (h^{t+1}, A^{t+1}) = \mathrm{Interaction}_t(h^t, A^t)
 
-    Distances, directions, basis and cutoff functions are computed once and shared by all layers and scales. With several
-    cutoffs each layer is a :class:`~pyg_mpnn.MultiScale`, else an :class:`~pyg_mpnn.Interaction`.
+    Distances, directions, basis and cutoff functions are computed once and shared by all layers and scales. With
+    several cutoffs each layer is a :class:`~pyg_mpnn.MultiScale`, else an :class:`~pyg_mpnn.Interaction`.
 
     Args:
         cutoff: cutoff radius in angstrom, or 2 to 3 increasing radii for several scales.
@@ -83,7 +83,8 @@ class MPNN(nn.Module):
         num_layers: number of message-passing layers.
         num_radial: number of radial functions.
         basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``.
-        envelope: cutoff function, ``"polynomial"`` (two continuous derivatives), ``"cosine"`` (one) or ``"bump"`` (all).
+        envelope: cutoff function, ``"polynomial"`` (two continuous derivatives), ``"cosine"`` (one) or ``"bump"``
+            (all).
         directions: ``"contracted"`` (invariant), ``"raw"`` (unconstrained) or ``"radial"`` (none).
         invariants: products that the contracted features see, of ``"receiver"``, ``"sender"``, ``"pair"``.
         attention: ``"sigmoid"``, ``"softmax"`` or ``None``.
@@ -115,7 +116,7 @@ class MPNN(nn.Module):
         *,
         cutoff: float | Sequence[float] = 5.0,
         hidden_channels: int = 128,
-        edge_dim: int = 32,
+        edge_dim: int = 64,
         channels: int = 16,
         l_max: int = 2,
         num_layers: int = 3,
@@ -124,7 +125,7 @@ class MPNN(nn.Module):
         envelope: Envelope = "polynomial",
         directions: Directions = "contracted",
         invariants: Sequence[Invariant] = ("receiver",),
-        attention: AttentionKind | None = "sigmoid",
+        attention: AttentionKind | None = None,
         heads: int = 1,
     ) -> None:
         super().__init__()
@@ -156,7 +157,9 @@ class MPNN(nn.Module):
         def make_features() -> LearnedFeatures:
             if contracted:
                 return ContractedFeatures(num_radial, channels, l_max, edge_dim, invariants)
-            return RawFeatures(num_radial, l_max, edge_dim) if directions == "raw" else RadialFeatures(num_radial, edge_dim)
+            if directions == "raw":
+                return RawFeatures(num_radial, l_max, edge_dim)
+            return RadialFeatures(num_radial, edge_dim)
 
         def make_messages() -> Messages:
             edge_mlp = EdgeMLP(hidden_channels, edge_dim, edge_dim, edge_dim)
@@ -210,7 +213,8 @@ class MPNN(nn.Module):
 
         .. math:: \nu_s = \bar n_s \int_0^1 3 x^2 f_c(x r_s) \, dx
 
-        the mean number of neighbours of scale s, each counted by its cutoff function as if they filled the sphere evenly.
+        the mean number of neighbours of scale s, each counted by its cutoff function as if they filled the sphere
+        evenly.
 
         Args:
             neighbors: mean number of neighbours of an atom, one for each cutoff.
@@ -220,7 +224,9 @@ class MPNN(nn.Module):
                 f"'neighbors' must hold one finite mean number of neighbours for each of {len(self.cutoffs)} cutoffs, "
                 f"got {list(neighbors)}"
             )
-        counts = [max(_effective(envelope, count), 1.0) for envelope, count in zip(self.envelopes, neighbors, strict=True)]  # type: ignore[arg-type]
+        counts = [
+            max(_effective(envelope, count), 1.0) for envelope, count in zip(self.envelopes, neighbors, strict=True)
+        ]  # type: ignore[arg-type]
         for layer in self.layers:
             scales = layer.messages if isinstance(layer, MultiScale) else [layer.messages]
             for messages, nu in zip(scales, counts, strict=True):  # type: ignore[arg-type]

@@ -56,9 +56,9 @@ class Potential(nn.Module):
     ``symmetry="unconstrained"`` says that this is wanted.
 
     Args:
-        representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the attributes
-            ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``. :class:`~pyg_mpnn.MPNN` in
-            its base size where not given.
+        representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
+            attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
+            :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
         hidden_channels: width of the hidden layer of a head.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
@@ -72,13 +72,14 @@ class Potential(nn.Module):
         eV, angstrom, eV/angstrom, eV/angstrom^3 with the sign of ASE.
 
     Raises:
-        ValueError: a representation that is not invariant, an intensive readout, an unknown name; when called: elements not
-            trained on, coincident atoms, positions that are not finite, shapes that do not fit, stress without a crystal.
+        ValueError: a representation that is not invariant, an intensive readout, an unknown name; when called: elements
+            not trained on, coincident atoms, positions that are not finite, shapes that do not fit, stress without a
+            crystal.
         TypeError: a representation without the attributes above; when called: missing or wrongly typed tensors.
 
     Source:
-        Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); stress from a strain derivative as in Knuth et
-        al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
+        Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); stress from a strain derivative as in Knuth
+        et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
 
     Example:
         >>> potential = Potential.from_size("small")
@@ -156,8 +157,8 @@ class Potential(nn.Module):
         if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
             raise TypeError(
                 "'config' is known only for an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and rebuild "
-                "your own composition in code"
+                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
+                "rebuild your own composition in code"
             )
         return {
             "mpnn": self.representation.config,
@@ -245,7 +246,9 @@ class Potential(nn.Module):
             self.atomwise.check_elements(structure.z)
             structure = _leave_inference_mode(structure.with_edges(self.cutoff))
             if stress and (structure.cell is None or structure.pbc is None):
-                raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
+                raise ValueError(
+                    "'stress' needs a structure that is periodic in three directions, got one without a cell"
+                )
             result = self._evaluate(structure, forces, stress, create_graph=trained)
         if trained or not (forces or stress):
             return result
@@ -318,7 +321,10 @@ class Potential(nn.Module):
         Args:
             path: file to write, by convention ``*.pt``.
         """
-        content = {"pyg_mpnn": {"format": _FORMAT, "config": self.config, "prefix": ""}, "state_dict": self.state_dict()}
+        content = {
+            "pyg_mpnn": {"format": _FORMAT, "config": self.config, "prefix": ""},
+            "state_dict": self.state_dict(),
+        }
         path = Path(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
         os.close(handle)
@@ -346,7 +352,8 @@ class Potential(nn.Module):
         own = content.get("pyg_mpnn") if isinstance(content, dict) else None
         if not isinstance(own, dict) or own.get("format") != _FORMAT:
             raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got {path}"
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), "
+                f"got {path}"
             )
         prefix = own["prefix"]
         state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
@@ -357,11 +364,15 @@ class Potential(nn.Module):
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        return f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, {parameters} parameters)"
+        return (
+            f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, {parameters} parameters)"
+        )
 
 
 def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
-    missing = [name for name in ("cutoff", "out_channels", "num_layers", "symmetry") if not hasattr(representation, name)]
+    missing = [
+        name for name in ("cutoff", "out_channels", "num_layers", "symmetry") if not hasattr(representation, name)
+    ]
     if missing:
         raise TypeError(
             f"'representation' must have the attributes cutoff, out_channels, num_layers and symmetry, got "
@@ -371,9 +382,9 @@ def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None
         raise ValueError(f"'symmetry' must be 'invariant' or 'unconstrained', got {symmetry!r}")
     if symmetry == "invariant" and representation.symmetry != "invariant":
         raise ValueError(
-            f"'representation' must be invariant, got one that declares {representation.symmetry!r}: its energy would change "
-            "under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train with random "
-            "rotations"
+            f"'representation' must be invariant, got one that declares {representation.symmetry!r}: its energy would "
+            "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train with "
+            "random rotations"
         )
 
 

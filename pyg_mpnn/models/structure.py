@@ -73,7 +73,9 @@ def read_structure(
         z = data
     if z is None or pos is None:
         missing = "z" if z is None else "pos"
-        raise TypeError(f"'{missing}' must be given: a potential needs atomic numbers 'z' and positions 'pos', got None")
+        raise TypeError(
+            f"'{missing}' must be given: a potential needs atomic numbers 'z' and positions 'pos', got None"
+        )
     _check_atoms(z, pos)
     batch = torch.zeros_like(z) if batch is None else batch
     if batch.shape != z.shape:
@@ -110,7 +112,8 @@ def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tup
     pbc = pbc.reshape(-1, 3)
     if cell.shape[0] != num_graphs or pbc.shape[0] not in (1, num_graphs):
         raise ValueError(
-            f"'cell' and 'pbc' must hold one entry for each of {num_graphs} graphs, got {cell.shape[0]} and {pbc.shape[0]}"
+            f"'cell' and 'pbc' must hold one entry for each of {num_graphs} graphs, got {cell.shape[0]} and "
+            f"{pbc.shape[0]}"
         )
     return cell, pbc.expand(num_graphs, 3)
 

@@ -16,8 +16,8 @@ from pyg_mpnn.scatter import scatter_max, scatter_sum
 class Readout(Aggregation, ABC):  # type: ignore[misc]
     r"""Interface: one value for each graph from a value for each atom.
 
-    A PyG ``Aggregation``, called as ``readout(x, index, dim_size=num_graphs)``. ``extensive`` says whether the result of two
-    separate structures together is the sum of both; energies accept only such readouts. Implementations write
+    A PyG ``Aggregation``, called as ``readout(x, index, dim_size=num_graphs)``. ``extensive`` says whether the result
+    of two separate structures together is the sum of both; energies accept only such readouts. Implementations write
     :meth:`atom_values`, which weights the atoms; the sum over the atoms of a graph follows.
 
     Shapes:
@@ -28,9 +28,7 @@ class Readout(Aggregation, ABC):  # type: ignore[misc]
     extensive: bool
 
     @abstractmethod
-    def atom_values(
-        self, x: Tensor, index: Tensor, num_graphs: int, features: Tensor | None = None
-    ) -> Tensor:
+    def atom_values(self, x: Tensor, index: Tensor, num_graphs: int, features: Tensor | None = None) -> Tensor:
         """Weighted value of each atom; their sum over a graph is the result."""
 
     def forward(
@@ -131,7 +129,8 @@ class LearnedSumReadout(Readout):
 
     .. math:: y = \sum_i \mathrm{sigmoid}(\langle w, h_i \rangle + b) \, x_i
 
-    with the value :math:`x_i` and the features :math:`h_i` of atom i: the weight of an atom does not depend on the others.
+    with the value :math:`x_i` and the features :math:`h_i` of atom i: the weight of an atom does not depend on the
+    others.
 
     Args:
         in_channels: width of the features.

@@ -19,9 +19,9 @@ class AtomwiseEnergy(nn.Module):
 
     .. math:: E_i = \sum_t \mathrm{MLP}_t(h_i^t) \cdot \mathrm{scale} + E_0[z_i]
 
-    with the features :math:`h_i^t` after layer t (one head each; often only the last layer has one), one number ``scale`` and
-    the reference energies :math:`E_0`. Reference energies are kept and added in float64, whatever the dtype of the
-    network, because a total energy is thousands of eV while its error is a few meV.
+    with the features :math:`h_i^t` after layer t (one head each; often only the last layer has one), one number
+    ``scale`` and the reference energies :math:`E_0`. Reference energies are kept and added in float64, whatever the
+    dtype of the network, because a total energy is thousands of eV while its error is a few meV.
 
     Args:
         in_channels: width of the node features.
@@ -29,8 +29,8 @@ class AtomwiseEnergy(nn.Module):
         num_heads: number of layers that have a head.
 
     Shapes:
-        ``features``: one tensor ``(nodes, in_channels)`` for each head; output ``(nodes,)``: the first term of the formula,
-        the interaction energy. The buffer ``reference`` holds the second, by atomic number.
+        ``features``: one tensor ``(nodes, in_channels)`` for each head; output ``(nodes,)``: the first term of the
+        formula, the interaction energy. The buffer ``reference`` holds the second, by atomic number.
 
     Units:
         eV.
@@ -89,7 +89,7 @@ class AtomwiseEnergy(nn.Module):
         values = torch.tensor(list(energies.values()), dtype=torch.float64)
         if not energies or not torch.isfinite(values).all() or not 0 < scale < float("inf"):
             raise ValueError(
-                f"'energies' must hold a finite energy in eV for at least one element and 'scale' be positive and finite, "
+                "'energies' must hold a finite energy in eV for at least one element and 'scale' be positive and finite, "
                 f"got {dict(energies)} and {scale}"
             )
         if min(energies) < 1 or max(energies) > NUM_ELEMENTS:
@@ -121,7 +121,8 @@ class AtomwiseEnergy(nn.Module):
         unknown = self.reference[z].isnan()
         if unknown.any():
             raise ValueError(
-                f"'z' must hold elements the model was trained on ({list(self.elements)}), got {z[unknown].unique().tolist()}; "
+                f"'z' must hold elements the model was trained on ({list(self.elements)}), got "
+                f"{sorted(set(z[unknown].tolist()))}; "
                 "train on data with these elements, or give their reference energies with set_reference"
             )
 

@@ -47,7 +47,9 @@ def stress_from_virial(
 ) -> Float[Tensor, "graphs 3 3"]:
     r"""Stress of the graphs that are periodic in three directions, NaN for the others.
 
-    .. math:: \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon} = -\frac{\mathrm{virial}}{V}, \quad V = |\det \mathrm{cell}|
+    .. math::
+        \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon} = -\frac{\mathrm{virial}}{V}, \quad
+        V = |\det \mathrm{cell}|
 
     in eV/angstrom^3, positive under tension, as ASE has it.
 
@@ -65,8 +67,9 @@ def stress_from_virial(
     crystal = pbc.all(dim=1)
     if len(crystal) and not crystal.any():
         raise ValueError(
-            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs have a "
-            "virial and no stress"
+            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs have "
+            "a virial and no stress"
         )
-    volume = torch.where(crystal, torch.linalg.det(cell).abs(), torch.nan)
-    return -virial / volume[:, None, None]
+    # a volume of 1 for the others, set to NaN afterwards: dividing by NaN would make their derivatives NaN, not zero
+    volume = torch.where(crystal, torch.linalg.det(cell).abs(), 1)
+    return torch.where(crystal[:, None, None], -virial / volume[:, None, None], torch.nan)

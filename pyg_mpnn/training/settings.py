@@ -38,7 +38,8 @@ class TrainingSettings:
         energy_weight: Weight of the energy per atom in the loss.
         final_energy_weight: The same at the end; the weight rises gradually in the last quarter of the training.
         stress_weight: Weight of the virial per atom in the loss, for structures with a known stress.
-        ema_decay: Decay per step of the averaged weights, the ones that are validated, tested and used, in [0, 1).
+        ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
+            to this value over the first steps.
         clip: Longest gradient of a step; longer ones are shortened to it.
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.

@@ -16,7 +16,6 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
@@ -27,6 +26,7 @@ from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import write_report
@@ -189,7 +189,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     sampler = EpochSampler(len(seen), settings.seed)
     handler = signal.getsignal(signal.SIGINT)
     try:
-        _trainer(settings, out).fit(
+        _trainer(module, out).fit(
             module,
             DataLoader(seen, batch_size=settings.batch_size, sampler=sampler, generator=generator),
             DataLoader(held_out, batch_size=VALID_BATCH_SIZE, generator=generator),
@@ -216,7 +216,8 @@ def _load_best(module: PotentialModule, path: Path) -> None:
     module.potential.eval()
 
 
-def _trainer(settings: TrainingSettings, out: Path) -> lightning.Trainer:
+def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
+    settings = module.settings
     accelerator = settings.device
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
@@ -225,7 +226,7 @@ def _trainer(settings: TrainingSettings, out: Path) -> lightning.Trainer:
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True
     )
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-    average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))  # type: ignore[no-untyped-call]
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=moving_average(settings.ema_decay, module))
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,

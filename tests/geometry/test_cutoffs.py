@@ -13,6 +13,10 @@ def test_one_cutoff_in_any_form(cutoff):
     assert type(as_cutoffs(cutoff)[0]) is float
 
 
+def test_numpy_float32_is_a_number(unchecked):
+    assert as_cutoffs(np.float32(5.0)) == as_cutoffs([np.float32(5.0)]) == (5.0,)
+
+
 @pytest.mark.parametrize("cutoffs", [(5.0,), (3.0, 5.0), (2.0, 3.0, 5.0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_scale_is_the_smallest_cutoff_that_contains_the_edge(cutoffs, dtype):

@@ -1,7 +1,7 @@
 """Energies and forces of potentials whose weights come from a formula: silent changes of the model show here.
 
-The numbers are those of the day when the model was written (``python tests/models/test_golden.py`` prints them); a change
-that means to alter them replaces them, with a line in the changelog.
+The numbers are those of the day when the model was written (``python tests/models/test_golden.py`` prints them); a
+change that means to alter them replaces them, with a line in the changelog.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ MODELS = {
 STRUCTURES = {
     "water": Data(
         z=torch.tensor([8, 1, 1]),
-        pos=torch.tensor(
-            [[0.0, 0.0, 0.1193], [0.05, 0.7632, -0.477], [0.0, -0.7632, -0.477]], dtype=torch.float64
-        ),
+        pos=torch.tensor([[0.0, 0.0, 0.1193], [0.05, 0.7632, -0.477], [0.0, -0.7632, -0.477]], dtype=torch.float64),
     ),
     "silicon": Data(
         z=torch.tensor([14, 14]),

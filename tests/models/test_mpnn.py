@@ -66,7 +66,9 @@ def test_optional_parts_cost_nothing():
     """Without attention, scales and directions no weight and no module of theirs is left."""
     bare = MPNN(directions="radial", attention=None, **SMALL)
     names = [name for name, _ in bare.named_modules()]
-    assert not [name for name in names if any(part in name for part in ("attention", "density", "powers", "contraction"))]
+    assert not [
+        name for name in names if any(part in name for part in ("attention", "density", "powers", "contraction"))
+    ]
     assert bare.directional is None
     assert all(type(layer) is Interaction for layer in bare.layers)
     full = MPNN(cutoff=(2.0, 4.0), **SMALL)
@@ -89,7 +91,9 @@ def test_neighbor_number_is_the_integral_of_the_cutoff():
 
 
 def test_no_edges(dtype):
-    nothing = MPNN(cutoff=(2.0, 4.0), **SMALL)(torch.tensor([1, 8]), torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3))
+    nothing = MPNN(cutoff=(2.0, 4.0), **SMALL)(
+        torch.tensor([1, 8]), torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)
+    )
     assert torch.isfinite(nothing[-1]).all()
     assert nothing[-1].shape == (2, 16)
 

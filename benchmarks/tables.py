@@ -1,0 +1,71 @@
+"""The tables of the result files, as benchmarks/results/README.md.
+
+    python -m benchmarks.tables            writes the file
+    python -m benchmarks.tables --check    fails if the file is not what the result files give
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from benchmarks.md17 import settings, train
+from benchmarks.record import RESULTS
+
+PAGE = RESULTS / "README.md"
+
+
+def main() -> None:
+    page = build()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(page)
+        print(f"written to {PAGE}")
+    elif PAGE.read_text() != page:
+        sys.exit(f"{PAGE} is not what the result files give: run python -m benchmarks.tables")
+
+
+def build() -> str:
+    """The page with all tables."""
+    return "\n\n".join(
+        [
+            "# Results",
+            "Made by `python -m benchmarks.tables` from the JSON files in this folder, which say the rest: commit, "
+            "versions, device, threads, seeds.",
+            "## rMD17, split 01: 950 + 50 frames to train, 1000 to test",
+            "One seed. Published values: force MAE in meV/A from table 1 of arXiv:2206.07697, same protocol, trained to "
+            "convergence on GPUs.",
+            train.table(),
+            "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
+            f"{settings.caption()} One thread; times are medians of interleaved runs.",
+            settings.table(),
+            "## Dynamics",
+            dynamics(),
+            "## Sums over neighbours: median microseconds, one thread",
+            scatter(),
+            "",
+        ]
+    )
+
+
+def dynamics() -> str:
+    """What the NVE benchmark found."""
+    found = json.loads((RESULTS / "nve_ethanol.json").read_text())
+    rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in found["verdict"].items()]
+    return "\n".join(["| ethanol, NVE, float64 | |", "|---|---|", *rows]) + "\n\n![Energy in NVE dynamics](nve_ethanol.png)"
+
+
+def scatter() -> str:
+    """Times of both packages side by side."""
+    records = json.loads((RESULTS / "scatter.json").read_text())["records"]
+    rows = ["| work | part | atoms | edges | channels | torch | torch-scatter |", "|---|---|---|---|---|---|---|"]
+    keys = ("work", "part", "atoms", "edges", "channels")
+    times: dict[tuple[object, ...], dict[str, float]] = {}
+    for record in records:
+        times.setdefault(tuple(record[key] for key in keys), {})[record["backend"]] = record["median_us"]
+    for key, pair in times.items():
+        rows.append("| " + " | ".join(map(str, key)) + f" | {pair['torch']:.0f} | {pair['torch-scatter']:.0f} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
