@@ -1,7 +1,7 @@
 """The tables of the result files, as benchmarks/results/README.md.
 
-    python -m benchmarks.tables            writes the file
-    python -m benchmarks.tables --check    fails if the file is not what the result files give
+python -m benchmarks.tables            writes the file
+python -m benchmarks.tables --check    fails if the file is not what the result files give
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ def dynamics() -> str:
     """What the NVE benchmark found."""
     found = json.loads((RESULTS / "nve_ethanol.json").read_text())
     rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in found["verdict"].items()]
-    return "\n".join(["| ethanol, NVE, float64 | |", "|---|---|", *rows]) + "\n\n![Energy in NVE dynamics](nve_ethanol.png)"
+    return (
+        "\n".join(["| ethanol, NVE, float64 | |", "|---|---|", *rows])
+        + "\n\n![Energy in NVE dynamics](nve_ethanol.png)"
+    )
 
 
 def scatter() -> str:

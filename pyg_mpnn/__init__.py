@@ -50,7 +50,6 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
-    "PotentialCalculator",
     # basis
     "Cutoff",
     "CosineCutoff",

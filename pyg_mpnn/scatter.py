@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Literal
 
 from jaxtyping import Float, Int
@@ -64,14 +65,38 @@ def scatter_max(
     src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
 ) -> Float[Tensor, "nodes ..."]:
     """Largest row of ``src`` for each index; segments without a row are zero."""
+    result: Tensor
     if _backend == "torch-scatter":
-        result: Tensor = _import_torch_scatter().scatter_max(src, index, dim=0, dim_size=num_segments)[0]
-        return result
-    return scatter(src, index, dim=0, dim_size=num_segments, reduce="max")
+        result = _import_torch_scatter().scatter_max(src, index, dim=0, dim_size=num_segments)[0]
+    else:
+        result = scatter(src, index, dim=0, dim_size=num_segments, reduce="max")
+    return result
 
 
 class NeighborSum(Aggregation):
-    """The sum over neighbours as a PyG aggregation, through :func:`scatter_sum`."""
+    r"""Sum over neighbours as a PyG aggregation, by the package of :func:`scatter_backend`.
+
+    .. math:: y_i = \sum_{e: \, \mathrm{index}_e = i} x_e
+
+    with the row :math:`x_e` of edge e; a node without edges gets zero.
+
+    Shapes:
+        ``x`` ``(edges, channels)``, ``index`` ``(edges,)``; output ``(nodes, channels)``, nodes = ``dim_size``.
+
+    Units:
+        those of ``x``.
+
+    Raises:
+        ValueError: when called without ``index`` or ``dim_size``.
+
+    Source:
+        textbook; as PyG's ``SumAggregation``.
+
+    Example:
+        >>> import torch
+        >>> NeighborSum()(torch.ones(3, 1), torch.tensor([0, 2, 2]), dim_size=3).flatten()
+        tensor([1., 0., 2.])
+    """
 
     def forward(
         self,
@@ -87,7 +112,7 @@ class NeighborSum(Aggregation):
         return scatter_sum(x, index, dim_size)
 
 
-def _import_torch_scatter():  # type: ignore[no-untyped-def]
+def _import_torch_scatter() -> ModuleType:
     try:
         import torch_scatter
     except ImportError as error:
@@ -95,4 +120,5 @@ def _import_torch_scatter():  # type: ignore[no-untyped-def]
             "the 'torch-scatter' backend needs the package torch-scatter; install it with: "
             'pip install --no-build-isolation "pyg_mpnn[cluster]"'
         ) from error
-    return torch_scatter
+    module: ModuleType = torch_scatter
+    return module

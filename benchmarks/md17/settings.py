@@ -97,7 +97,13 @@ def train_cell(name: str, options: argparse.Namespace, folder: Path) -> None:
     compiled = not options.eager and len(build(name).cutoffs) == 1
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainingSettings(
-            data=data, out=f"{scratch}/run", epochs=options.epochs, seed=options.seed, threads=1, compile=compiled
+            data=data,
+            out=f"{scratch}/run",
+            cutoff=build(name).cutoffs,
+            epochs=options.epochs,
+            seed=options.seed,
+            threads=1,
+            compile=compiled,
         )
         torch.manual_seed(options.seed)
         frames = (ethanol("train")[:60] if options.smoke else None,)

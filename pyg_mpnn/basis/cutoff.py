@@ -18,6 +18,9 @@ def cosine_cutoff(dist: Float[Tensor, " edges"], cutoff: float) -> Float[Tensor,
 
     Returns:
         Values in [0, 1], dimensionless.
+
+    Shapes:
+        dist (edges,); result (edges,).
     """
     inside = dist < cutoff
     safe = torch.where(inside, dist, 0.0)
@@ -34,6 +37,9 @@ def polynomial_cutoff(dist: Float[Tensor, " edges"], cutoff: float, p: int = 6) 
 
     Returns:
         Values in [0, 1], dimensionless.
+
+    Shapes:
+        dist (edges,); result (edges,).
     """
     inside = dist < cutoff
     x = torch.where(inside, dist, 0.0) / cutoff
@@ -52,6 +58,9 @@ def bump_cutoff(dist: Float[Tensor, " edges"], cutoff: float) -> Float[Tensor, "
 
     Returns:
         Values in [0, 1], dimensionless.
+
+    Shapes:
+        dist (edges,); result (edges,).
     """
     gap = 1.0 - (dist / cutoff) ** 2
     inside = (dist < cutoff) & (gap > 1e-3)  # exp(1 - 1/gap) is already 0 in float64 at gap = 1e-3
@@ -66,6 +75,9 @@ class Cutoff(nn.Module):
 
     Args:
         cutoff: radius from which the function is zero, positive, in A.
+
+    Shapes:
+        dist (edges,); result (edges,).
 
     Raises:
         ValueError: ``cutoff`` is not positive and finite.

@@ -19,6 +19,9 @@ def degrees(l_max: int) -> Int[Tensor, " angular"]:
     Returns:
         l for each of the (l_max + 1)^2 components.
 
+    Shapes:
+        result (angular,).
+
     Example:
         >>> degrees(1)
         tensor([0, 1, 1, 1])

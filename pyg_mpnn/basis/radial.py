@@ -21,6 +21,9 @@ def gaussian(
 
     Returns:
         Values in (0, 1], dimensionless.
+
+    Shapes:
+        dist (edges,), center (radial,); result (edges, radial).
     """
     return torch.exp(-eta * (dist.unsqueeze(-1) - center) ** 2)
 
@@ -35,6 +38,9 @@ def bessel(dist: Float[Tensor, " edges"], n: Float[Tensor, " radial"], cutoff: f
 
     Returns:
         Values in A^(-3/2).
+
+    Shapes:
+        dist (edges,), n (radial,); result (edges, radial).
     """
     r = dist.unsqueeze(-1)
     return torch.sin(r * (math.pi / cutoff) * n) * (math.sqrt(2.0 / cutoff) / r)
@@ -53,6 +59,9 @@ def exp_normal(
 
     Returns:
         Values in (0, 1], dimensionless.
+
+    Shapes:
+        dist (edges,), center (radial,); result (edges, radial).
     """
     return torch.exp(-beta * (torch.exp(-alpha * dist).unsqueeze(-1) - center) ** 2)
 
@@ -66,6 +75,9 @@ class RadialBasis(nn.Module):
     Args:
         cutoff: radius that the functions cover, positive, in A.
         num_radial: number of functions, at least 1.
+
+    Shapes:
+        dist (edges,); result (edges, radial).
 
     Raises:
         ValueError: ``cutoff`` is not positive and finite, or ``num_radial`` is below 1.

@@ -143,5 +143,5 @@ def to_atoms(data: Data) -> ase.Atoms:
         full = data.stress.reshape(3, 3).cpu().double().numpy()
         results["stress"] = np.array([full[index] for index in _VOIGT])
     if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)  # type: ignore[no-untyped-call]
+        atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms

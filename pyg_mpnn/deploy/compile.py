@@ -42,11 +42,16 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
 
     Raises:
         RuntimeError: another version of torch than the tested one.
-        ValueError: several cutoffs, or an example without edges or with fewer than two structures.
+        ValueError: several cutoffs or threads, a potential on a GPU, or an example without edges or with fewer than two structures.
     """
     if not torch.__version__.startswith(TESTED_TORCH):
         raise RuntimeError(
             f"compiled training is tested with torch {TESTED_TORCH}, got {torch.__version__}: train without --compile"
+        )
+    if next(potential.parameters()).device.type != "cpu" or torch.get_num_threads() > 1:
+        raise ValueError(
+            "compiled training takes one thread of a CPU (generated code of two threads has been seen to fail), got "
+            f"{torch.get_num_threads()} threads on {next(potential.parameters()).device}: call torch.set_num_threads(1)"
         )
     if len(potential.cutoffs) > 1:
         raise ValueError(f"compiled training takes one cutoff, got {potential.cutoffs}: train without --compile")
@@ -118,7 +123,7 @@ class _InteractionEnergies(nn.Module):
 
 
 def _tensors(potential: Potential, batch: Batch) -> list[Tensor | None]:
-    structure = read_structure(batch, None, None, None, None, None, None, potential.dtype)
+    structure = read_structure(batch, None, None, None, None, None, None, dtype=potential.dtype)
     if structure.edge_index is None:
         raise ValueError("'batch' must have its edges attached, got none: use StructureDataset or RadiusGraph")
     cell = structure.cell

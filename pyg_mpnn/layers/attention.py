@@ -14,7 +14,7 @@ from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.scatter import scatter_max, scatter_sum
 
 
-class Attention(MessagePassing, ABC):  # type: ignore[misc]
+class Attention(MessagePassing, ABC):
     r"""Interface: a weight :math:`\alpha_{ij}` for each edge and head from
 
     .. math:: s_{ij} = \langle W h_i + w, m_{ij} \rangle / \sqrt{d}
@@ -67,7 +67,7 @@ class Attention(MessagePassing, ABC):  # type: ignore[misc]
 
     def edge_update(self, query_i: Tensor, edge_attr: Tensor) -> Tensor:
         """s_ij of the formula."""
-        products = (query_i * edge_attr).unflatten(-1, (self.heads, -1))  # (edges, heads, channels)
+        products = torch.unflatten(query_i * edge_attr, -1, (self.heads, -1))  # (edges, heads, channels)
         return products.sum(dim=-1) / math.sqrt(self.edge_dim // self.heads)
 
     def __repr__(self) -> str:

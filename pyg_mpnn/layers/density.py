@@ -12,7 +12,7 @@ from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.scatter import NeighborSum
 
 
-class DirectionalDensity(MessagePassing):  # type: ignore[misc]
+class DirectionalDensity(MessagePassing):
     r"""Where the neighbours of an atom are, by distance, direction and element.
 
     .. math:: A_{i,lm,c} = \frac{1}{\nu} \sum_j f_c(r_{ij}) \, (W_l \, b_{ij})_c \, (W h_j)_c \, Y_{lm}(r_{ij})

@@ -12,7 +12,7 @@ from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.scatter import NeighborSum
 
 
-class DensityUpdate(MessagePassing):  # type: ignore[misc]
+class DensityUpdate(MessagePassing):
     r"""What one layer adds to the directional density.
 
     .. math::

@@ -10,7 +10,7 @@ from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.mlp import MLP
 
 
-class EdgeMLP(MessagePassing):  # type: ignore[misc]
+class EdgeMLP(MessagePassing):
     r"""Message of an edge from the features of receiver, sender and the edge itself.
 
     .. math:: m_{ij} = \mathrm{MLP}(h_i, h_j, RY_{ij})

@@ -14,7 +14,7 @@ from pyg_mpnn.layers.powers import DensityPowers
 from pyg_mpnn.scatter import NeighborSum
 
 
-class Interaction(MessagePassing):  # type: ignore[misc]
+class Interaction(MessagePassing):
     r"""One message-passing layer: messages, their sum, the density carried on, and the node update.
 
     .. math::

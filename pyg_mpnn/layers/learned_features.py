@@ -18,7 +18,7 @@ from pyg_mpnn.mlp import MLP
 Invariant = Literal["receiver", "sender", "pair"]
 
 
-class LearnedFeatures(MessagePassing, ABC):  # type: ignore[misc]
+class LearnedFeatures(MessagePassing, ABC):
     r"""Interface: learned features :math:`RY_{ij}` of an edge from its distance and direction.
 
     The three implementations differ in what they do with the direction, and so in the symmetry of their output:

@@ -13,7 +13,7 @@ from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.learned_features import LearnedFeatures
 
 
-class Messages(MessagePassing):  # type: ignore[misc]
+class Messages(MessagePassing):
     r"""Messages of one scale, ready to be summed: every one carries the cutoff function.
 
     .. math::
@@ -118,7 +118,7 @@ class Messages(MessagePassing):  # type: ignore[misc]
         weighted = message * weight * (envelope / self.nu).unsqueeze(-1)
         if alpha is None:
             return weighted
-        per_head = weighted.unflatten(-1, (alpha.shape[1], -1))  # (edges, heads, channels)
+        per_head = torch.unflatten(weighted, -1, (alpha.shape[1], -1))  # (edges, heads, channels)
         return (per_head * alpha.unsqueeze(-1)).flatten(1)
 
     def __repr__(self) -> str:

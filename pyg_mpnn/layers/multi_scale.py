@@ -16,7 +16,7 @@ from pyg_mpnn.layers.powers import DensityPowers
 from pyg_mpnn.scatter import NeighborSum
 
 
-class MultiScale(MessagePassing):  # type: ignore[misc]
+class MultiScale(MessagePassing):
     r"""One message-passing layer over several cutoffs: messages of every scale, one node update.
 
     .. math::
@@ -87,7 +87,7 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
 
     def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
         """Symmetry of the new node features and of the new density."""
-        messages: set[Symmetry] = {scale.symmetry(x, radial, sphere, density) for scale in self.messages}
+        messages: set[Symmetry] = {part.symmetry(x, radial, sphere, density) for part in self.messages}  # type: ignore[operator]
         message: Symmetry = "invariant" if messages == {"invariant"} else "unconstrained"
         if self.density_update is not None:
             density = self.density_update.symmetry(x, message, sphere, density)
@@ -110,16 +110,14 @@ class MultiScale(MessagePassing):  # type: ignore[misc]
                 f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of "
                 f"{len(self.messages)} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
             )
-        total, change = x.new_zeros(()), x.new_zeros(())
+        total, new_density = x.new_zeros(()), density
         for scale, *edges in zip(self.messages, edge_index, radial, envelope, sphere, strict=True):
             message = scale(x, *edges, density)
             total = total + self.propagate(edges[0], edge_attr=message, size=(x.shape[0], x.shape[0]))
             if self.density_update is not None:
-                change = change + self.density_update(x, edges[0], message, edges[-1], density)
-        if self.density_update is not None:
-            density = density + change
-        powers = None if self.powers is None else self.powers(density)
-        return self.node_update.update(total, x, powers), density
+                new_density = new_density + self.density_update(x, edges[0], message, edges[-1], density)
+        powers = None if self.powers is None else self.powers(new_density)
+        return self.node_update.update(total, x, powers), new_density
 
     def message(self, edge_attr: Tensor) -> Tensor:
         """The weighted message as it came."""

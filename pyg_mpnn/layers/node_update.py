@@ -12,7 +12,7 @@ from pyg_mpnn.mlp import MLP
 from pyg_mpnn.scatter import NeighborSum
 
 
-class NodeUpdate(MessagePassing):  # type: ignore[misc]
+class NodeUpdate(MessagePassing):
     r"""Sum the messages at each atom and add the result of a network to the atom's features.
 
     .. math:: h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, P_i\Big)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -21,6 +22,7 @@ from pyg_mpnn.basis import (
     RadialBasis,
     Symmetry,
 )
+from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import (
     AtomEmbedding,
     Attention,
@@ -78,8 +80,8 @@ class MPNN(nn.Module):
         cutoff: cutoff radius in angstrom, or 2 to 3 increasing radii for several scales.
         hidden_channels: width of the node features.
         edge_dim: width of edge features and messages.
-        channels: channels of the directional density.
-        l_max: largest degree of the spherical harmonics.
+        channels: channels of the directional density; of no effect without contracted directions.
+        l_max: largest degree of the spherical harmonics; of no effect with radial directions.
         num_layers: number of message-passing layers.
         num_radial: number of radial functions.
         basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``.
@@ -129,11 +131,13 @@ class MPNN(nn.Module):
         heads: int = 1,
     ) -> None:
         super().__init__()
-        cutoffs = _check_cutoffs(cutoff)
+        cutoffs = as_cutoffs(cutoff)
         _check_name("basis", basis, _BASES)
         _check_name("envelope", envelope, _ENVELOPES)
         _check_name("directions", directions, get_args(Directions))
         _check_name("attention", attention, (*_ATTENTIONS, None))
+        if attention is None and heads != 1:
+            raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
         self.config: dict[str, Any] = {
@@ -206,7 +210,7 @@ class MPNN(nn.Module):
         """Draw new weights in every part."""
         for part in (self.embedding, self.density, *self.layers):
             if part is not None:
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
 
     def set_neighbors(self, neighbors: Sequence[float]) -> None:
         r"""Fix the number :math:`\nu` that divides each sum over neighbours, from the training data.
@@ -225,11 +229,12 @@ class MPNN(nn.Module):
                 f"got {list(neighbors)}"
             )
         counts = [
-            max(_effective(envelope, count), 1.0) for envelope, count in zip(self.envelopes, neighbors, strict=True)
-        ]  # type: ignore[arg-type]
+            max(_effective(envelope, count), 1.0)  # type: ignore[arg-type]
+            for envelope, count in zip(self.envelopes, neighbors, strict=True)
+        ]
         for layer in self.layers:
-            scales = layer.messages if isinstance(layer, MultiScale) else [layer.messages]
-            for messages, nu in zip(scales, counts, strict=True):  # type: ignore[arg-type]
+            scales: Any = layer.messages if isinstance(layer, MultiScale) else [layer.messages]
+            for messages, nu in zip(scales, counts, strict=True):
                 messages.nu.fill_(nu)
         if self.density is not None:
             self.density.nu.fill_(counts[-1])
@@ -272,14 +277,6 @@ class MPNN(nn.Module):
 def _effective(envelope: Cutoff, count: float) -> float:
     x = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     return count * float((3 * x**2 * envelope(x * envelope.cutoff)).mean())
-
-
-def _check_cutoffs(cutoff: float | Sequence[float]) -> tuple[float, ...]:
-    cutoffs = (float(cutoff),) if isinstance(cutoff, (int, float)) else tuple(float(radius) for radius in cutoff)
-    increasing = all(small < large for small, large in zip(cutoffs, cutoffs[1:], strict=False))
-    if not 1 <= len(cutoffs) <= 3 or not all(0 < radius < float("inf") for radius in cutoffs) or not increasing:
-        raise ValueError(f"'cutoff' must be positive (in A), one number or 2 to 3 increasing numbers, got {cutoff}")
-    return cutoffs
 
 
 def _check_name(argument: str, value: str | None, choices: Any) -> None:

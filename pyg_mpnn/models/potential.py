@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +28,6 @@ from pyg_mpnn.readout import (
     energy_gradients,
     stress_from_virial,
 )
-
 from pyg_mpnn.scatter import scatter_sum
 
 _FORMAT = 1
@@ -144,6 +145,13 @@ class Potential(nn.Module):
             a potential with random weights.
         """
         options = dict(config)
+        known = inspect.signature(MPNN).parameters
+        unknown = set(options["mpnn"]) - set(known)
+        if unknown:
+            raise ValueError(
+                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, got "
+                f"{', '.join(sorted(unknown))}"
+            )
         representation = MPNN(**options.pop("mpnn"))
         readout = options.pop("readout", "sum")
         if readout not in ("sum", "learned"):
@@ -202,10 +210,11 @@ class Potential(nn.Module):
         Args:
             reference_energies: energy in eV of each element; the others become unknown and are refused.
             scale: size of the interaction energy in eV, for example the RMS force component in eV/A.
-            neighbors: mean number of neighbours of an atom, one for each cutoff.
+            neighbors: mean number of neighbours of an atom, one for each cutoff; goes to the ``set_neighbors`` of the
+                representation, where it has one.
         """
         self.atomwise.set_reference(reference_energies, scale)
-        if neighbors is not None:
+        if neighbors is not None and hasattr(self.representation, "set_neighbors"):
             self.representation.set_neighbors(neighbors)  # type: ignore[operator]
 
     def forward(
@@ -242,7 +251,7 @@ class Potential(nn.Module):
         """
         trained = self.training and torch.is_grad_enabled()
         with _gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, self.dtype)
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
             self.atomwise.check_elements(structure.z)
             structure = _leave_inference_mode(structure.with_edges(self.cutoff))
             if stress and (structure.cell is None or structure.pbc is None):
@@ -252,7 +261,7 @@ class Potential(nn.Module):
             result = self._evaluate(structure, forces, stress, create_graph=trained)
         if trained or not (forces or stress):
             return result
-        return PotentialOutput(*(None if item is None else item.detach() for item in result))
+        return PotentialOutput._make(None if item is None else item.detach() for item in result)
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
         """Virial of each graph, periodic or not.
@@ -264,14 +273,15 @@ class Potential(nn.Module):
         Returns:
             minus the derivative of the energy with respect to strain, in eV, ``(graphs, 3, 3)``.
         """
+        trained = self.training and torch.is_grad_enabled()
         given = [*tensors, *([None] * (6 - len(tensors)))]
         with _gradients(enabled=True):
-            structure = read_structure(data, *given, self.dtype)  # type: ignore[arg-type]
+            structure = read_structure(data, *given, dtype=self.dtype)
             self.atomwise.check_elements(structure.z)
             structure = _leave_inference_mode(structure.with_edges(self.cutoff))
             positions, strain = _variables(structure, stress=True)
             energy, _ = self._energies(structure, positions, strain)
-            _, virial = energy_gradients(energy, positions, strain)
+            _, virial = energy_gradients(energy, positions, strain, create_graph=trained)
         assert virial is not None
         return virial
 
@@ -292,6 +302,7 @@ class Potential(nn.Module):
             pos, cell = apply_strain(pos, cell, strain, batch)
         assert structure.edge_index is not None
         edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
+        _check_apart(edge_vec, structure.edge_index)
         interaction = self.interaction_energies(structure.z, structure.edge_index, edge_vec, batch, num_graphs)
         atom_energies = interaction.double() + self.atomwise.reference[structure.z]
         return scatter_sum(atom_energies, batch, num_graphs), atom_energies
@@ -348,12 +359,22 @@ class Potential(nn.Module):
         Raises:
             ValueError: a file that holds no potential of this package.
         """
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        try:
+            content = torch.load(path, map_location=map_location, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train, got {path}, which cannot be read "
+                f"as one (damaged, or of another program): {(str(error) or type(error).__name__).splitlines()[0]}"
+            ) from error
         own = content.get("pyg_mpnn") if isinstance(content, dict) else None
         if not isinstance(own, dict) or own.get("format") != _FORMAT:
             raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), "
-                f"got {path}"
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got {path}"
+            )
+        if own["config"] is None:
+            raise ValueError(
+                f"'path' must hold a potential of this package's own parts, got {path} with a composition of your own: build "
+                f"it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
             )
         prefix = own["prefix"]
         state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
@@ -365,7 +386,8 @@ class Potential(nn.Module):
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
-            f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, {parameters} parameters)"
+            f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
+            f"{parameters} parameters)"
         )
 
 
@@ -383,9 +405,16 @@ def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None
     if symmetry == "invariant" and representation.symmetry != "invariant":
         raise ValueError(
             f"'representation' must be invariant, got one that declares {representation.symmetry!r}: its energy would "
-            "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train with "
-            "random rotations"
+            "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train "
+            "with random rotations"
         )
+
+
+def _check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:
+    together = (edge_vec == 0).all(dim=1)
+    if bool(together.any()):
+        pair = edge_index[:, together][:, 0].tolist()
+        raise ValueError(f"'pos' must keep atoms apart, got atoms {pair[1]} and {pair[0]} at one place")
 
 
 @contextmanager
@@ -400,13 +429,9 @@ def _gradients(enabled: bool) -> Iterator[None]:
 
 def _leave_inference_mode(structure: Structure) -> Structure:
     """Copy inference tensors, which autograd does not accept."""
-    return structure._replace(
-        **{
-            name: value.clone()
-            for name, value in structure._asdict().items()
-            if isinstance(value, Tensor) and value.is_inference()
-        }
-    )
+    tensors = {name: value for name, value in structure._asdict().items() if isinstance(value, Tensor)}
+    copies: dict[str, Any] = {name: value.clone() for name, value in tensors.items() if value.is_inference()}
+    return structure._replace(**copies)
 
 
 def _variables(structure: Structure, stress: bool) -> tuple[Tensor, Tensor | None]:

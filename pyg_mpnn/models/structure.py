@@ -41,12 +41,14 @@ def read_structure(
     pbc: Tensor | None,
     edge_index: Tensor | None,
     shifts: Tensor | None,
+    *,
     dtype: torch.dtype,
 ) -> Structure:
     """Take a structure from a PyG ``Data`` or ``Batch``, or from plain tensors, and check it.
 
     Args:
-        data: a PyG object with ``z`` and ``pos``, or the atomic numbers.
+        data: a PyG object with ``z`` and ``pos``, or the atomic numbers. Its ``edge_index`` is used only beside ``shifts``, as
+            :class:`~pyg_mpnn.RadiusGraph` attaches both: alone it may be the chemical bonds.
         pos: positions in angstrom, with atomic numbers only, like all that follow.
         batch: graph of each atom, in order.
         cell: cell vectors in rows, in angstrom.
@@ -68,6 +70,8 @@ def read_structure(
             raise TypeError("'pos' and other tensors must not be given beside a PyG object, which holds its own")
         fields = ("z", "pos", "batch", "cell", "pbc", "edge_index", "shifts")
         z, pos, batch, cell, pbc, edge_index, shifts = (data.get(name) for name in fields)
+        if shifts is None:
+            edge_index = None  # not neighbours within the cutoff but, as in PyG's QM9, chemical bonds
         num_graphs = data.num_graphs if isinstance(data, Batch) else None
     else:
         z = data
@@ -77,6 +81,7 @@ def read_structure(
             f"'{missing}' must be given: a potential needs atomic numbers 'z' and positions 'pos', got None"
         )
     _check_atoms(z, pos)
+    z = z.long()
     batch = torch.zeros_like(z) if batch is None else batch
     if batch.shape != z.shape:
         raise ValueError(f"'batch' must have the shape of 'z', {tuple(z.shape)}, got {tuple(batch.shape)}")
@@ -86,7 +91,8 @@ def read_structure(
     if num_graphs is None:
         num_graphs = int(batch.max()) + 1 if len(batch) else 1
     cell, pbc = _check_cell(cell, pbc, num_graphs)
-    shifts = _check_edges(edge_index, shifts, pbc)
+    if edge_index is not None:
+        _check_edges(edge_index, shifts, pbc, len(z))
     return Structure(z, pos.to(dtype), batch, num_graphs, cell, pbc, edge_index, shifts)
 
 
@@ -103,6 +109,8 @@ def _check_atoms(z: Tensor, pos: Tensor) -> None:
 
 
 def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tuple[Tensor | None, Tensor | None]:
+    if cell is not None and not bool(torch.isfinite(cell).all()):
+        raise ValueError(f"'cell' must be finite (in A), got {cell.tolist()}")
     if pbc is None:
         return cell, None if cell is None else cell.new_ones((num_graphs, 3), dtype=torch.bool)
     if cell is None:
@@ -118,15 +126,14 @@ def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tup
     return cell, pbc.expand(num_graphs, 3)
 
 
-def _check_edges(edge_index: Tensor | None, shifts: Tensor | None, pbc: Tensor | None) -> Tensor | None:
-    if edge_index is None:
-        return None
+def _check_edges(edge_index: Tensor, shifts: Tensor | None, pbc: Tensor | None, num_nodes: int) -> None:
     if edge_index.ndim != 2 or edge_index.shape[0] != 2:
         raise ValueError(f"'edge_index' must have the shape (2, edges), got {tuple(edge_index.shape)}")
-    if shifts is None:
-        if pbc is not None and bool(pbc.any()):
-            raise ValueError("'shifts' must be given with the edges of a periodic structure, got None")
-        return None
-    if shifts.shape != (edge_index.shape[1], 3):
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
+        raise ValueError(
+            f"'edge_index' must hold atoms 0 to {num_nodes - 1}, got {int(edge_index.min())} to {int(edge_index.max())}"
+        )
+    if shifts is not None and shifts.shape != (edge_index.shape[1], 3):
         raise ValueError(f"'shifts' must have the shape ({edge_index.shape[1]}, 3), got {tuple(shifts.shape)}")
-    return shifts
+    if shifts is None and pbc is not None and bool(pbc.any()):
+        raise ValueError("'shifts' must be given with the edges of a periodic structure, got None")

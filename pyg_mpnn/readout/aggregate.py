@@ -13,7 +13,7 @@ from torch_geometric.nn import Aggregation
 from pyg_mpnn.scatter import scatter_max, scatter_sum
 
 
-class Readout(Aggregation, ABC):  # type: ignore[misc]
+class Readout(Aggregation, ABC):
     r"""Interface: one value for each graph from a value for each atom.
 
     A PyG ``Aggregation``, called as ``readout(x, index, dim_size=num_graphs)``. ``extensive`` says whether the result
@@ -169,7 +169,7 @@ class LearnedSumReadout(Readout):
         self, x: Float[Tensor, "nodes *channels"], index: Tensor, num_graphs: int, features: Tensor | None = None
     ) -> Float[Tensor, "nodes *channels"]:
         """Values times their gates."""
-        gate = self.gate(x if features is None else features).sigmoid()
+        gate: Tensor = self.gate(x if features is None else features).sigmoid()
         return x * gate.reshape(-1, *(1 for _ in x.shape[1:]))
 
     def __repr__(self) -> str:
@@ -220,7 +220,7 @@ class SoftmaxReadout(Readout):
         self, x: Float[Tensor, "nodes *channels"], index: Tensor, num_graphs: int, features: Tensor | None = None
     ) -> Float[Tensor, "nodes *channels"]:
         """Values times their softmax weights."""
-        score = self.gate(x if features is None else features)
+        score: Tensor = self.gate(x if features is None else features)
         weight = (score - scatter_max(score.detach(), index, num_graphs)[index]).exp()
         weight = weight / scatter_sum(weight, index, num_graphs)[index]
         return x * weight.reshape(-1, *(1 for _ in x.shape[1:]))

@@ -71,7 +71,7 @@ class AtomwiseEnergy(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Move to another device or dtype, the reference energies staying float64."""
         reference = self.reference
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.reference = reference.to(self.reference.device)
         return self
 
@@ -89,8 +89,8 @@ class AtomwiseEnergy(nn.Module):
         values = torch.tensor(list(energies.values()), dtype=torch.float64)
         if not energies or not torch.isfinite(values).all() or not 0 < scale < float("inf"):
             raise ValueError(
-                "'energies' must hold a finite energy in eV for at least one element and 'scale' be positive and finite, "
-                f"got {dict(energies)} and {scale}"
+                "'energies' must hold a finite energy in eV for at least one element and 'scale' be positive and "
+                f"finite, got {dict(energies)} and {scale}"
             )
         if min(energies) < 1 or max(energies) > NUM_ELEMENTS:
             raise ValueError(f"'energies' must have atomic numbers 1..{NUM_ELEMENTS} as keys, got {sorted(energies)}")
@@ -129,7 +129,8 @@ class AtomwiseEnergy(nn.Module):
     def forward(self, features: Sequence[Float[Tensor, "nodes _"]]) -> Float[Tensor, " nodes"]:
         """Interaction energy of each atom; its reference energy is ``reference[z]``, float64."""
         first, *others = [head(x) for head, x in zip(self.heads, features, strict=True)]
-        return sum(others, start=first).squeeze(-1) * self.scale
+        energies: Tensor = sum(others, start=first).squeeze(-1) * self.scale
+        return energies
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.hidden_channels}, num_heads={len(self.heads)})"

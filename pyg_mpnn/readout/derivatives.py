@@ -29,6 +29,21 @@ def energy_gradients(
 
     Returns:
         forces in eV/angstrom and virial in eV.
+
+    Shapes:
+        ``energy`` ``(graphs,)``, ``pos`` ``(nodes, 3)``, ``strain`` ``(graphs, 3, 3)``; output ``(nodes, 3)`` and
+        ``(graphs, 3, 3)``.
+
+    Units:
+        eV, angstrom; strain none.
+
+    Source:
+        textbook; virial from a strain derivative as in Knuth et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
+
+    Example:
+        >>> pos = torch.tensor([[1.0, 0.0, 0.0]], requires_grad=True)
+        >>> energy_gradients(pos.square().sum().reshape(1), pos)[0] + 0.0
+        tensor([[-2., 0., 0.]])
     """
     inputs = [pos] if strain is None else [pos, strain]
     if not energy.requires_grad:
@@ -61,14 +76,28 @@ def stress_from_virial(
     Returns:
         stress in eV/angstrom^3.
 
+    Shapes:
+        ``virial`` ``(graphs, 3, 3)``, ``cell`` ``(graphs, 3, 3)``, ``pbc`` ``(graphs, 3)``; output ``(graphs, 3, 3)``.
+
+    Units:
+        eV, angstrom, eV/angstrom^3.
+
     Raises:
         ValueError: no graph is periodic in three directions.
+
+    Source:
+        Knuth et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2); the sign is that of ASE.
+
+    Example:
+        >>> virial, cell = torch.eye(3)[None], 2 * torch.eye(3)[None]
+        >>> stress_from_virial(virial, cell, torch.ones(1, 3, dtype=torch.bool))[0, 0, 0].item()
+        -0.125
     """
     crystal = pbc.all(dim=1)
     if len(crystal) and not crystal.any():
         raise ValueError(
-            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs have "
-            "a virial and no stress"
+            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs "
+            "have a virial and no stress"
         )
     # a volume of 1 for the others, set to NaN afterwards: dividing by NaN would make their derivatives NaN, not zero
     volume = torch.where(crystal, torch.linalg.det(cell).abs(), 1)

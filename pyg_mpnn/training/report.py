@@ -105,6 +105,8 @@ def _card(
         },
         "training": {
             **given,
+            "device": next(potential.parameters()).device.type,
+            "threads": torch.get_num_threads(),
             "epochs_done": int(history[-1]["epoch"]),
             "steps_done": int(history[-1]["step"]),
             "minutes_done": round(history[-1]["minutes"], 2),

@@ -130,7 +130,7 @@ def _check_folder(out: Path, resume: bool) -> Path | None:
         if not last.is_file():
             raise FileNotFoundError(
                 f"'out' must hold last.ckpt to resume from, got {str(out)!r} without it (it is written after each "
-                "epoch): start again without 'resume'."
+                "epoch): empty the folder or choose another, and start again without 'resume'."
             )
         return last
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

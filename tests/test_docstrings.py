@@ -1,0 +1,71 @@
+"""Docstrings of the public names: the sections of the style guide, in order, and the axes of the annotations."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from torch import nn
+
+SECTIONS = ["Args", "Returns", "Yields", "Shapes", "Units", "Raises", "Source", "Example"]
+# The words for the axes of tensors; digits, "_" and "..." besides.
+AXES = {"nodes", "edges", "triplets", "graphs", "channels", "radial", "angular", "heads"}
+PACKAGES = ["", ".basis", ".geometry", ".layers", ".readout", ".models", ".data", ".md"]
+
+
+def public() -> list[Any]:
+    """Public classes and functions, each once."""
+    modules = [importlib.import_module(f"pyg_mpnn{package}") for package in PACKAGES]
+    values = {getattr(module, name): None for module in modules for name in module.__all__ if name != "SIZES"}
+    return [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
+
+
+def sections(value: Any) -> dict[str, str]:
+    """Text of each Google-style section of a docstring, in order."""
+    parts = re.split(rf"^({'|'.join(SECTIONS)}):\s*$", inspect.getdoc(value) or "", flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def call(value: Any) -> Callable[..., Any] | None:
+    """What runs when the function or an instance of the class is called, if it is written here."""
+    own = value if inspect.isfunction(value) else vars(value).get("forward", vars(value).get("__call__"))
+    return inspect.unwrap(own) if inspect.isfunction(own) else None
+
+
+def annotations(value: Any) -> list[str]:
+    function = call(value)
+    return [] if function is None else [str(text) for text in inspect.get_annotations(function).values()]
+
+
+def required(value: Any) -> set[str]:
+    """Sections that a docstring must have; interfaces, which others implement, need their shapes only."""
+    wanted = {"Shapes"} if any("Tensor" in text for text in annotations(value)) else set()
+    if inspect.isfunction(value):
+        return wanted | ({"Source", "Example"} if ".. math::" in value.__doc__ and wanted else set())
+    if issubclass(value, nn.Module) and not value.__subclasses__():
+        return wanted | {"Shapes", "Units", "Source", "Example"}
+    return wanted
+
+
+@pytest.mark.parametrize("value", public(), ids=lambda value: value.__name__)
+def test_docstring_has_its_sections_in_order(value):
+    found = list(sections(value))
+    assert value.__doc__
+    assert "\n" not in inspect.getdoc(value).split("\n\n")[0]
+    assert found == sorted(found, key=SECTIONS.index)
+    assert required(value) <= set(found)
+
+
+@pytest.mark.parametrize("value", [value for value in public() if annotations(value)], ids=lambda value: value.__name__)
+def test_shapes_name_the_axes_of_the_annotations(value):
+    axes = [axis for text in annotations(value) for axis in re.findall(r'"([^"]*)"', text)]
+    words = {word.lstrip("*#") for axis in axes for word in axis.split()} - {"_", "..."}
+    words = {word for word in words if not word.isdigit()}
+    assert words <= AXES, f"unknown axis words {words - AXES}"
+    described = sections(value).get("Shapes", "")
+    missing = {word for word in words if not re.search(rf"\b{word}\b", described)}
+    assert not missing, f"{missing} are not under Shapes"
