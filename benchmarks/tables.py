@@ -32,8 +32,8 @@ def build() -> str:
             "Made by `python -m benchmarks.tables` from the JSON files in this folder, which say the rest: commit, "
             "versions, device, threads, seeds.",
             "## rMD17, split 01: 950 + 50 frames to train, 1000 to test",
-            "One seed. Published values: force MAE in meV/A from table 1 of arXiv:2206.07697, same protocol, trained to "
-            "convergence on GPUs.",
+            "One seed. Published values: force MAE in meV/A from table 1 of arXiv:2206.07697, same protocol, without a "
+            "limit of minutes.",
             train.table(),
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
             f"{settings.caption()} One thread; times are medians of interleaved runs.",

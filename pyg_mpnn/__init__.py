@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyg_mpnn.basis import (
     BesselBasis,
@@ -39,9 +39,6 @@ from pyg_mpnn.mlp import MLP
 from pyg_mpnn.models import MPNN, Potential, PotentialOutput
 from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
 from pyg_mpnn.scatter import NeighborSum, scatter_backend
-
-if TYPE_CHECKING:
-    from pyg_mpnn.md import PotentialCalculator
 
 __version__ = "0.1.0"
 

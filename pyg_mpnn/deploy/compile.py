@@ -42,7 +42,8 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
 
     Raises:
         RuntimeError: another version of torch than the tested one.
-        ValueError: several cutoffs or threads, a potential on a GPU, or an example without edges or with fewer than two structures.
+        ValueError: several cutoffs or threads, a potential on a GPU, or an example without edges or with fewer than two
+            structures.
     """
     if not torch.__version__.startswith(TESTED_TORCH):
         raise RuntimeError(

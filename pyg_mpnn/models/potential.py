@@ -113,7 +113,8 @@ class Potential(nn.Module):
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
         self.hidden_channels = hidden_channels
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(int(representation.out_channels), hidden_channels, num_heads)  # type: ignore[arg-type]
+        in_channels = int(representation.out_channels)  # type: ignore[arg-type]
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
 
     @classmethod
     def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
@@ -363,18 +364,19 @@ class Potential(nn.Module):
             content = torch.load(path, map_location=map_location, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train, got {path}, which cannot be read "
-                f"as one (damaged, or of another program): {(str(error) or type(error).__name__).splitlines()[0]}"
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train, got {path}, which "
+                f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
             ) from error
         own = content.get("pyg_mpnn") if isinstance(content, dict) else None
         if not isinstance(own, dict) or own.get("format") != _FORMAT:
             raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got {path}"
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got "
+                f"{path}"
             )
         if own["config"] is None:
             raise ValueError(
-                f"'path' must hold a potential of this package's own parts, got {path} with a composition of your own: build "
-                f"it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
+                f"'path' must hold a potential of this package's own parts, got {path} with a composition of your own: "
+                f"build it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
             )
         prefix = own["prefix"]
         state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
@@ -408,6 +410,10 @@ def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None
             "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train "
             "with random rotations"
         )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:

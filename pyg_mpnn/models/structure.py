@@ -47,8 +47,8 @@ def read_structure(
     """Take a structure from a PyG ``Data`` or ``Batch``, or from plain tensors, and check it.
 
     Args:
-        data: a PyG object with ``z`` and ``pos``, or the atomic numbers. Its ``edge_index`` is used only beside ``shifts``, as
-            :class:`~pyg_mpnn.RadiusGraph` attaches both: alone it may be the chemical bonds.
+        data: a PyG object with ``z`` and ``pos``, or the atomic numbers. Its ``edge_index`` is used only beside
+            ``shifts``, as :class:`~pyg_mpnn.RadiusGraph` attaches both: alone it may be the chemical bonds.
         pos: positions in angstrom, with atomic numbers only, like all that follow.
         batch: graph of each atom, in order.
         cell: cell vectors in rows, in angstrom.

@@ -51,6 +51,21 @@ class PotentialModule(lightning.LightningModule):
         potential: The potential, with its reference energies set.
         settings: What the training is told.
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
+
+    Shapes:
+        batches of PyG structures in, a scalar loss out.
+
+    Units:
+        A, eV, eV/A in the batches; the loss has none.
+
+    Source:
+        own design; the loop is that of Lightning, https://lightning.ai.
+
+    Example:
+        >>> potential = Potential.from_size("small")
+        >>> module = PotentialModule(potential, TrainingSettings(data="ethanol", out="run", epochs=3))
+        >>> module.rotate  # an invariant potential needs no random rotations
+        False
     """
 
     def __init__(

@@ -374,7 +374,7 @@ def test_load_refuses_other_files(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
 def test_load_refuses_damaged_files(tmp_path, content):
     (tmp_path / "damaged.pt").write_bytes(content)
-    with pytest.raises(ValueError, match="'path' must be .* which cannot be read as one"):
+    with pytest.raises(ValueError, match=r"'path' must be .* which cannot be read as one"):
         Potential.load(tmp_path / "damaged.pt")
 
 
@@ -391,7 +391,7 @@ def test_load_executes_no_code(tmp_path):
             return (print, ("executed",))
 
     torch.save({"pyg_mpnn": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(ValueError, match="[Ww]eights.only"):
+    with pytest.raises(ValueError, match=r"[Ww]eights.only"):
         Potential.load(tmp_path / "harm.pt")
 
 
