@@ -161,14 +161,10 @@ class Potential(nn.Module):
         return cls(representation, readout=sums, **options)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """Plain values that rebuild this potential, for checkpoints and model cards."""
+    def config(self) -> dict[str, Any] | None:
+        """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
         if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
-            raise TypeError(
-                "'config' is known only for an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
-                "rebuild your own composition in code"
-            )
+            return None
         return {
             "mpnn": self.representation.config,
             "heads": self.heads,
@@ -332,7 +328,16 @@ class Potential(nn.Module):
 
         Args:
             path: file to write, by convention ``*.pt``.
+
+        Raises:
+            TypeError: a composition that plain values do not rebuild.
         """
+        if self.config is None:
+            raise TypeError(
+                "'save' needs an MPNN with SumReadout or LearnedSumReadout, got "
+                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
+                "rebuild your own composition in code"
+            )
         content = {
             "pyg_mpnn": {"format": _FORMAT, "config": self.config, "prefix": ""},
             "state_dict": self.state_dict(),

@@ -102,14 +102,6 @@ class PotentialModule(lightning.LightningModule):
         assert self.settings.epochs is not None
         return self.global_step / (self.settings.epochs * self.trainer.num_training_batches)
 
-    @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild the potential; None for a composition of the user's own."""
-        try:
-            return self.potential.config
-        except TypeError:
-            return None
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the learning rate is set before each step."""
         return torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate, fused=True)
@@ -217,7 +209,7 @@ class PotentialModule(lightning.LightningModule):
         """
         checkpoint["pyg_mpnn"] = {
             "format": CHECKPOINT_FORMAT,
-            "config": self.config,
+            "config": self.potential.config,
             "prefix": "potential.",
             "settings": asdict(self.settings),
             "provenance": self.provenance,

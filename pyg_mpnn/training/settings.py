@@ -44,8 +44,8 @@ class TrainingSettings:
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
-        compile: Compile the training step (experimental): two to three times faster steps after some minutes of
-            compiling, which do not count as ``minutes``. Needs a C++ compiler; one cutoff; no stress.
+        compile: Compile the training step (experimental): faster steps after some minutes of compiling, which do not
+            count as ``minutes``. Needs a C++ compiler, one cutoff, one CPU thread, no stress.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
@@ -102,6 +102,11 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
+        if self.compile and (self.threads not in (None, 1) or self.device == "cuda"):
+            raise ValueError(
+                f"'compile' needs one CPU thread, got 'threads' {self.threads} and 'device' {self.device!r}: leave "
+                "them out."
+            )
         for name in ("force_weight", "stress_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")

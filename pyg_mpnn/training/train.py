@@ -102,8 +102,9 @@ def train(
     """
     out = Path(settings.out)
     last = _check_folder(out, settings.resume)
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    threads = 1 if settings.compile else settings.threads
+    if threads is not None:
+        torch.set_num_threads(threads)
     seed_generators(settings.seed)
     data = load_training_data(settings, frames, test)
     if potential is None:
@@ -148,7 +149,7 @@ def _read_checkpoint(last: Path, module: PotentialModule) -> dict[str, Any]:
     hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
     differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
     differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}
-    if saved["config"] != module.config:
+    if saved["config"] != module.potential.config:
         differing.add("the potential")
     if (old["minutes"] is None) != (module.settings.minutes is None):
         differing.add(f"'epochs' or 'minutes' (were {old['epochs']} and {old['minutes']})")
@@ -206,7 +207,7 @@ def _compile(module: PotentialModule, seen: StructureDataset) -> None:
         raise ValueError("'compile' must be off for training on stress, got on: train without it.")
     print("Compiling the training step, once: one to four minutes on a CPU ...", flush=True)
     start = time.monotonic()
-    module.compiled = compile_training(module.potential, Batch.from_data_list([seen[0], seen[1], seen[2]]))
+    module.compiled = compile_training(module.potential, Batch.from_data_list([seen[0]] * 3))
     print(f"Compiled in {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -220,7 +221,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     settings = module.settings
     accelerator = settings.device
     if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        accelerator = "cuda" if torch.cuda.is_available() and not settings.compile else "cpu"
     # best before last: last.ckpt then knows the best score of its own epoch.
     best = ModelCheckpoint(
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True

@@ -417,7 +417,9 @@ class Composed(nn.Module):
 def test_own_representation(ethanol, dtype):
     potential = Potential(Composed("invariant"))
     testing.assert_rotation_law(energies(potential), ethanol)
-    with pytest.raises(TypeError, match="'config' is known only for an MPNN"):
+    assert potential.config is None
+    potential.set_reference({1: 0.0, 6: 0.0, 8: 0.0}, 1.0, [5.0])  # no set_neighbors: nothing to set
+    with pytest.raises(TypeError, match="'save' needs an MPNN with SumReadout or LearnedSumReadout, got Composed"):
         potential.save("never.pt")
 
 

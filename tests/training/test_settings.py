@@ -34,6 +34,8 @@ def test_cutoff_may_be_one_number_or_several() -> None:
         ({"warmup": -0.1}, r"'warmup' must be in \[0, 1\), got -0.1"),
         ({"cutoff": (0.0,)}, r"'cutoff' must be positive \(in A\), got \[0.0\]"),
         ({"cutoff": ()}, r"'cutoff' must be positive \(in A\), got \[\]"),
+        ({"compile": True, "threads": 2}, "'compile' needs one CPU thread, got 'threads' 2"),
+        ({"compile": True, "device": "cuda"}, "'compile' needs one CPU thread, got .* 'device' 'cuda'"),
         ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
     ],
 )
