@@ -13,7 +13,7 @@ CONSTRAINTS ?= constraints.txt
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 VENV ?= .venv
-DEMO_MINUTES ?= 5
+DEMO_LENGTH ?= --minutes 5
 DEMO_STEPS ?= 2000
 DEMO_DIR ?= demo
 
@@ -24,7 +24,7 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP
 
 demo: $(VENV)/.package
 	@[ ! -f $(DEMO_DIR)/settings.json ] || rm -rf $(DEMO_DIR)  # only what an earlier demo left
-	$(BIN)/pyg-mpnn train --data ethanol --test ethanol --minutes $(DEMO_MINUTES) --out $(DEMO_DIR)
+	$(BIN)/pyg-mpnn train --data ethanol --test ethanol $(DEMO_LENGTH) --out $(DEMO_DIR)
 	$(BIN)/pyg-mpnn evaluate --model $(DEMO_DIR)/best.ckpt --data ethanol --json $(DEMO_DIR)/test.json
 	$(BIN)/pyg-mpnn md --model $(DEMO_DIR)/best.ckpt --structure ethanol --steps $(DEMO_STEPS) --timestep 0.5 \
 	  --temperature 300 --out $(DEMO_DIR)/md

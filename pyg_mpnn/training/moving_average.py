@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -11,12 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 UpdateAverage = Callable[[list[Tensor], list[Tensor], object], None]
 
 
-class _Counter(Protocol):
-    @property
-    def global_step(self) -> int: ...
-
-
-def moving_average(decay: float, counter: _Counter) -> UpdateAverage:
+def moving_average(decay: float, count_steps: Callable[[], int]) -> UpdateAverage:
     r"""The rule by which averaged weights follow the current ones.
 
     .. math:: \bar w \leftarrow d_n \bar w + (1 - d_n) w, \qquad d_n = \min\left(d, \frac{1 + n}{10 + n}\right)
@@ -26,7 +20,7 @@ def moving_average(decay: float, counter: _Counter) -> UpdateAverage:
 
     Args:
         decay: The final decay d, in [0, 1).
-        counter: Whatever knows the number of steps done; a number on the host, so that a GPU is not waited for.
+        count_steps: Gives the number of steps done; a number on the host, so that a GPU is not waited for.
 
     Returns:
         A function for ``torch.optim.swa_utils.AveragedModel(multi_avg_fn=...)``.
@@ -38,16 +32,15 @@ def moving_average(decay: float, counter: _Counter) -> UpdateAverage:
         the warm-up of ``tf.train.ExponentialMovingAverage``, Abadi et al., OSDI 2016, arXiv:1605.08695 (documentation).
 
     Example:
-        >>> from types import SimpleNamespace
         >>> import torch
         >>> average = torch.zeros(1)
-        >>> moving_average(0.99, SimpleNamespace(global_step=8))([average], [torch.ones(1)], None)
+        >>> moving_average(0.99, lambda: 8)([average], [torch.ones(1)], None)
         >>> average
         tensor([0.5000])
     """
 
     def update(averaged: list[Tensor], current: list[Tensor], num_averaged: object) -> None:
-        steps = counter.global_step
+        steps = count_steps()
         get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averaged, current, num_averaged)  # type: ignore[no-untyped-call]
 
     return update

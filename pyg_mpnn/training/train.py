@@ -227,7 +227,8 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True
     )
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-    average = WeightAveraging(use_buffers=False, multi_avg_fn=moving_average(settings.ema_decay, module))
+    rule = moving_average(settings.ema_decay, lambda: module.global_step)
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,

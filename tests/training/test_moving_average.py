@@ -12,14 +12,14 @@ from pyg_mpnn.training.moving_average import moving_average
 @pytest.mark.parametrize(("steps", "decay"), [(1, 2 / 11), (8, 0.5), (891, 0.99), (10**6, 0.99)])
 def test_decay_rises_to_its_final_value(steps: int, decay: float, dtype: torch.dtype) -> None:
     average, current = [torch.zeros(3), torch.ones(2, 2)], [torch.ones(3), torch.zeros(2, 2)]
-    moving_average(0.99, SimpleNamespace(global_step=steps))(average, current, None)
+    moving_average(0.99, lambda: steps)(average, current, None)
     torch.testing.assert_close(average[0], torch.full((3,), 1 - decay), rtol=1e-5, atol=0)
     torch.testing.assert_close(average[1], torch.full((2, 2), decay), rtol=1e-5, atol=0)
 
 
 def test_averaged_model_follows_a_model_in_use(dtype: torch.dtype) -> None:
     model, counter = torch.nn.Linear(1, 1, bias=False), SimpleNamespace(global_step=0)
-    averaged = AveragedModel(model, multi_avg_fn=moving_average(0.5, counter))
+    averaged = AveragedModel(model, multi_avg_fn=moving_average(0.5, lambda: counter.global_step))
     values = []
     for step, weight in enumerate((1.0, 3.0, 5.0), start=1):
         counter.global_step = step
