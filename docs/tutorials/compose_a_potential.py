@@ -33,6 +33,7 @@ from pyg_mpnn import (
     PolynomialCutoff,
     Potential,
 )
+from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.data import StructureDataset, ethanol, fit_reference
 
 torch.manual_seed(0)
@@ -40,7 +41,7 @@ torch.set_num_threads(1)
 
 
 class MyRepresentation(nn.Module):
-    cutoff, out_channels, num_layers, symmetry = 5.0, 64, 2, "invariant"
+    cutoff, out_channels, num_layers = 5.0, 64, 2
 
     def __init__(self, edge_dim: int = 32, channels: int = 8, l_max: int = 2, num_radial: int = 8, nu: float = 3.0):
         super().__init__()
@@ -53,6 +54,14 @@ class MyRepresentation(nn.Module):
             features = ContractedFeatures(num_radial, channels, l_max, edge_dim)
             messages = Messages(features, EdgeMLP(self.out_channels, edge_dim, edge_dim, edge_dim), num_radial, nu=nu)
             self.layers.append(Interaction(messages, NodeUpdate(self.out_channels, edge_dim)))
+
+    @property
+    def symmetry(self) -> Symmetry:  # of the node features, as the blocks propagate it
+        x, sphere = self.embedding.symmetry, self.directions.symmetry
+        density = self.density.symmetry(x, "invariant", sphere)
+        for layer in self.layers:
+            x, density = layer.symmetry(x, "invariant", sphere, density)
+        return x
 
     def forward(self, z: Tensor, edge_index: Tensor, edge_vec: Tensor) -> list[Tensor]:
         dist = torch.linalg.vector_norm(edge_vec, dim=-1)
