@@ -1,6 +1,6 @@
 """The picture of the README: parity and energy conservation of a finished `make demo`, one above the other.
 
-    python -m benchmarks.picture demo       writes docs/images/demo.png
+python -m benchmarks.picture demo       writes docs/images/demo.png
 """
 
 from __future__ import annotations
