@@ -89,6 +89,6 @@ $(VENV)-lint/.made: pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 constraints: $(VENV)/.docs $(VENV)/.cluster $(VENV)-lint/.made
-	{ echo "# Versions that CI tests, written by 'make constraints'. torch is chosen per machine (Makefile, README)."; \
+	{ echo "# Versions that CI tests, written by 'make constraints'; any build of this torch (CPU, CUDA) meets them."; \
 	  { $(BIN)/python .ci/constraints.py; $(VENV)-lint/bin/python .ci/constraints.py; } | LC_ALL=C sort -fu; } > $@.new
 	mv $@.new $@.txt

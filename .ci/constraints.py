@@ -9,8 +9,8 @@ import importlib.metadata
 import re
 import sys
 
-# Chosen per machine (torch), or tied to the interpreter and to torch (the rest).
-LEFT_OUT = {"pyg-mpnn", "torch", "triton", "pip", "setuptools", "wheel"}
+# Tied to the interpreter or to the build of torch.
+LEFT_OUT = {"pyg-mpnn", "triton", "pip", "setuptools", "wheel"}
 
 
 def pin(distribution: importlib.metadata.Distribution) -> str:
