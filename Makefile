@@ -22,7 +22,8 @@ INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP
 
 .PHONY: demo test cluster lint format docs constraints clean
 
-demo: export OMP_NUM_THREADS = 1  # of a small molecule more threads gain nothing and suffer from other programs
+# With a small molecule more threads gain nothing and suffer from other programs.
+demo: export OMP_NUM_THREADS = 1
 demo: $(VENV)/.package
 	@[ ! -f $(DEMO_DIR)/settings.json ] || rm -rf $(DEMO_DIR)  # only what an earlier demo left
 	$(BIN)/pyg-mpnn train --data ethanol --test ethanol $(DEMO_LENGTH) --out $(DEMO_DIR)
