@@ -37,7 +37,8 @@ def build() -> str:
             train.table(),
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
             '"base" is what the base size was before this comparison (edge width 32, sigmoid attention); edge width 64 '
-            f"and no attention were then chosen. {settings.caption()} One thread; times are medians of interleaved runs.",
+            "and no attention were then chosen. "
+            f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
             "## Dynamics",
             dynamics(),
