@@ -32,7 +32,7 @@ def derivatives(function, dist):
         (PolynomialCutoff(RADIUS, p=3), lambda x: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5),
         (BumpCutoff(RADIUS), lambda x: math.exp(1 - 1 / (1 - x * x))),
     ],
-    ids=str,
+    ids=["cosine", "polynomial", "polynomial p=3", "bump"],
 )
 def test_value_is_the_closed_form(cutoff, closed_form, dtype):
     x = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99]
