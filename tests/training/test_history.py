@@ -10,6 +10,8 @@ import torch
 from pyg_mpnn.training import TrainingResult
 from pyg_mpnn.training.history import CsvHistory, read_history
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for Lightning's trainer
+
 
 def _trainer(epoch: int, value: float) -> Any:
     return SimpleNamespace(

@@ -4,9 +4,12 @@ import io
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from pyg_mpnn.training.progress import ProgressLine
+
+pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for Lightning's trainer
 
 
 class _Terminal(io.StringIO):
