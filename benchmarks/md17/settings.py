@@ -40,6 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "l_max 3": {"l_max": 3},
     "2 layers": {"num_layers": 2},
     "edge width 64": {"edge_dim": 64},
+    "edge width 64, no attention (chosen)": {"edge_dim": 64, "attention": None},
     "edge width 64, l_max 3": {"edge_dim": 64, "l_max": 3},
     "edge width 64, l_max 3, no attention": {"edge_dim": 64, "l_max": 3, "attention": None},
     "atom width 64": {"hidden_channels": 64},
