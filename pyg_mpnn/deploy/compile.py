@@ -90,7 +90,9 @@ def compile_training(potential: Potential, example: Batch) -> Callable[[Batch], 
         with _settings(donated_buffer=False):
             interaction, forces = compiled(parameters, tensors)
         atom_energies = interaction.double() + potential.atomwise.reference[z]
-        return PotentialOutput(scatter_sum(atom_energies, graph_of_atom, batch.num_graphs), forces, None, atom_energies)
+        energy = scatter_sum(interaction.double(), graph_of_atom, batch.num_graphs)
+        energy = energy + potential.atomwise.reference_energies(z, graph_of_atom, batch.num_graphs)
+        return PotentialOutput(energy, forces, None, atom_energies)
 
     potential.train()
     call(example).forces.sum().backward()  # type: ignore[union-attr]  # compiles now, not in the first step

@@ -301,8 +301,9 @@ class Potential(nn.Module):
         edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
         _check_apart(edge_vec, structure.edge_index)
         interaction = self.interaction_energies(structure.z, structure.edge_index, edge_vec, batch, num_graphs)
-        atom_energies = interaction.double() + self.atomwise.reference[structure.z]
-        return scatter_sum(atom_energies, batch, num_graphs), atom_energies
+        total = scatter_sum(interaction.double(), batch, num_graphs)
+        total = total + self.atomwise.reference_energies(structure.z, batch, num_graphs)
+        return total, interaction.double() + self.atomwise.reference[structure.z]
 
     def interaction_energies(
         self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int

@@ -126,6 +126,23 @@ class AtomwiseEnergy(nn.Module):
                 "train on data with these elements, or give their reference energies with set_reference"
             )
 
+    def reference_energies(
+        self, z: Int[Tensor, " nodes"], batch: Int[Tensor, " nodes"], num_graphs: int
+    ) -> Float[Tensor, " graphs"]:
+        """Sum of the reference energies of each graph, from its composition: the same bits for every order of atoms.
+
+        Args:
+            z: atomic numbers of known elements.
+            batch: graph of each atom.
+            num_graphs: number of graphs.
+
+        Returns:
+            energies in eV, float64.
+        """
+        place = batch * (NUM_ELEMENTS + 1) + z
+        counts = torch.bincount(place, minlength=num_graphs * (NUM_ELEMENTS + 1)).view(num_graphs, NUM_ELEMENTS + 1)
+        return (counts * self.reference.nan_to_num()).sum(dim=1)
+
     def forward(self, features: Sequence[Float[Tensor, "nodes _"]]) -> Float[Tensor, " nodes"]:
         """Interaction energy of each atom; its reference energy is ``reference[z]``, float64."""
         first, *others = [head(x) for head, x in zip(self.heads, features, strict=True)]
