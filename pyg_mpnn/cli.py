@@ -1,10 +1,14 @@
-"""The commands: ``pyg-mpnn train``, ``pyg-mpnn evaluate``, ``pyg-mpnn md``."""
+"""The commands: ``pyg-mpnn train``, ``evaluate``, ``md`` and ``check``."""
 
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
+import inspect
 import json as json_format
 import os
+import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +21,8 @@ except ImportError as error:
         'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
     ) from error
 
+from pyg_mpnn.models import Potential
+from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
 
@@ -24,7 +30,9 @@ _EPILOG = """examples:
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
+  pyg-mpnn check --model run/best.ckpt --picture scan.png
 """
+_BROKEN = 3  # exit code of a check that found a broken law
 
 
 class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -41,8 +49,9 @@ class _Parser(jsonargparse.ArgumentParser):
             del kwargs["type"]
             kwargs["action"] = "store_true"
         if args[:1] == ("--cutoff",):  # in place of the syntax of jsonargparse for lists
-            args = args[:1]
-            kwargs = {"type": float, "nargs": "+", "default": list(kwargs["default"]), "help": kwargs["help"]}
+            args, default = args[:1], kwargs["default"]
+            default = None if default is None else list(default)
+            kwargs = {"type": float, "nargs": "+", "default": default, "help": kwargs["help"]}
         return super().add_argument(*args, **kwargs)
 
 
@@ -69,7 +78,7 @@ def evaluate_command(
         The errors.
 
     Units:
-        meV, meV/A, meV/A^3.
+        meV, meV/A, meV/A^3 and GPa.
     """
     if threads is not None:
         import torch
@@ -82,6 +91,100 @@ def evaluate_command(
         Path(json).write_text(json_format.dumps(errors.summary(), indent=2) + "\n")
         print(f"\nWritten to {json}")
     return errors
+
+
+def check_command(
+    model: str,
+    structures: str = "ethanol",
+    count: int = 2,
+    dtype: Literal["float64", "float32"] = "float64",
+    cutoff: list[float] | None = None,
+    json: str | None = None,
+    picture: str | None = None,
+    threads: int | None = None,
+) -> Report:
+    """Hold a potential to the laws of physics; the exit code is 0 if all hold and 3 if one is broken.
+
+    Args:
+        model: Checkpoint of a training (best.ckpt), saved potential, or a Python object as ``package.module:name`` or
+            ``file.py:name``: a model, or a class or function without arguments that makes one.
+        structures: File of structures that the model knows, in any format that training reads; labels are not needed.
+            The word ``ethanol`` means the shipped structures.
+        count: Number of structures to use, evenly spaced in the file.
+        dtype: Precision to check in.
+        cutoff: Cutoff radii of the model, in A; its own attribute ``cutoff`` or ``cutoffs`` without it.
+        json: File to write the report to.
+        picture: File to draw energy and force along a bond scan to, for example scan.png.
+        threads: Number of CPU threads; PyTorch decides without it.
+
+    Returns:
+        The report.
+
+    Units:
+        eV, A.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from pyg_mpnn.data import ethanol, read_structures
+    from pyg_mpnn.testing import LAWS, bond_scan, check_potential, draw_scan
+
+    if count < 1:
+        raise ValueError(f"'count' must be at least 1, got {count}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    potential = load_model(model)
+    frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
+    frames = frames[:: max(1, len(frames) // count)][:count]
+    adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
+    if isinstance(potential, Potential) and potential.config is not None:
+        adapter["rebuild"] = functools.partial(Potential.from_config, potential.config)
+    with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        report = check_potential(potential, frames, progress=progress, **adapter)
+    print(report)
+    for name in report.failed:
+        print(f"  {report.results[name]}")
+    for path in filter(None, (json, picture)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if json is not None:
+        Path(json).write_text(report.to_json() + "\n")
+        print(f"Written to {json}")
+    if picture is not None:
+        draw_scan(bond_scan(potential, frames, **adapter), picture, title=model)
+        print(f"Drawn to {picture}")
+    return report
+
+
+def load_model(model: str) -> Any:
+    """A potential from a file, or any model from Python code.
+
+    Args:
+        model: checkpoint or saved potential, or ``package.module:name`` or ``file.py:name``.
+
+    Returns:
+        the model; a class or a function without arguments is called to make it.
+
+    Raises:
+        ValueError: there is no such file or name.
+    """
+    place, separator, name = model.rpartition(":")
+    if not separator or Path(model).exists():
+        return Potential.load(model)
+    try:
+        if place.endswith(".py"):
+            found = runpy.run_path(place)[name]
+        else:
+            sys.path.insert(0, os.getcwd())
+            found = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError, KeyError, FileNotFoundError) as error:
+        raise ValueError(f"'model' must name a Python object that exists, got {model!r}: {error}") from error
+    makes = inspect.isclass(found) or (inspect.isfunction(found) and not inspect.signature(found).parameters)
+    return found() if makes else found
 
 
 def make_parser() -> jsonargparse.ArgumentParser:
@@ -97,6 +200,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
     commands = parser.add_subcommands(required=True)
     commands.add_subcommand("train", _train_parser(), help="learn a potential from structures with energies and forces")
     commands.add_subcommand("evaluate", _parser_of(evaluate_command), help="errors of a trained potential")
+    commands.add_subcommand("check", _parser_of(check_command), help="hold a potential to the laws of physics")
     commands.add_subcommand("md", _parser_of(run_dynamics), help="molecular dynamics with a trained potential")
     return parser
 
@@ -117,11 +221,14 @@ def _parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
     return parser
 
 
-def run_command(arguments: Sequence[str] | None = None) -> None:
+def run_command(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run the command.
 
     Args:
         arguments: The command and its flags; those of the process without it.
+
+    Returns:
+        The exit code.
     """
     from pyg_mpnn.md import run_dynamics
 
@@ -132,8 +239,11 @@ def run_command(arguments: Sequence[str] | None = None) -> None:
         train(TrainingSettings(**values))
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
+    elif parsed.subcommand == "check":
+        return 0 if check_command(**values).passed else _BROKEN
     else:
         run_dynamics(**values)
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        run_command(arguments)
+        return run_command(arguments)
     except KeyboardInterrupt:
         print("\npyg-mpnn: interrupted; a training continues with the same command and --resume", file=sys.stderr)
         return 130
@@ -155,4 +265,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"pyg-mpnn: error: {error}\n(PYG_MPNN_TRACEBACK=1 shows where it came from)", file=sys.stderr)
         return 1
-    return 0

@@ -193,6 +193,18 @@ class Potential(nn.Module):
         """Atomic numbers that the potential knows: those trained on, or all before :meth:`set_reference`."""
         return self.atomwise.elements
 
+    @property
+    def smoothness(self) -> float:
+        """Number of continuous derivatives of the energy, as the representation declares it, else 1."""
+        return float(getattr(self.representation, "smoothness", 1))
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What :func:`pyg_mpnn.testing.check_potential` shall not ask for, with the reason."""
+        if self.symmetry == "invariant":
+            return {}
+        return {"invariance": "declared with symmetry='unconstrained'"}
+
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout):

@@ -1,0 +1,42 @@
+"""The laws that an interatomic potential obeys, each a callable of a model and structures."""
+
+from __future__ import annotations
+
+from pyg_mpnn.testing.laws.dynamics import nve
+from pyg_mpnn.testing.laws.gradients import double_backward, forces, momentum, stress, torque
+from pyg_mpnn.testing.laws.numerics import compiled, determinism, dtype, near_atoms, save_load
+from pyg_mpnn.testing.laws.periodic import cell_choice, supercell, wrapping
+from pyg_mpnn.testing.laws.separation import batch_independence, isolated_atom, size_extensivity
+from pyg_mpnn.testing.laws.smoothness import no_truncation, smoothness_crowd, smoothness_single, symmetric_sites
+from pyg_mpnn.testing.laws.symmetry import atom_permutation, edge_permutation, inversion, rotation, translation
+
+LAWS = (
+    translation,
+    rotation,
+    inversion,
+    atom_permutation,
+    edge_permutation,
+    batch_independence,
+    size_extensivity,
+    isolated_atom,
+    supercell,
+    wrapping,
+    cell_choice,
+    forces,
+    stress,
+    momentum,
+    torque,
+    smoothness_single,
+    smoothness_crowd,
+    symmetric_sites,
+    no_truncation,
+    near_atoms,
+    dtype,
+    determinism,
+    double_backward,
+    save_load,
+    nve,
+)
+"""All laws but ``compiled``, which is opt-in."""
+
+__all__ = ["LAWS", "compiled", *(law.name for law in LAWS)]

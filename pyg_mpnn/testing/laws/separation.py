@@ -1,0 +1,73 @@
+"""Laws of separation: what is far apart, or in another graph, does not act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn.testing.law import law
+from pyg_mpnn.testing.probes import atoms, compare, elements, nothing, opened, rattled, scales, worst
+from pyg_mpnn.testing.result import Check
+from pyg_mpnn.testing.subject import Evaluation, Subject
+
+_FAR = 100.0  # A
+
+
+@law("batches")
+def batch_independence(subject: Subject, structures: Sequence[Data]) -> list[Check]:
+    """A structure gives the same alone as in a batch: with others, single atoms and empty ones, in any order."""
+    scale = scales(subject, structures)
+    members = [structures[0], rattled(structures[0], 0.1, seed=1), structures[-1]]
+    if "isolated" not in subject.lacks:
+        members.insert(1, atoms(structures[0].z[:1], torch.zeros(1, 3)))
+    if "empty" not in subject.lacks:
+        members.append(nothing())
+    alone = [_alone(subject, member) for member in members]
+    checks = []
+    for order in (list(range(len(members))), list(range(len(members)))[::-1]):
+        found = subject.evaluate([members[k] for k in order])
+        wanted = Evaluation(
+            torch.cat([alone[k].energy for k in order]), torch.cat([alone[k].forces for k in order]), None
+        )
+        checks += compare(subject, "in a batch", found, wanted, scale)
+    return checks
+
+
+@law("cutoff")
+def size_extensivity(subject: Subject, structures: Sequence[Data]) -> list[Check]:
+    """Two fragments out of reach of each other: energies add up, forces stay. Just out of reach, and 100 A apart."""
+    scale = scales(subject, structures)
+    first, second = opened(structures[0]), rattled(opened(structures[-1]), 0.1, seed=2)
+    apart = [subject.evaluate(first), subject.evaluate(second)]
+    wanted = Evaluation(apart[0].energy + apart[1].energy, torch.cat([part.forces for part in apart]), None)
+    checks = []
+    touching = float(first.pos[:, 0].max() - second.pos[:, 0].min())
+    for what, gap in (("just out of reach", 1.001 * subject.cutoffs[-1]), ("100 A apart", _FAR)):
+        moved = second.pos + torch.tensor([touching + gap, 0.0, 0.0], dtype=torch.float64)
+        both = atoms(torch.cat([first.z, second.z]), torch.cat([first.pos, moved]))
+        checks += compare(subject, what, subject.evaluate(both), wanted, scale)
+    return checks
+
+
+@law("isolated")
+def isolated_atom(subject: Subject, structures: Sequence[Data]) -> list[Check]:
+    """A single atom has a finite energy, the same everywhere and beside far others, and feels no force."""
+    scale = scales(subject, structures)
+    checks = []
+    for z in elements(structures):
+        single = subject.evaluate(atoms([z], torch.zeros(1, 3)))
+        moved = subject.evaluate(atoms([z], torch.tensor([[3.1, -7.2, 5.9]])))
+        checks += compare(subject, f"Z = {z} elsewhere", moved, single._replace(forces=torch.zeros(1, 3)), scale)
+        checks.append(Check(f"force on Z = {z}", worst(single.forces), "eV/A", 0.0, "exact: nothing acts on it"))
+        pair = subject.evaluate(atoms([z, z], torch.tensor([[0.0, 0.0, 0.0], [_FAR, 0.0, 0.0]])))
+        wanted = Evaluation(2 * single.energy, torch.zeros(2, 3, dtype=torch.float64), None)
+        checks += compare(subject, f"two of Z = {z}, 100 A apart", pair, wanted, scale)
+    return checks
+
+
+def _alone(subject: Subject, member: Data) -> Evaluation:
+    if len(member.z) == 0:
+        return Evaluation(torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64), None)
+    return subject.evaluate(member)

@@ -1,0 +1,199 @@
+"""What a law measured, and the report of all of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["pass", "fail", "n/a"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measured quantity against its tolerance.
+
+    Args:
+        quantity: what was measured.
+        value: its size; NaN never passes.
+        unit: unit of value and tolerance.
+        tolerance: largest value that passes.
+        why: why that tolerance.
+    """
+
+    quantity: str
+    value: float
+    unit: str
+    tolerance: float
+    why: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is within the tolerance."""
+        return self.value <= self.tolerance
+
+    @property
+    def excess(self) -> float:
+        """Value over tolerance: above 1 for a fail; infinite where the value is not finite."""
+        if not math.isfinite(self.value):
+            return math.inf
+        if self.tolerance > 0.0:
+            return self.value / self.tolerance
+        return math.inf if self.value > 0.0 else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.value:.2g} {self.unit} (allowed {self.tolerance:.2g})"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one law.
+
+    Args:
+        law: name of the law.
+        verdict: ``"pass"``, ``"fail"`` or, for a capability that the model declares not to have, ``"n/a"``.
+        reason: why the law does not apply, or the error that the model raised.
+        checks: all that was measured.
+        seconds: time taken.
+    """
+
+    law: str
+    verdict: Verdict
+    reason: str = ""
+    checks: tuple[Check, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def worst(self) -> Check | None:
+        """The check with the largest ratio of value to tolerance."""
+        return max(self.checks, key=lambda check: check.excess, default=None)
+
+    @property
+    def value(self) -> float:
+        """Value of the worst check; NaN where nothing was measured."""
+        return math.nan if self.worst is None else self.worst.value
+
+    @property
+    def unit(self) -> str:
+        """Unit of the worst check."""
+        return "" if self.worst is None else self.worst.unit
+
+    @property
+    def tolerance(self) -> float:
+        """Tolerance of the worst check."""
+        return math.nan if self.worst is None else self.worst.tolerance
+
+    @property
+    def why(self) -> str:
+        """Why the worst check has that tolerance."""
+        return "" if self.worst is None else self.worst.why
+
+    def require(self) -> None:
+        """Raise unless the law passed or does not apply.
+
+        Raises:
+            AssertionError: the law is broken.
+        """
+        if self.verdict == "fail":
+            raise AssertionError(f"law broken: {self}")
+
+    def __str__(self) -> str:
+        failed = [check for check in self.checks if not check.passed]
+        told = failed or ([self.worst] if self.worst is not None else [])
+        return f"{self.law}: {self.verdict}. {'; '.join(map(str, told))}{self.reason}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Outcome of all laws for one model.
+
+    Args:
+        model: name of the model.
+        dtype: precision that the laws were checked in.
+        results: outcome of each law by its name, in the order they ran.
+        structures: formulas of the structures used.
+    """
+
+    model: str
+    dtype: str
+    results: Mapping[str, Result]
+    structures: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no law failed and at least one passed."""
+        verdicts = [result.verdict for result in self.results.values()]
+        return "fail" not in verdicts and "pass" in verdicts
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the laws that failed."""
+        return self._with("fail")
+
+    @property
+    def not_applicable(self) -> tuple[str, ...]:
+        """Names of the laws that do not apply."""
+        return self._with("n/a")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: verdict, value, unit, tolerance, reason and checks of each law.
+
+        Returns:
+            a dictionary that ``json`` writes; a value that is not finite is a word.
+        """
+        results = {}
+        for name, result in self.results.items():
+            summary = {key: getattr(result, key) for key in ("verdict", "value", "unit", "tolerance", "why", "reason")}
+            results[name] = summary | {"seconds": result.seconds, "checks": [asdict(check) for check in result.checks]}
+        content = {
+            "model": self.model,
+            "dtype": self.dtype,
+            "structures": list(self.structures),
+            "passed": self.passed,
+            "results": results,
+        }
+        plain: dict[str, Any] = _finite(content)
+        return plain
+
+    def to_json(self) -> str:
+        """The report as JSON text.
+
+        Returns:
+            what :meth:`to_dict` holds.
+        """
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def _with(self, verdict: Verdict) -> tuple[str, ...]:
+        return tuple(name for name, result in self.results.items() if result.verdict == verdict)
+
+    def __str__(self) -> str:
+        width = max((len(name) for name in self.results), default=3)
+        lines = [f"{self.model}, {self.dtype}, on {', '.join(self.structures)}", ""]
+        lines.append(f"{'law':<{width}}  verdict  {'measured':>9}  {'allowed':>9}  unit")
+        for name, result in self.results.items():
+            if result.worst is None:
+                lines.append(f"{name:<{width}}  {result.verdict:<7}  {result.reason}")
+                continue
+            numbers = f"{result.value:9.2g}  {result.tolerance:9.2g}  {result.unit}, {result.worst.quantity}"
+            lines.append(f"{name:<{width}}  {result.verdict:<7}  {numbers}")
+        count = len(self.results)
+        if self.failed:
+            end = f"FAILED: {len(self.failed)} of {count} laws broken: {', '.join(self.failed)}"
+        elif self.passed:
+            passed = len(self._with("pass"))
+            end = f"PASSED: {passed} laws hold, {len(self.not_applicable)} do not apply"
+        else:
+            end = "FAILED: no law applies, so nothing was shown"
+        return "\n".join([*lines, "", end])
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
