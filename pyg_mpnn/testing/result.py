@@ -169,7 +169,7 @@ class Report:
         return tuple(name for name, result in self.results.items() if result.verdict == verdict)
 
     def __str__(self) -> str:
-        width = max((len(name) for name in self.results), default=3)
+        width = max(len(name) for name in ("law", *self.results))
         lines = [f"{self.model}, {self.dtype}, on {', '.join(self.structures)}", ""]
         lines.append(f"{'law':<{width}}  verdict  {'measured':>9}  {'allowed':>9}  unit")
         for name, result in self.results.items():

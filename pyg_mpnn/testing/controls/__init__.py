@@ -1,3 +1,9 @@
-"""Deliberately broken potentials: what the laws are tried on."""
+"""What the laws are tested on: a sound potential, broken ones, and two small structures."""
 
 from __future__ import annotations
+
+from pyg_mpnn.testing.controls.independent import INDEPENDENT, Healthy
+from pyg_mpnn.testing.controls.own import OWN
+from pyg_mpnn.testing.controls.structures import crystal, molecule
+
+__all__ = ["Healthy", "INDEPENDENT", "OWN", "molecule", "crystal"]

@@ -234,7 +234,7 @@ def _jumps(
     why = f"of its range on the way: rounding, and what a smooth function does within {smallest:.0e} A"
     jump = _bisect(subject, path, curve, _unexplained_energy, levels)
     checks = [Check(f"jump of the energy on the way ({what})", jump, "eV", relative[0] * spread, why)]
-    if forces:
+    if forces and subject.smoothness >= 1:
         jump = _bisect(subject, path, curve, lambda place, energy, force: force.diff().abs(), levels)
         checks.append(Check(f"jump of the force on the way ({what})", jump, "eV/A", relative[1] * size, why))
     return checks

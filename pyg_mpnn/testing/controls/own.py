@@ -1,0 +1,49 @@
+"""Broken variants written with sight of the laws, for what the independent ones leave out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pyg_mpnn.testing.controls.independent import Edges, Healthy, System
+
+
+class NormOfZero(Healthy):
+    """The length of a vector feature by a bare square root, whose slope at zero is infinite."""
+
+    continuous = False
+    breaks = ("symmetric_sites",)
+
+    def _atomic(self, s: System, e: Edges) -> Tensor:
+        atomic = super()._atomic(s, e)
+        if self.fault == 0.0:
+            return atomic
+        return atomic + self.fault * 0.1 * torch.sqrt(self._moments(s, e)[:, :3].square().sum(1))
+
+
+class GuardedNorm(Healthy):
+    """The same with a tiny number under the root: finite, but the force jumps where the vector changes sign."""
+
+    breaks = ("symmetric_sites",)
+
+    def _atomic(self, s: System, e: Edges) -> Tensor:
+        length = torch.sqrt(self._moments(s, e)[:, :3].square().sum(1) + 1e-24)
+        return super()._atomic(s, e) + self.fault * 0.1 * length
+
+
+class LateJump(Healthy):
+    """A table that ends before the cutoff."""
+
+    breaks = ("smoothness_single",)
+    maybe: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("smoothness_crowd", "no_truncation", "symmetric_sites"), "only where a pair crosses its end"),
+        **dict.fromkeys(("forces", "stress", "nve"), "only where a pair crosses its end during the test"),
+    }
+
+    def _pair(self, s: System, e: Edges) -> Tensor:
+        return super()._pair(s, e) + self.fault * 0.05 * e.weight * (e.sq.detach() < 2.93**2)
+
+
+OWN: tuple[type[Healthy], ...] = (NormOfZero, GuardedNorm, LateJump)

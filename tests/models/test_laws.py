@@ -1,0 +1,112 @@
+"""Every shipped composition under all laws, with weights for which every path matters."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from pyg_mpnn import Potential
+from pyg_mpnn.testing import check_potential, deviation
+from pyg_mpnn.testing.controls import crystal, molecule
+
+TINY = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6, "cutoff": 4.0}
+COMPOSITIONS = {
+    "contracted": {},
+    "three invariants": {"invariants": ("receiver", "sender", "pair")},
+    "sigmoid": {"attention": "sigmoid"},
+    "softmax": {"attention": "softmax", "heads": 2},
+    "two scales": {"cutoff": (2.5, 4.0)},
+    "three scales, softmax": {"cutoff": (2.0, 3.0, 4.0), "attention": "softmax"},
+    "l_max 0": {"l_max": 0},
+    "l_max 3": {"l_max": 3},
+    "radial": {"directions": "radial"},
+    "raw": {"directions": "raw", "symmetry": "unconstrained"},
+    "gaussian": {"basis": "gaussian"},
+    "exp_normal": {"basis": "exp_normal"},
+    "cosine": {"envelope": "cosine"},
+    "bump": {"envelope": "bump"},
+    "learned readout": {"readout": "learned"},
+    "last head": {"potential_heads": "last"},
+}
+# What does not apply, for each composition; nothing else may be left out.
+NOT_APPLICABLE = dict.fromkeys(COMPOSITIONS, ()) | {"raw": ("rotation", "inversion", "torque")}
+
+
+def make(name: str, seed: int = 0) -> Potential:
+    """A potential with random weights, of which those of weak paths are strengthened."""
+    torch.manual_seed(seed)
+    potential = Potential.from_size("base", **{**TINY, **COMPOSITIONS[name]}).double().eval()
+    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}, 5.0, [8.0] * len(potential.cutoffs))
+    with torch.no_grad():
+        for key, parameter in potential.named_parameters():
+            if ".attention." in key and parameter.ndim == 2:
+                parameter.mul_(6.0)
+            elif ".messages.0.filter" in key or ".messages.2.filter" in key:  # the weakest of three scales
+                parameter.mul_(2.5)
+    return potential
+
+
+def switched_off(potential: Potential, path: str) -> Potential:
+    """The potential with the parameters of one path set to zero."""
+    changed = copy.deepcopy(potential)
+    with torch.no_grad():
+        for key, parameter in changed.named_parameters():
+            if path in key:
+                parameter.zero_()
+    return changed
+
+
+def paths(name: str) -> list[str]:
+    """Parts of the names of the parameters of each path that a composition has."""
+    options = {**TINY, **COMPOSITIONS[name]}
+    found = [] if options.get("directions") in ("radial", "raw") else ["density"]
+    found += [".attention."] if options.get("attention") else []
+    if isinstance(options["cutoff"], tuple):
+        found += [f".messages.{scale}.filter" for scale in range(len(options["cutoff"]))]
+    return found
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_every_path_changes_the_forces_by_five_percent(name):
+    potential = make(name)
+    batch = Batch.from_data_list([molecule()])
+    forces = potential(batch).forces
+    for path in paths(name):
+        assert deviation(switched_off(potential, path)(batch).forces, forces) > 0.05, path
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_every_law_holds(name, precision, unchecked):
+    potential = make(name)
+    report = check_potential(
+        potential,
+        [molecule(), crystal()],
+        dtype=precision,
+        rebuild=functools.partial(Potential.from_config, potential.config),
+    )
+    assert report.passed, str(report)
+    assert report.not_applicable == NOT_APPLICABLE[name]
+
+
+def test_the_laws_see_a_fault_in_a_real_network(unchecked):
+    """Controls: a cutoff that jumps, a neighbour list that is capped, features that are not invariant."""
+    hard = make("contracted")
+    hard.representation.envelopes[-1].forward = lambda dist: (dist < 4.0).to(dist)
+    capped = make("contracted")
+    inner = capped.interaction_energies
+
+    def first_neighbours(z, edge_index, edge_vec, batch, num_graphs):
+        rank = torch.arange(edge_index.shape[1]) - torch.searchsorted(edge_index[1].contiguous(), edge_index[1])
+        return inner(z, edge_index[:, rank < 32], edge_vec[rank < 32], batch, num_graphs)
+
+    capped.interaction_energies = first_neighbours
+    raw = make("raw")
+    raw.symmetry = "invariant"  # a lie
+    for model, law in ((hard, "smoothness_single"), (hard, "smoothness_crowd"), (raw, "rotation"), (raw, "torque")):
+        assert law in check_potential(model, molecule()).failed
+    assert "no_truncation" in check_potential(capped, molecule()).failed
