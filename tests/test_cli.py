@@ -15,6 +15,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from pyg_mpnn import Potential
 from pyg_mpnn.cli import main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
+from pyg_mpnn.units import GPA
 
 TINY = ["--size", "small", "--model.hidden_channels", "8", "--model.edge_dim", "8", "--model.channels", "2"]
 TINY += ["--model.l_max", "1", "--model.num_layers", "1", "--device", "cpu"]
@@ -84,7 +85,7 @@ def test_evaluate_writes_the_promised_numbers(trained: Path, data: str, capsys: 
     assert found["forces_mae_meV_per_A"] == pytest.approx(card["errors"]["test"]["forces_mae_meV_per_A"], rel=1e-6)
 
 
-def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path) -> None:
+def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     atoms = to_atoms(ethanol("train")[0])
     atoms.set_cell([8.0, 8.0, 8.0])
     atoms.pbc = True
@@ -98,6 +99,8 @@ def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path) -> Non
     stress = Potential.load(trained / "best.ckpt")(data, stress=True).stress
     expected = (stress.double() - data.stress).abs().mean().item()
     assert found["stress_mae_meV_per_A3"] == pytest.approx(1e3 * expected, rel=1e-4)
+    assert found["stress_mae_GPa"] == pytest.approx(expected / GPA, rel=1e-4)
+    assert "stress MAE (GPa)" in capsys.readouterr().out
 
 
 def test_md_runs_the_trained_potential(trained: Path, data: str, tmp_path: Path) -> None:
@@ -179,3 +182,48 @@ def test_module_runs_as_a_program() -> None:
     command = [sys.executable, "-m", "pyg_mpnn", "--help"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "usage: pyg-mpnn" in shown.stdout
+
+
+def test_check_reports_by_table_file_picture_and_exit_code(
+    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    files = ["--json", str(tmp_path / "out" / "report.json"), "--picture", str(tmp_path / "out" / "scan.png")]
+    command = ["check", "--model", str(trained / "best.ckpt"), "--structures", data, "--count", "1", *files]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "smoothness_single   pass" in shown
+    assert "PASSED" in shown
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["passed"] is True
+    assert report["dtype"] == "float64"
+    assert (tmp_path / "out" / "scan.png").stat().st_size > 10_000
+
+
+def test_check_takes_any_model_and_says_what_is_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "class Leaning(torch.nn.Module):\n"
+        "    def forward(self, z, pos, batch):\n"
+        "        return torch.zeros(int(batch.max()) + 1, dtype=pos.dtype).index_add(0, batch, pos[:, 2] ** 2)\n"
+    )
+    assert main(["check", "--model", f"{tmp_path}/mine.py:Leaning", "--cutoff", "3", "--count", "1"]) == 3
+    shown = capsys.readouterr().out
+    assert "laws broken: " in shown
+    assert "rotation: fail. energy (rotated)" in shown
+    assert "its call takes no cell" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "absent.py:Model"], "'model' must name a Python object that exists, got 'absent.py:Model'"),
+        (["--model", "torch.nn:Absent"], "'model' must name a Python object that exists, got 'torch.nn:Absent'"),
+        (["--model", "pyg_mpnn.testing.controls:Healthy", "--count", "0"], "'count' must be at least 1, got 0"),
+        (["--model", "torch.nn:Identity"], "'cutoff' must be given (in A)"),
+    ],
+)
+def test_check_that_cannot_run_is_an_error(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", *flags]) == 1
+    assert message in capsys.readouterr().err

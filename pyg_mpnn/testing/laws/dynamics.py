@@ -15,7 +15,7 @@ from pyg_mpnn.testing.subject import Subject
 
 _UNIT = 0.09822694788464063  # fs to sqrt(u A^2 / eV)
 _THERMAL = 0.025852  # eV at 300 K
-_STEPS = 24
+_STEPS = 16
 
 
 @law()

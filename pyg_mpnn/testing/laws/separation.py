@@ -8,6 +8,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.testing.law import law
+from pyg_mpnn.testing.laws.gradients import gradients_of_force_loss
 from pyg_mpnn.testing.probes import atoms, compare, elements, nothing, opened, rattled, scales, worst
 from pyg_mpnn.testing.result import Check
 from pyg_mpnn.testing.subject import Evaluation, Subject
@@ -64,6 +65,12 @@ def isolated_atom(subject: Subject, structures: Sequence[Data]) -> list[Check]:
         pair = subject.evaluate(atoms([z, z], torch.tensor([[0.0, 0.0, 0.0], [_FAR, 0.0, 0.0]])))
         wanted = Evaluation(2 * single.energy, torch.zeros(2, 3, dtype=torch.float64), None)
         checks += compare(subject, f"two of Z = {z}, 100 A apart", pair, wanted, scale)
+    if "parameters" not in subject.lacks:
+        first = opened(structures[0])
+        beside = atoms(torch.cat([first.z, first.z[:1]]), torch.cat([first.pos, first.pos[:1] + _FAR]))
+        count = sum(int((~gradient.isfinite()).sum()) for gradient in gradients_of_force_loss(subject, beside))
+        what = "gradients of a force loss with an isolated atom"
+        checks.append(Check(what, float(count), "values not finite", 0.0, "exact: none may be"))
     return checks
 
 

@@ -19,4 +19,4 @@ def test_law_holds(holds):
 
 
 def test_a_swirl_is_caught(catches):
-    catches(laws.nve, Swirl(), "change of the energy in 24 steps")
+    catches(laws.nve, Swirl(), "change of the energy in 16 steps")
