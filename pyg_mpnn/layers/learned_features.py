@@ -51,12 +51,13 @@ class ContractedFeatures(LearnedFeatures):
     r"""Learned features from distances and angles that are exactly invariant under rotation and inversion.
 
     .. math::
-        RY_{ij} = \mathrm{MLP}(b_{ij}, \langle A_i, Y_{ij} \rangle_l, \langle A_j, Y_{ij} \rangle_l,
-                  \langle A_i, A_j \rangle_l)
+        RY_{ij} = \mathrm{MLP}(b_{ij}, \sinh^{-1} \langle A_i, Y_{ij} \rangle_l,
+                  \sinh^{-1} \langle A_j, Y_{ij} \rangle_l, \sinh^{-1} \langle A_i, A_j \rangle_l)
 
     with the directional density :math:`A` of receiver i and sender j, per degree l and channel: the first product holds
     the angles around i, the second those around j, the third depends on torsions. The density :math:`A_i` contains
-    neighbour j itself; that self term is kept. The cost is linear in the number of edges.
+    neighbour j itself; that self term is kept. The cost is linear in the number of edges. The inverse hyperbolic sine
+    lets large products grow like a logarithm, see :class:`~pyg_mpnn.DensityPowers`.
 
     Args:
         num_radial: number of radial functions.
@@ -129,7 +130,7 @@ class ContractedFeatures(LearnedFeatures):
         """RY_ij of the formula."""
         direction = sphere.unsqueeze(-1)  # (edges, angular, 1)
         pairs = {"receiver": (density_i, direction), "sender": (density_j, direction), "pair": (density_i, density_j)}
-        products = [self.contraction(*pairs[name]).flatten(1) for name in self.invariants]
+        products = [self.contraction(*pairs[name]).flatten(1).asinh() for name in self.invariants]
         features: Tensor = self.mlp(torch.cat([radial, *products], dim=-1))
         return features
 

@@ -14,9 +14,12 @@ from pyg_mpnn.layers.contraction import Contraction
 class DensityPowers(nn.Module):
     r"""Invariant products of the directional density of an atom with itself: angles at two-body cost.
 
-    .. math:: P_{i,lk} = \langle A_i W, A_i W' \rangle_{lk} = \frac{1}{2l+1} \sum_m (A_i W_l)_{lm,k} (A_i W'_l)_{lm,k}
+    .. math:: P_{i,lk} = \sinh^{-1} \langle A_i W, A_i W' \rangle_{lk}, \quad
+              \langle A, B \rangle_{lk} = \frac{1}{2l+1} \sum_m A_{lm,k} B_{lm,k}
 
     with the density :math:`A` and learned matrices :math:`W, W'` that mix its channels within one degree, without bias.
+    The inverse hyperbolic sine leaves small products as they are and lets large ones grow like a logarithm: products of
+    products over several layers would otherwise grow beyond all bounds where atoms are nearer than in training.
 
     Args:
         channels: number of channels of the density.
@@ -27,7 +30,7 @@ class DensityPowers(nn.Module):
         input ``(nodes, angular, channels)``; output ``(nodes, (l_max + 1) * out_channels)``.
 
     Units:
-        square of the density's.
+        none.
 
     Raises:
         ValueError: a width below 1.
@@ -70,7 +73,7 @@ class DensityPowers(nn.Module):
         first = torch.bmm(components, self.first.index_select(0, self.degrees))
         second = torch.bmm(components, self.second.index_select(0, self.degrees))
         powers: Tensor = self.contraction(first.transpose(0, 1), second.transpose(0, 1))
-        return powers.flatten(1)
+        return powers.flatten(1).asinh()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, l_max={self.l_max}, out_channels={self.out_channels})"

@@ -30,7 +30,7 @@ from pyg_mpnn.readout import (
 )
 from pyg_mpnn.scatter import scatter_sum
 
-_FORMAT = 1
+FILE_FORMAT = 2  # 1 had no asinh around invariant products
 
 
 class PotentialOutput(NamedTuple):
@@ -352,7 +352,7 @@ class Potential(nn.Module):
                 "rebuild your own composition in code"
             )
         content = {
-            "pyg_mpnn": {"format": _FORMAT, "config": self.config, "prefix": ""},
+            "pyg_mpnn": {"format": FILE_FORMAT, "config": self.config, "prefix": ""},
             "state_dict": self.state_dict(),
         }
         path = Path(path)
@@ -386,10 +386,11 @@ class Potential(nn.Module):
                 f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
             ) from error
         own = content.get("pyg_mpnn") if isinstance(content, dict) else None
-        if not isinstance(own, dict) or own.get("format") != _FORMAT:
+        if not isinstance(own, dict) or own.get("format") != FILE_FORMAT:
+            older = f", of format {own.get('format')}: train again" if isinstance(own, dict) else ""
             raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {_FORMAT}), got "
-                f"{path}"
+                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {FILE_FORMAT}), "
+                f"got {path}{older}"
             )
         if own["config"] is None:
             raise ValueError(

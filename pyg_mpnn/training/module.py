@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.models.potential import FILE_FORMAT
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
@@ -21,8 +22,6 @@ from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import rotate_batch
 from pyg_mpnn.training.schedule import energy_weight_at, learning_rate_factor
 from pyg_mpnn.training.settings import TrainingSettings
-
-CHECKPOINT_FORMAT = 1
 
 
 def score(errors: Errors) -> float:
@@ -208,7 +207,7 @@ class PotentialModule(lightning.LightningModule):
             checkpoint: The dictionary to be written.
         """
         checkpoint["pyg_mpnn"] = {
-            "format": CHECKPOINT_FORMAT,
+            "format": FILE_FORMAT,
             "config": self.potential.config,
             "prefix": "potential.",
             "settings": asdict(self.settings),

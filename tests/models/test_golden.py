@@ -36,7 +36,7 @@ STRUCTURES = {
     ),
     "silicon": Data(
         z=torch.tensor([14, 14]),
-        pos=torch.tensor([[0.0, 0.0, 0.0], [1.4, 1.33, 1.35]], dtype=torch.float64),
+        pos=torch.tensor([[0.0, 0.0, 0.0], [1.6, 1.2, 1.35]], dtype=torch.float64),
         cell=2.7155 * torch.tensor([[[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]], dtype=torch.float64),
         pbc=torch.ones(1, 3, dtype=torch.bool),
     ),

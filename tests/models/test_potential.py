@@ -11,6 +11,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn.models.potential import FILE_FORMAT
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
@@ -379,10 +380,16 @@ def test_load_refuses_damaged_files(tmp_path, content):
 
 
 def test_load_refuses_own_compositions(tmp_path):
-    own = {"format": 1, "config": None, "prefix": "potential."}
+    own = {"format": FILE_FORMAT, "config": None, "prefix": "potential."}
     torch.save({"pyg_mpnn": own, "state_dict": {}}, tmp_path / "own.pt")
     with pytest.raises(ValueError, match="build it in code and load its weights"):
         Potential.load(tmp_path / "own.pt")
+
+
+def test_load_refuses_files_of_an_older_format(tmp_path):
+    torch.save({"pyg_mpnn": {"format": 1, "config": {}, "prefix": ""}, "state_dict": {}}, tmp_path / "old.pt")
+    with pytest.raises(ValueError, match=r"\(format 2\), got .*old\.pt, of format 1"):
+        Potential.load(tmp_path / "old.pt")
 
 
 def test_load_executes_no_code(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
+from pyg_mpnn.models.potential import FILE_FORMAT
 from pyg_mpnn.training import TrainingResult, TrainingSettings, train
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 
@@ -57,7 +58,7 @@ def test_training_interrupted_while_writing_resumes_from_the_previous_epoch(
 def test_checkpoint_loads_without_pickled_code_and_as_a_potential(finished: TrainingResult, name: str) -> None:
     checkpoint = torch.load(finished.out / name, weights_only=True)
     own = checkpoint["pyg_mpnn"]
-    assert (own["format"], own["prefix"]) == (1, "potential.")
+    assert (own["format"], own["prefix"]) == (FILE_FORMAT, "potential.")
     potential = Potential.load(finished.out / name)
     assert potential.config == own["config"] == finished.potential.config
     for key, value in potential.state_dict().items():

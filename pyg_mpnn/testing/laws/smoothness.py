@@ -81,12 +81,14 @@ def smoothness_crowd(subject: Subject, structures: Sequence[Data]) -> list[Check
     star = atoms([z[0], *others], torch.zeros(13, 3))
     path = Path(star, torch.cat([torch.zeros(1, 3, dtype=torch.float64), corners]))
     checks = _crossings(subject, path, cutoffs, "all leave")
-    inside = 0.45 * cutoffs[0] * sphere(24)
+    radius = 0.45 * cutoffs[-1]
     crowd = atoms(
-        [z[0]] + [z[k % len(z)] for k in range(25)], torch.cat([torch.zeros(1, 3), inside, torch.zeros(1, 3)])
+        [z[0]] + [z[k % len(z)] for k in range(25)],
+        torch.cat([torch.zeros(1, 3), radius * sphere(24), torch.zeros(1, 3)]),
     )
     path = leaving(crowd, 25, torch.tensor([0.6, 0.48, 0.64]))
-    return checks + _crossings(subject, path, cutoffs, "one of 25 leaves", reference=cutoffs[0])
+    outside = [cutoff for cutoff in cutoffs if cutoff > 1.3 * radius]
+    return checks + _crossings(subject, path, outside, "one of 25 leaves", reference=cutoffs[-1])
 
 
 @law("cutoff")
