@@ -1,7 +1,7 @@
 """Which laws do our potentials obey, in every size and option, and which do PyG's SchNet, DimeNet++ and ViSNet?
 
 One JSON a model and precision in benchmarks/results/laws; cells that exist are skipped. Structures: ethanol and a
-distorted primitive cell of silicon, as shipped with the laws.
+distorted primitive cell of silicon carbide, as shipped with the laws.
 
     python -m benchmarks.laws.run                                   all models, both precisions
     python -m benchmarks.laws.run --only base "SchNet, all pairs"   some of them

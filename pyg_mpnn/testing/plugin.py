@@ -55,5 +55,5 @@ def molecule_fixture() -> Data:
 
 @pytest.fixture(name="crystal")
 def crystal_fixture() -> Data:
-    """Slightly distorted primitive cell of diamond Si, smaller than any usual cutoff, float64."""
+    """Slightly distorted primitive cell of silicon carbide, smaller than any usual cutoff, float64."""
     return crystal()

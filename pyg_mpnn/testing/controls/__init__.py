@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyg_mpnn.testing.controls.independent import INDEPENDENT, Healthy
-from pyg_mpnn.testing.controls.own import OWN
+from pyg_mpnn.testing.controls.own import CORRECTIONS, OWN
 from pyg_mpnn.testing.controls.structures import crystal, molecule
 
-__all__ = ["Healthy", "INDEPENDENT", "OWN", "molecule", "crystal"]
+__all__ = ["Healthy", "INDEPENDENT", "OWN", "CORRECTIONS", "molecule", "crystal"]

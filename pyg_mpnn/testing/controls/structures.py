@@ -38,7 +38,7 @@ def molecule() -> Data:
 
 
 def crystal() -> Data:
-    """Primitive cell of diamond Si, one atom displaced: smaller than any usual cutoff.
+    """Primitive cell of cubic silicon carbide, one atom displaced: smaller than any usual cutoff.
 
     Returns:
         ``z`` (nodes,), ``pos`` (nodes, 3), ``cell`` (1, 3, 3) and ``pbc`` (1, 3), float64.
@@ -49,6 +49,6 @@ def crystal() -> Data:
     Units:
         A.
     """
-    cell = 5.431 / 2 * torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]], dtype=torch.float64)
-    pos = torch.tensor([[0.0, 0.0, 0.0], [1.40, 1.33, 1.35]], dtype=torch.float64)
-    return Data(z=torch.tensor([14, 14]), pos=pos, cell=cell[None], pbc=torch.ones(1, 3, dtype=torch.bool))
+    cell = 4.36 / 2 * torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]], dtype=torch.float64)
+    pos = torch.tensor([[0.0, 0.0, 0.0], [1.14, 1.05, 1.07]], dtype=torch.float64)
+    return Data(z=torch.tensor([14, 6]), pos=pos, cell=cell[None], pbc=torch.ones(1, 3, dtype=torch.bool))
