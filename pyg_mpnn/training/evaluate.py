@@ -99,7 +99,7 @@ def evaluate(
         The errors.
 
     Units:
-        meV, meV/A, meV/A^3, as the names of the fields say.
+        meV, meV/A, meV/A^3 and GPa, as the names of the fields say.
 
     Raises:
         ValueError: There is no structure, or one without energy or forces.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import PotentialOutput
+from pyg_mpnn.units import GPA, MEV
 
 SUMMARY = (
     "n_structures",
@@ -21,6 +22,7 @@ SUMMARY = (
     "forces_mae_meV_per_A",
     "forces_rmse_meV_per_A",
     "stress_mae_meV_per_A3",
+    "stress_mae_GPa",
 )
 
 
@@ -83,6 +85,8 @@ def join(parts: Sequence[Predictions]) -> Predictions:
 class Errors:
     """Mean absolute (MAE) and root mean square (RMSE) errors; the names say the units.
 
+    ``stress_mae_GPa`` and ``stress_rmse_GPa`` are the errors of the stress once more, in GPa.
+
     Args:
         n_structures: Number of structures.
         energy_mae_meV: MAE of the total energy.
@@ -104,11 +108,21 @@ class Errors:
     forces_rmse_meV_per_A: float
     stress_mae_meV_per_A3: float | None = None
     stress_rmse_meV_per_A3: float | None = None
+    stress_mae_GPa: float | None = field(init=False)
+    stress_rmse_GPa: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stress_mae_GPa", _in_gpa(self.stress_mae_meV_per_A3))
+        object.__setattr__(self, "stress_rmse_GPa", _in_gpa(self.stress_rmse_meV_per_A3))
 
     def summary(self) -> dict[str, float]:
         """What ``pyg-mpnn evaluate --json`` writes: the numbers that benchmarks compare."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
         return {name: values[name] for name in SUMMARY if name in values}
+
+
+def _in_gpa(stress: float | None) -> float | None:
+    return None if stress is None else stress * MEV / GPA
 
 
 def _mae_rmse(difference: Tensor) -> tuple[float, float]:
@@ -132,7 +146,7 @@ def compute_errors(predictions: Predictions) -> Errors:
         The errors.
 
     Units:
-        meV, meV/A, meV/A^3.
+        meV, meV/A, meV/A^3 and GPa.
 
     Raises:
         ValueError: There is no structure.

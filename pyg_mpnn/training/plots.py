@@ -75,7 +75,7 @@ def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, headi
         and predictions.stress_ref is not None
     ):
         known = ~predictions.stress_ref.isnan()
-        title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$"
+        title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$\n= {found.stress_mae_GPa:.3f} GPa"
         reference, predicted = 1e3 * predictions.stress_ref[known], 1e3 * predictions.stress[known]
         panels.append((title, "meV/A$^3$", reference, predicted))
     figure, grid = _figure(len(panels))

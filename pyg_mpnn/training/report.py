@@ -21,7 +21,7 @@ from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.table import error_table
 from pyg_mpnn.training.training_data import TrainingData
 
-UNITS = {"length": "A", "energy": "eV", "forces": "eV/A", "stress": "eV/A^3, the sign of ASE", "errors": "meV, meV/A"}
+UNITS = {"length": "A", "energy": "eV", "forces": "eV/A", "stress": "eV/A^3, the sign of ASE", "errors": "in the names"}
 
 
 def trivial_predictions(predictions: Predictions, frames: Sequence[Data], reference: Reference) -> Predictions:

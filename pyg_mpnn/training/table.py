@@ -12,11 +12,12 @@ _ROWS = (
     ("energy per atom", "meV/atom", "energy_{}_meV_per_atom"),
     ("forces", "meV/A", "forces_{}_meV_per_A"),
     ("stress", "meV/A^3", "stress_{}_meV_per_A3"),
+    ("stress", "GPa", "stress_{}_GPa"),
 )
 
 
 def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
-    """The cells of the table: a header, then one row per quantity and kind of error.
+    """The cells of the table: a header, then one row per quantity and kind of error; GPa has no column with kcal/mol.
 
     Args:
         columns: Errors by the title of their column; the first column is repeated with kcal/mol for meV.
@@ -27,15 +28,14 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     Units:
         each row names its own.
     """
-    title, first = next(iter(columns.items()))
-    rows = [["", *columns, f"{title} (kcal/mol)"]]
+    rows = [["", *columns, f"{next(iter(columns))} (kcal/mol)"]]
     for quantity, unit, field in _ROWS:
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors, field.format(kind.lower())) for errors in columns.values()]
             if None in values:
                 continue
-            kcal = getattr(first, field.format(kind.lower())) / 1e3 / KCAL_PER_MOL
-            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.2f}" for value in values), f"{kcal:.4f}"])
+            decimals, kcal = (2, f"{values[0] / 1e3 / KCAL_PER_MOL:.4f}") if unit.startswith("meV") else (3, "")
+            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.{decimals}f}" for value in values), kcal])
     return rows
 
 

@@ -42,6 +42,9 @@ def test_crystals_are_trained_on_their_stress(tmp_path: Path) -> None:
     assert result.errors.n_structures == number
     assert result.errors.stress_mae_meV_per_A3 is not None
     assert result.trivial.stress_mae_meV_per_A3 is not None
+    assert settings.stress_weight > 0, "the default must train on the stress"
+    assert "| stress MAE (GPa) |" in (result.out / "model_card.md").read_text()
+    assert "valid_stress_mae_GPa" in (result.out / "metrics.csv").read_text()
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynam
 from pyg_mpnn.md.dynamics import _threads
 from pyg_mpnn.md.velocities import thermal_velocities
 
+ASSETS = Path(__file__).parents[1] / "data" / "assets"
+
 
 class Swirl(Calculator):
     """A calculator with a force added that is no gradient: it turns the atoms about the z axis."""
@@ -105,15 +107,27 @@ def test_crystal_does_not_move(saved: Path, crystal: Atoms, tmp_path: Path) -> N
         assert frame.pbc.all()
 
 
-def test_skin_gives_the_same_trajectory_to_the_last_bit(saved: Path, tmp_path: Path) -> None:
-    runs = [
-        run_dynamics(saved, "ethanol", tmp_path / str(skin), steps=30, skin=skin, threads=1, trajectory_interval=1)
-        for skin in (0.5, 0.0)
-    ]
-    with_skin, without = (read(tmp_path / name / "trajectory.traj", ":") for name in ("0.5", "0.0"))
-    assert all((a.positions == b.positions).all() for a, b in zip(with_skin, without, strict=True))
-    assert runs[0].neighbor_list_rebuilds < 10
-    assert runs[1].neighbor_list_rebuilds == 31
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("structure", ["ethanol", "silicon"])
+def test_skin_gives_the_same_trajectory_to_the_last_bit(
+    structure: str, dtype: str, saved: Path, tmp_path: Path, unchecked: None
+) -> None:
+    """A molecule, and 64 atoms of a real dynamics of Si in their cell: with a skin, and with a search each step."""
+    options = {"structure": structure, "temperature": 600.0, "timestep": 1.0}
+    if structure == "silicon":
+        options |= {"structure": tmp_path / "silicon.xyz", "temperature": 2000.0, "timestep": 2.0}
+        write(options["structure"], read(ASSETS / "si.extxyz", 3))
+    options |= {"dtype": dtype, "steps": 200, "threads": 1, "trajectory_interval": 1}
+    runs = [run_dynamics(saved, out=tmp_path / str(skin), skin=skin, **options) for skin in (0.3, 0.0)]
+    with_skin, without = (read(tmp_path / name / "trajectory.traj", ":") for name in ("0.3", "0.0"))
+    assert len(with_skin) == len(without) == 201
+    for a, b in zip(with_skin, without, strict=True):
+        assert (a.positions == b.positions).all()
+        assert (a.get_velocities() == b.get_velocities()).all()
+    moved = np.abs(with_skin[-1].positions - with_skin[0].positions).max()
+    assert moved > 0.15, "control: atoms must leave the skin"
+    assert 1 < runs[0].neighbor_list_rebuilds < 100
+    assert runs[1].neighbor_list_rebuilds == 201
 
 
 def test_seed_fixes_the_dynamics(saved: Path, tmp_path: Path) -> None:

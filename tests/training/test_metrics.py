@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import ase.units
 import pytest
 import torch
 from torch_geometric.data import Batch, Data
@@ -45,8 +46,10 @@ def test_stress_errors_leave_unknown_components_out() -> None:
     found = compute_errors(_predictions(stress=True))
     assert found.stress_mae_meV_per_A3 == pytest.approx(2.0)
     assert found.stress_rmse_meV_per_A3 == pytest.approx(2.0)
+    assert [found.stress_mae_GPa, found.stress_rmse_GPa] == pytest.approx([2e-3 / ase.units.GPa] * 2)
     unknown = _predictions(stress=True)._replace(stress_ref=torch.full((2, 3, 3), torch.nan, dtype=torch.float64))
-    assert compute_errors(unknown).stress_mae_meV_per_A3 is None
+    nothing = compute_errors(unknown)
+    assert nothing.stress_mae_meV_per_A3 is nothing.stress_mae_GPa is nothing.stress_rmse_GPa is None
 
 
 def test_summary_has_exactly_the_promised_names() -> None:
@@ -60,7 +63,9 @@ def test_summary_has_exactly_the_promised_names() -> None:
     ]
     found = compute_errors(_predictions())
     assert list(found.summary()) == names
-    assert list(replace(found, stress_mae_meV_per_A3=1.0).summary()) == [*names, "stress_mae_meV_per_A3"]
+    with_stress = replace(found, stress_mae_meV_per_A3=1.0).summary()
+    assert list(with_stress) == [*names, "stress_mae_meV_per_A3", "stress_mae_GPa"]
+    assert with_stress["stress_mae_GPa"] == pytest.approx(0.1602177, rel=1e-6)
 
 
 def test_errors_of_batches_equal_errors_of_all(dtype: torch.dtype) -> None:

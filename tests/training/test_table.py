@@ -18,8 +18,14 @@ def test_table_has_a_row_per_error_and_kilocalories_of_the_first_column() -> Non
 
 
 def test_stress_rows_appear_only_where_every_column_has_a_stress() -> None:
-    with_stress = Errors(2, 1, 1, 1, 1, 1, 1, 0.5, 0.7)
-    assert "stress MAE (meV/A^3)" in error_table({"test": with_stress})
+    with_stress = Errors(2, 1, 1, 1, 1, 1, 1, 500.0, 700.0)
+    rows = [line.split() for line in error_table({"test": with_stress}).splitlines() if line.startswith("stress")]
+    assert rows == [
+        ["stress", "MAE", "(meV/A^3)", "500.00", f"{0.5 / KCAL_PER_MOL:.4f}"],
+        ["stress", "RMSE", "(meV/A^3)", "700.00", f"{0.7 / KCAL_PER_MOL:.4f}"],
+        ["stress", "MAE", "(GPa)", "80.109"],  # 1 eV/A^3 is 160.2177 GPa
+        ["stress", "RMSE", "(GPa)", "112.152"],
+    ]
     assert "stress" not in error_table({"test": with_stress, "trivial predictor": TRIVIAL})
 
 
