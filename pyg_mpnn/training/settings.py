@@ -40,7 +40,7 @@ class TrainingSettings:
         stress_weight: Weight of the virial per atom in the loss, for structures with a known stress.
         ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
             to this value over the first steps.
-        clip: Longest gradient of a step; longer ones are shortened to it.
+        clip: Longest gradient of a step; longer ones are shortened to it. Usual ones are near 0.1 after the first epochs.
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
@@ -81,7 +81,7 @@ class TrainingSettings:
     final_energy_weight: float = 10.0
     stress_weight: float = 0.1
     ema_decay: float = 0.99
-    clip: float = 10.0
+    clip: float = 0.5
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
