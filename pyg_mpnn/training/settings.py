@@ -40,7 +40,8 @@ class TrainingSettings:
         stress_weight: Weight of the virial per atom in the loss, for structures with a known stress.
         ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
             to this value over the first steps.
-        clip: Longest gradient of a step; longer ones are shortened to it. Usual ones are near 0.1 after the first epochs.
+        clip: Longest gradient of a step; longer ones are shortened to it. After the first epochs the usual length is
+            near 0.1.
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
