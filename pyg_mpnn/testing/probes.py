@@ -13,8 +13,9 @@ from torch_geometric.data import Data
 from pyg_mpnn.testing.result import Check
 from pyg_mpnn.testing.subject import Evaluation, Subject
 
-ROUNDING = {torch.float64: 1e-10, torch.float32: 3e-2}
+ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-2}
 """Allowed relative deviation of results that differ by rounding alone."""
+_MOVE = 0.05  # A
 
 
 class Scales(NamedTuple):
@@ -28,7 +29,8 @@ def scales(subject: Subject, structures: Sequence[Data], copies: int = 4) -> Sca
     """Spread of the energy and size of the forces.
 
     The energy of a structure without its atoms' own is of unknown zero, so its spread over copies of one composition
-    counts, never the total: each structure and copies of it with every atom displaced by some 0.05 A.
+    counts, never the total: the standard deviation over each structure and copies of it with every atom displaced by
+    some 0.05 A, or what the forces give for such displacements where that is more.
 
     Args:
         subject: the potential.
@@ -41,13 +43,14 @@ def scales(subject: Subject, structures: Sequence[Data], copies: int = 4) -> Sca
     Raises:
         ValueError: the potential has no forces there, so that no law would say anything.
     """
-    spreads, forces = [], []
+    spreads, squares = [], []
     for index, structure in enumerate(structures):
-        members = [structure, *(rattled(structure, 0.05, seed=10 * index + k) for k in range(copies))]
+        members = [structure, *(rattled(structure, _MOVE, seed=10 * index + k) for k in range(copies))]
         found = [subject.evaluate(member) for member in members]
-        spreads.append(float(torch.cat([item.energy for item in found]).std()))
-        forces.append(torch.cat([item.forces for item in found]).square().mean())
-    scale = Scales(max(spreads), float(torch.stack(forces).mean().sqrt()))
+        squares.append(torch.cat([item.forces for item in found]).square().mean())
+        expected = _MOVE * (squares[-1] * structure.pos.numel()).sqrt()
+        spreads.append(torch.maximum(torch.cat([item.energy for item in found]).std(), expected))
+    scale = Scales(float(torch.stack(spreads).max()), float(torch.stack(squares).mean().sqrt()))
     if not (0.0 < scale.energy < math.inf and 0.0 < scale.force < math.inf):
         raise ValueError(
             f"forces and energy differences must be finite and not zero to judge by, got RMS force {scale.force:.1e} "
