@@ -134,7 +134,7 @@ def double_backward(subject: Subject, structures: Sequence[Data]) -> list[Check]
         raise ValueError("the forces carry no graph to the parameters, so a loss on them trains nothing")
     gradients = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
     start = [parameter.detach().clone() for parameter in parameters]
-    step, relative = {torch.float64: (1e-3, 1e-6), torch.float32: (1e-2, 5e-2)}[subject.dtype]
+    step, relative = {torch.float64: (1e-4, 1e-6), torch.float32: (3e-3, 5e-2)}[subject.dtype]
     slopes, expected = [], []
     for _ in range(3):
         moves = [torch.randn_like(item) * (item.square().mean().sqrt() + 1e-3) for item in start]

@@ -132,7 +132,7 @@ def no_truncation(subject: Subject, structures: Sequence[Data]) -> list[Check]:
     direction[1 + count // 2] = -shell[count // 2] / shell[count // 2].norm()
     path = Path(dense, direction)  # from the middle of the neighbours to the nearest
     return checks + _jumps(
-        subject, path, torch.linspace(0.0, 0.15 * cutoff, 7).tolist(), "dense", levels=20, forces=False
+        subject, path, torch.linspace(0.0, 0.15 * cutoff, 9).tolist(), "dense", levels=20, forces=False
     )
 
 
@@ -243,8 +243,14 @@ def _jumps(
 
 
 def _unexplained_energy(place: Tensor, energy: Tensor, force: Tensor) -> Tensor:
-    """Change of the energy between neighbouring places that the forces at both do not explain."""
-    return (energy.diff() + 0.5 * place.diff() * (force[1:] + force[:-1])).abs()
+    """Change of the energy between neighbouring places that the forces do not explain (trapezoid with curvature)."""
+    width = place.diff()
+    curvature = torch.zeros_like(width)
+    if len(place) > 2:  # of places at equal distances, at the inner ones; each interval takes the mean of its ends
+        inner = force.diff().diff() / width[0].square()
+        curvature = 0.5 * (torch.cat([inner[:1], inner]) + torch.cat([inner, inner[-1:]]))
+    explained = -0.5 * width * (force[1:] + force[:-1]) + width**3 / 12.0 * curvature
+    return (energy.diff() - explained).abs()
 
 
 def _bisect(
