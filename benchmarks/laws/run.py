@@ -89,7 +89,7 @@ def ours(name: str) -> Potential:
     potential.set_reference(REFERENCE, 1.0, neighbors)
     forces = potential(molecule()).forces
     assert forces is not None
-    potential.set_reference(REFERENCE, 2.0 / float(forces.square().mean().sqrt()), neighbors)
+    potential.set_reference(REFERENCE, 2.0 / float(forces.detach().square().mean().sqrt()), neighbors)
     return potential
 
 

@@ -17,7 +17,7 @@ from pyg_mpnn.testing.laws import LAWS
 from pyg_mpnn.testing.locality import assert_batch_law, assert_cutoff_law, assert_far_parts_law
 from pyg_mpnn.testing.picture import draw_scan
 from pyg_mpnn.testing.result import Check, Report, Result
-from pyg_mpnn.testing.subject import CAPABILITIES, Subject, as_subject
+from pyg_mpnn.testing.subject import CAPABILITIES, Evaluation, Subject, as_subject
 from pyg_mpnn.testing.symmetry import (
     assert_inversion_law,
     assert_permutation_law,
@@ -37,6 +37,7 @@ __all__ = [
     "Law",
     "law",
     "Subject",
+    "Evaluation",
     "as_subject",
     "CAPABILITIES",
     "bond_scan",

@@ -82,6 +82,7 @@ def test_every_path_changes_the_forces_by_five_percent(name):
         assert deviation(switched_off(potential, path)(batch).forces, forces) > 0.05, path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_every_law_holds(name, precision, unchecked):

@@ -14,6 +14,7 @@ BROKEN = (*INDEPENDENT, *OWN)
 NAMES = {law.name for law in LAWS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", BROKEN, ids=lambda model: model.__name__)
 def test_verdicts_are_the_foretold_ones(model, unchecked):
     report = check_potential(
