@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def peer_entry(result: dict[str, Any]) -> str:
     if result["verdict"] != "fail":
         return str(result["verdict"])
     if not result["checks"]:
-        return f"**fail**: {result['reason']}".replace("|", "/")
+        return f"**fail**: {textwrap.shorten(result['reason'], 50, placeholder=' ...')}".replace("|", "/")
     return f"**fail**: {float(result['value']):.2g} {result['unit']} (allowed {float(result['tolerance']):.1g})"
 
 
