@@ -6,6 +6,7 @@ distorted primitive cell of silicon carbide, as shipped with the laws.
     python -m benchmarks.laws.run                                   all models, both precisions
     python -m benchmarks.laws.run --only base "SchNet, all pairs"   some of them
     python -m benchmarks.laws.run --trained run/best.ckpt           a checkpoint of pyg-mpnn train --data ethanol
+    python -m benchmarks.laws.run --crystal si/best.ckpt            a checkpoint of benchmarks.periodic.crystals for Si
     python -m benchmarks.laws.run --time aspirin.npz                seconds of the whole kit on a 21-atom molecule
     python -m benchmarks.laws.run --smoke                           one model, a few laws
 """
@@ -22,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ase.build import bulk
 from torch import nn
+from torch_geometric.data import Data
 
 from benchmarks.laws.peers import dimenet_plus_plus, schnet, visnet
 from benchmarks.record import RESULTS, provenance, write
 from pyg_mpnn import Potential
-from pyg_mpnn.data import read_structures
+from pyg_mpnn.data import read_structures, to_data
 from pyg_mpnn.testing import LAWS, Report, check_potential, laws
 from pyg_mpnn.testing.controls import crystal, molecule
 
@@ -64,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names of models")
     parser.add_argument("--trained", help="a checkpoint trained on ethanol")
+    parser.add_argument("--crystal", help="a checkpoint trained on silicon")
     parser.add_argument("--time", help="file with a molecule of 21 atoms")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
@@ -74,7 +78,10 @@ def main() -> None:
         time_kit(options.time)
     elif options.trained:
         for dtype in (torch.float64, torch.float32):
-            check_trained(options.trained, dtype)
+            check_trained(options.trained, dtype, [molecule()], "base, trained on ethanol")
+    elif options.crystal:
+        for dtype in (torch.float64, torch.float32):
+            check_trained(options.crystal, dtype, silicon(), "base, trained on silicon")
     else:
         for name in options.only or [*OPTIONS, *peer_names()]:
             for dtype in (torch.float64, torch.float32):
@@ -120,12 +127,22 @@ def check(name: str, dtype: torch.dtype) -> None:
     record(report, dtype, "random weights, seed 0")
 
 
-def check_trained(path: str, dtype: torch.dtype) -> None:
-    """Check a trained potential on ethanol, in the periodic laws in a cell."""
+def check_trained(path: str, dtype: torch.dtype, structures: list[Data], name: str) -> None:
+    """Check a trained potential; one of molecules in a cell for the periodic laws."""
     potential = Potential.load(path)
     rebuild = functools.partial(Potential.from_config, potential.config)
-    report = check_potential(potential, molecule(), dtype=dtype, name="base, trained on ethanol", rebuild=rebuild)
+    report = check_potential(potential, structures, dtype=dtype, name=name, rebuild=rebuild)
     record(report, dtype, f"trained, {Path(path).name}")
+
+
+def silicon() -> list[Data]:
+    """Diamond in its primitive and cubic cell, every atom displaced."""
+    cells = []
+    for cubic in (False, True):
+        atoms = bulk("Si", a=5.469, cubic=cubic)
+        atoms.rattle(0.05, seed=0)
+        cells.append(to_data(atoms))
+    return cells
 
 
 def record(report: Report, dtype: torch.dtype, weights: str) -> None:
@@ -176,7 +193,7 @@ def smoke() -> None:
 
 def verdicts() -> list[dict[str, Any]]:
     """All cells, ours first."""
-    order = [*OPTIONS, "base, trained on ethanol", *peer_names()]
+    order = [*OPTIONS, "base, trained on ethanol", "base, trained on silicon", *peer_names()]
     cells = [cell(name, dtype) for name in order for dtype in (torch.float64, torch.float32)]
     return [json.loads(path.read_text()) for path in cells if path.exists()]
 

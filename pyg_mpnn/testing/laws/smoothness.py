@@ -208,17 +208,19 @@ def _crossings(
     sizes = [energy.max() - energy.min(), force.abs().max(), (force.diff() / spacing).abs().max()]
     if not all(0.0 < float(size) < math.inf for size in sizes):
         raise ValueError(f"a neighbour must act inside the cutoff to judge by, got no effect ({what})")
-    orders = min(int(min(subject.smoothness, 2.0)), 2) + 1
-    checks = []
     points = [place + sign * k * step for place in places for sign in (-1, 1) for k in (1, 2, 3, 4)]
     energy, force = (item.view(len(places), 2, 4) for item in path.energy_and_force(subject, points))
     limits = [energy @ _VALUE, force @ _VALUE, force @ _SLOPE / step * torch.tensor([-1.0, 1.0])]
-    for order in range(orders):
-        jump = (limits[order][:, 1] - limits[order][:, 0]).abs().max()
-        why = f"{allowed[order]:.0e} of its size inside: truncation of the one-sided limits"
-        name = f"jump of the {_NAMES[order]} ({what})"
-        checks.append(Check(name, float(jump), _UNITS[order], allowed[order] * float(sizes[order]), why))
-    return checks
+    jumps = [float((limit[:, 1] - limit[:, 0]).abs().max()) for limit in limits]
+    tolerances = [relative * float(size) for relative, size in zip(allowed, sizes, strict=True)]
+    smooth = [jump <= tolerance for jump, tolerance in zip(jumps, tolerances, strict=True)]
+    order = (*smooth, False).index(False) - 1
+    found = f"{what}, found C{order}{' or smoother' if order == 2 else ''}" if order >= 0 else f"{what}, found a jump"
+    why = "of its size inside: truncation of the one-sided limits"
+    return [
+        Check(f"jump of the {_NAMES[k]} ({found})", jumps[k], _UNITS[k], tolerances[k], f"{allowed[k]:.0e} {why}")
+        for k in range(int(min(subject.smoothness, 2.0)) + 1)
+    ]
 
 
 def _jumps(

@@ -52,6 +52,9 @@ def test_order_of_the_cutoff_is_found(law, function, order):
     for declared in (0, 1, 2):
         result = law(Cut(function), molecule(), dtype=torch.float64, smoothness=declared)
         assert result.verdict == ("pass" if declared <= order else "fail"), (declared, str(result))
+        found = {check.quantity for check in result.checks if "jump of the energy (" in check.quantity}
+        wanted = "found a jump" if order < 0 else f"found C{order}"
+        assert any(wanted in quantity for quantity in found), found
 
 
 def test_a_jump_off_the_cutoff_is_found(catches):
