@@ -8,7 +8,6 @@ import importlib
 import inspect
 import json as json_format
 import os
-import runpy
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -155,8 +154,11 @@ def check_command(
         Path(json).write_text(report.to_json() + "\n")
         print(f"Written to {json}")
     if picture is not None:
-        draw_scan(bond_scan(potential, frames, **adapter), picture, title=model)
-        print(f"Drawn to {picture}")
+        try:
+            draw_scan(bond_scan(potential, frames, **adapter), picture, title=model)
+            print(f"Drawn to {picture}")
+        except Exception as error:  # the verdict stands whatever the model does on the scan
+            print(f"Not drawn: {error}")
     return report
 
 
@@ -176,12 +178,10 @@ def load_model(model: str) -> Any:
     if not separator or Path(model).exists():
         return Potential.load(model)
     try:
-        if place.endswith(".py"):
-            found = runpy.run_path(place)[name]
-        else:
-            sys.path.insert(0, os.getcwd())
-            found = getattr(importlib.import_module(place), name)
-    except (ImportError, AttributeError, KeyError, FileNotFoundError) as error:
+        file = Path(place).resolve() if place.endswith(".py") else None
+        sys.path.insert(0, os.getcwd() if file is None else str(file.parent))
+        found = getattr(importlib.import_module(place if file is None else file.stem), name)
+    except (ImportError, AttributeError) as error:
         raise ValueError(f"'model' must name a Python object that exists, got {model!r}: {error}") from error
     makes = inspect.isclass(found) or (inspect.isfunction(found) and not inspect.signature(found).parameters)
     return found() if makes else found

@@ -27,7 +27,8 @@ def build() -> str:
         "were trained on (diamond silicon displaced by 0.05 A).\n\n" + own_table(own),
         f"All laws on {timing['atoms']} atoms, base size, one core: {timing['median_s']:.0f} s (median of "
         f"{len(timing['seconds'])} runs).",
-        "## PyG's SchNet, DimeNet++ and ViSNet\n\nPyG 2.8.1, random weights, on ethanol. What fails is listed with the "
+        "## PyG's SchNet, DimeNet++ and ViSNet\n\n"
+        f"PyG {peers[0]['versions']['torch-geometric']}, random weights, on ethanol. What fails is listed with the "
         "largest measure beside what is allowed.\n\n" + "\n\n".join(peer_table(peers, dtype) for dtype in DTYPES),
         "## The smallest fault that each law catches\n\n" + doses(),
     ]

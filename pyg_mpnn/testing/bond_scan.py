@@ -30,6 +30,8 @@ def bond_scan(
         (A).
     """
     subject = as_subject(model, **adapter)
+    if not subject.cutoffs:
+        raise ValueError("'cutoff' must be given for a scan through it, got a model that declares to have none")
     z = elements(as_structures(structures))
     path = leaving(atoms([z[0], z[min(1, len(z) - 1)]], torch.zeros(2, 3)), 1, torch.tensor([0.6, 0.48, 0.64]))
     places = torch.linspace(0.5, 1.15 * subject.cutoffs[-1], points).tolist()

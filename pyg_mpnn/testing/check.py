@@ -46,8 +46,8 @@ def check_potential(
         call: how to call it with a batch, where none of the ways above fits.
         dtype: precision to check in, ``torch.float64`` or ``torch.float32``; its own if None.
         name: name for the report.
-        rebuild: makes a new model of the same kind, for the law of saving and loading; without it ``type(model)()`` is
-            tried, then a copy with other weights.
+        rebuild: makes a new model of the same kind, for the law of saving and loading; without it ``type(model)()`` if
+            that takes no arguments, else a copy with other weights.
         laws: the laws to check.
         compile: compiles the model, for example ``torch.compile``: adds the law ``compiled``.
         progress: called with the name of each law before it starts.

@@ -94,6 +94,8 @@ def as_structures(structures: Data | Sequence[Data]) -> list[Data]:
     frames = [structures] if isinstance(structures, Data) else list(structures)
     if not frames or any(frame.pos is None or len(frame.pos) == 0 for frame in frames):
         raise ValueError("'structures' must hold at least one structure, each with atoms, got none or an empty one")
+    if any(len(frame.pos) == 1 and frame.get("cell") is not None for frame in frames):
+        raise ValueError("'structures' must hold cells of at least two atoms (one alone feels no force), got one")
     return [_plain(frame) for frame in frames]
 
 

@@ -1,10 +1,14 @@
-"""The laws as pytest tests of a project's own model.
+"""The laws as pytest tests of a project's own model: a class to inherit, and fixtures.
 
-pytest_plugins = ["pyg_mpnn.testing.plugin"]     # in conftest.py, for the fixtures
+In a test file::
 
-class TestMyModel(PotentialLaws):                # in a test file
-def potential(self):
-return MyModel()
+    from pyg_mpnn.testing.plugin import PotentialLaws
+
+    class TestMyModel(PotentialLaws):
+        def potential(self):
+            return MyModel()
+
+and for the fixtures, in conftest.py, ``pytest_plugins = ["pyg_mpnn.testing.plugin"]``.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 Invoke = Callable[[Any, Batch, bool], Any]
-_TENSORS = ("z", "pos", "batch", "cell", "pbc")
+_TENSORS = ("z", "pos", "batch", "cell", "pbc", "edge_index", "shifts")
 
 CAPABILITIES = {
     "invariance": "the energy does not change when the structure is rotated or inverted",
@@ -156,7 +157,7 @@ def as_subject(
         call: how to call the model with a batch, in place of the ways above.
         dtype: precision to check in; the model's own if None.
         name: name for the report.
-        rebuild: makes a new model of the same kind; ``type(model)()`` is tried if None.
+        rebuild: makes a new model of the same kind, see :func:`check_potential`.
 
     Returns:
         the potential as the laws see it; a module is copied, so that the one given stays as it is.
@@ -180,9 +181,14 @@ def as_subject(
     else:
         invoke, declared = _choose_call(model, call)
         missing = declared | missing
+    smoothness = float(getattr(model, "smoothness", 1) if smoothness is None else smoothness)
+    if not smoothness >= 0.0:
+        raise ValueError(f"'smoothness' must be at least 0, the number of continuous derivatives, got {smoothness}")
     if isinstance(model, nn.Module):
         model = copy.deepcopy(model).eval()
-        if dtype is not None:
+        if dtype not in (None, _dtype(model)):
+            if "precision" in missing:
+                raise ValueError(f"'dtype' must be {_dtype(model)}, got {dtype}: {missing['precision']}")
             model = model.to(dtype)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             missing.setdefault("parameters", "the module has no parameters to train")
@@ -195,7 +201,7 @@ def as_subject(
         name=name,
         dtype=_dtype(model) if dtype is None else dtype,
         cutoffs=_cutoffs(model, cutoff, missing),
-        smoothness=float(getattr(model, "smoothness", 1) if smoothness is None else smoothness),
+        smoothness=smoothness,
         lacks=missing,
         rebuild=rebuild,
     )
@@ -241,16 +247,26 @@ def _choose_call(model: Any, call: Callable[[Any, Batch], Any] | None) -> tuple[
         return lambda model, batch, stress: call(model, batch), {}
     if not callable(model):
         raise TypeError(f"'model' must be callable or an ASE calculator, got {type(model).__name__}: pass call=")
-    names = list(inspect.signature(model.forward if isinstance(model, nn.Module) else model).parameters)
+    parameters = inspect.signature(model.forward if isinstance(model, nn.Module) else model).parameters
+    names = list(parameters)
     extra = {"stress": True} if "stress" in names else {}
     if names[:1] != ["z"]:
         return lambda model, batch, stress: model(batch, **(extra if stress else {})), {}
     taken = [name for name in _TENSORS if name in names]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = {name for name, item in parameters.items() if item.default is item.empty and item.kind in kinds}
+    if required - set(taken):
+        raise TypeError(
+            f"'model' must be called with a batch or with {', '.join(_TENSORS)}, got one that needs "
+            f"{', '.join(sorted(required - set(taken)))}: pass call=lambda model, batch: ..."
+        )
 
     def invoke(model: Any, batch: Batch, stress: bool) -> Any:
         return model(**{name: batch.get(name) for name in taken}, **(extra if stress else {}))
 
-    declared = {"edges": "its call takes no edge list"}
+    declared = {} if {"edge_index", "shifts"} <= set(taken) else {"edges": "its call takes no edge_index and shifts"}
+    if "pbc" not in taken:
+        declared["partly periodic"] = "its call takes no pbc"
     if "cell" not in taken:
         declared |= dict.fromkeys(("periodic", "partly periodic", "stress"), "its call takes no cell")
     return invoke, declared
@@ -284,5 +300,10 @@ def _cutoffs(model: Any, cutoff: float | Sequence[float] | None, lacks: Mapping[
             "'cutoff' must be given (in A) for a model without an attribute of that name, got None: pass it, or "
             "lacks={'cutoff': reason} if its range is infinite"
         )
-    radii = tuple(cutoff) if isinstance(cutoff, (tuple, list)) else (cutoff,)
-    return tuple(sorted(float(radius) for radius in radii))
+    try:
+        radii = sorted(torch.as_tensor(cutoff, dtype=torch.float64).reshape(-1).tolist())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"'cutoff' must be a radius or several (in A), got {cutoff!r}: pass cutoff=") from error
+    if not radii or not all(0.0 < radius < math.inf for radius in radii):
+        raise ValueError(f"'cutoff' must be positive and finite (in A), got {cutoff!r}")
+    return tuple(radii)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from pyg_mpnn.testing.controls.independent import (
     BiasOutsideCutoff,
@@ -58,7 +59,19 @@ class LateJump(Healthy):
         return super()._pair(s, e) + self.fault * 0.05 * e.weight * (e.sq.detach() < 2.93**2)
 
 
-OWN: tuple[type[Healthy], ...] = (NormOfZero, GuardedNorm, LateJump)
+class AlwaysPeriodic(Healthy):
+    """The cell is taken as periodic in all directions, whatever the structure says."""
+
+    continuous = False
+    breaks = ("supercell",)
+
+    def _edges(self, data: Batch, pos: Tensor, cell: Tensor | None, pbc: Tensor | None) -> tuple[Tensor, ...]:
+        if self.fault > 0.0 and pbc is not None:
+            pbc = pbc | pbc.any(dim=1, keepdim=True)
+        return super()._edges(data, pos, cell, pbc)
+
+
+OWN: tuple[type[Healthy], ...] = (NormOfZero, GuardedNorm, LateJump, AlwaysPeriodic)
 
 _RENUMBERED = "the dense structure is renumbered too"
 _CROSSES = "other pairs cross the cutoff on the way through the dense structure"

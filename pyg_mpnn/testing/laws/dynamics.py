@@ -37,6 +37,8 @@ def nve(subject: Subject, structures: Sequence[Data]) -> list[Check]:
         if float((coarse - coarse[0]).abs().max()) < 0.01 * kinetic:
             break
         time_step *= 0.5
+    else:
+        raise ValueError(f"the energy must be conserved to 1 % of the kinetic one at some time step, got {coarse}")
     medium = _run(subject, structure, velocity, mass, time_step / 2, 2)
     fine = _run(subject, structure, velocity, mass, time_step / 4, 4)
     limit = (64 * fine - 20 * medium + coarse) / 45

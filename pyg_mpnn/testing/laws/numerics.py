@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import io
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -136,13 +137,11 @@ def _another(subject: Subject) -> nn.Module:
     model = subject.model
     if subject.rebuild is not None:
         other = subject.rebuild()
+    elif not inspect.signature(type(model)).parameters:
+        other = type(model)()
     else:
-        try:
-            other = type(model)()
-            other.load_state_dict(model.state_dict())  # the same sizes?
-        except (TypeError, RuntimeError):
-            other = copy.deepcopy(model)
-    other = other.to(subject.dtype)
+        other = copy.deepcopy(model)  # state outside the state_dict goes along and is not tested
+    other = other.to(device=subject.device, dtype=subject.dtype)
     with torch.no_grad():
         for tensor in other.state_dict().values():
             if tensor.is_floating_point():

@@ -40,6 +40,11 @@ def supercell(subject: Subject, structures: Sequence[Data]) -> list[Check]:
             wanted = Evaluation(2 * expected.energy, expected.forces.repeat(2, 1), expected.stress)
             found = subject.evaluate(double, stress=stress)
             checks += compare(subject, f"{kind} doubled along {'abc'[axis]}", found, wanted, scale)
+        if kind != "crystal":
+            wide = single.clone()
+            wide.cell = single.cell * torch.where(single.pbc, 1.0, 3.0).double()[..., None]
+            expected, found = subject.evaluate(single), subject.evaluate(wide)
+            checks += compare(subject, f"{kind} in a wide cell", found, expected, scale)
     return checks
 
 

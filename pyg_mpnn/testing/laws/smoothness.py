@@ -18,7 +18,7 @@ from pyg_mpnn.testing.subject import Subject
 
 # Distance of the points (A) from which values at a cutoff are extrapolated, and the allowed jumps of energy, force and
 # slope of the force relative to their size inside. Truncation is near step^4, step^4 and step^3 times high derivatives.
-_STEP = {torch.float64: 1e-3, torch.float32: 3e-2}
+_STEP = {torch.float64: 5e-4, torch.float32: 3e-2}
 _ALLOWED = {torch.float64: (1e-6, 1e-6, 1e-4), torch.float32: (1e-2, 5e-2, 2e-1)}
 _VALUE = torch.tensor([4.0, -6.0, 4.0, -1.0], dtype=torch.float64)  # cubic through 1, 2, 3, 4 steps, at 0
 _SLOPE = torch.tensor([-13.0 / 3.0, 9.5, -7.0, 11.0 / 6.0], dtype=torch.float64)  # its derivative at 0
@@ -65,7 +65,7 @@ def smoothness_single(subject: Subject, structures: Sequence[Data]) -> list[Chec
     molecule = opened(structures[0])
     if len(molecule.z) > 1:
         path = _guest(molecule, z[0])
-        places = _crossing_places(path, cutoffs)
+        places = _crossing_places(path, cutoffs, room=max(0.05, 9 * _STEP[subject.dtype]))
         checks += _crossings(subject, path, places, "molecule")
         start, stop = _reach(path, cutoffs[-1])
         checks += _jumps(subject, path, torch.linspace(start, stop, 49).tolist(), "molecule")
@@ -174,7 +174,7 @@ def _reach(path: Path, cutoff: float) -> tuple[float, float]:
     return float(last_close) + 0.1, float(places[nearest < cutoff].max()) + 0.2
 
 
-def _crossing_places(path: Path, cutoffs: Sequence[float], most: int = 6) -> list[float]:
+def _crossing_places(path: Path, cutoffs: Sequence[float], room: float, most: int = 6) -> list[float]:
     """Where the guest crosses the cutoff spheres of the others, outwards, at most some, no two close to each other."""
     guest, direction = path.structure.pos[-1], path.direction[-1]
     start, _ = _reach(path, cutoffs[-1])
@@ -184,9 +184,9 @@ def _crossing_places(path: Path, cutoffs: Sequence[float], most: int = 6) -> lis
         along = (arm * direction).sum(dim=1)
         root = along.square() - arm.square().sum(dim=1) + radius**2
         found += [float(place) for place in (-along + root.clamp(min=0.0).sqrt())[root > 0.0]]
-    found = sorted(place for place in found if place > start)
+    found = sorted({round(place, 6) for place in found if place > start})  # atoms crossed at once count once
     apart = [
-        place for k, place in enumerate(found) if all(abs(place - other) > 0.05 for other in found[:k] + found[k + 1 :])
+        place for k, place in enumerate(found) if all(abs(place - other) > room for other in found[:k] + found[k + 1 :])
     ]
     every = max(1, math.ceil(len(apart) / most))
     return apart[::-1][::every]

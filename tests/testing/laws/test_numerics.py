@@ -66,7 +66,7 @@ def test_faults_are_caught(catches):
 def test_state_outside_the_state_dict_is_caught():
     model = Forgetful()
     model.factor = 1.5
-    assert laws.save_load(model, molecule()).verdict == "fail"  # type(model)() is what is loaded into
+    assert laws.save_load(model, molecule(), rebuild=Forgetful).verdict == "fail"
     rebuilt = laws.save_load(model, molecule(), rebuild=functools.partial(_forgetful, 1.5))
     assert rebuilt.verdict == "pass"
 
@@ -78,12 +78,12 @@ def _forgetful(factor: float) -> nn.Module:
 
 
 def test_compiled_is_opt_in_and_compares():
-    same = laws.compiled(Healthy(), molecule(), options={"compile": lambda model: model})
+    same = laws.compiled(Healthy(), molecule(), options={"compile": lambda model: model}, dtype=torch.float64)
     assert same.verdict == "pass"
 
     def broken(model):
         model.angular.data.mul_(1.0001)
         return model
 
-    assert laws.compiled(Healthy(), molecule(), options={"compile": broken}).verdict == "fail"
+    assert laws.compiled(Healthy(), molecule(), options={"compile": broken}, dtype=torch.float64).verdict == "fail"
     assert laws.compiled not in laws.LAWS
