@@ -52,7 +52,7 @@ def test_potential_trains(name, frames):
     potential.set_reference(reference.energies, reference.scale, reference.neighbors)
     optimizer = torch.optim.Adam(potential.parameters(), lr=1e-2)
     losses = []
-    for _ in range(20):
+    for _ in range(40):
         for batch in DataLoader(StructureDataset(frames, potential.cutoffs), batch_size=16):
             if potential.symmetry == "unconstrained":
                 batch = rotate_batch(batch)

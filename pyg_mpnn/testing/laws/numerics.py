@@ -135,6 +135,7 @@ def _noise(subject: Subject, structure: Data, force: float) -> Check:
 def _another(subject: Subject) -> nn.Module:
     """Another model of the same kind with other weights."""
     model = subject.model
+    torch.manual_seed(1)  # what a constructor draws is another draw
     if subject.rebuild is not None:
         other = subject.rebuild()
     elif not inspect.signature(type(model)).parameters:
