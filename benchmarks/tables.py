@@ -41,7 +41,7 @@ def build() -> str:
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
             '"base" is what the base size was before this comparison (edge width 32, sigmoid attention); edge width 64 '
             "and no attention were then chosen. All cells but those with asinh in their name were trained before "
-            "invariant products passed through asinh and gradients were clipped at 0.5; times are of this code. "
+            "invariant products passed through asinh and gradients were clipped at 0.5, and timed. "
             f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
             "## Dynamics",
