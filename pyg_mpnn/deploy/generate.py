@@ -36,25 +36,36 @@ def generate_inference(traced: Traced, example: list[Tensor]) -> Compiled:
     path = folder / f"{digest(_fingerprint(traced, example))}.pt2"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with announce(f"Compiling energies and forces (kept in {folder})", _expected(traced, "inference")):
+        with announce(f"Compiling energies and forces (kept in {folder})", expected_seconds(traced, "inference")):
             build_package(traced, example, path)
     return load_package(path)
 
 
 def build_package(traced: Traced, example: list[Tensor], path: Path) -> None:
-    """Compile a graph to an AOTInductor package; a file that exists is replaced only by a complete one.
+    """Compile a graph to a package that takes the list of its tensors.
 
     Args:
         traced: graph to compile.
         example: tensors of the kind that it takes.
-        path: file to write.
+        path: file to write; an existing one is replaced only by a complete one.
     """
     free = torch.export.Dim.DYNAMIC
     shapes = [None if axis is None else {axis: free} for axis in traced.dynamic]
+    build(_Arguments(traced.graph), ([tensor.detach() for tensor in example],), (shapes,), path)
+
+
+def build(module: nn.Module, arguments: tuple[Any, ...], shapes: tuple[Any, ...], path: Path) -> None:
+    """Compile a module ahead of time to an AOTInductor package.
+
+    Args:
+        module: what to compile, without derivatives.
+        arguments: an example of its arguments.
+        shapes: the axes of free length of each, as ``torch.export`` takes them.
+        path: file to write; an existing one is replaced only by a complete one.
+    """
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
         with torch.no_grad(), tracing():
-            arguments = [tensor.detach() for tensor in example]
-            program = torch.export.export(_Arguments(traced.graph), (arguments,), dynamic_shapes=(shapes,))
+            program = torch.export.export(module, arguments, dynamic_shapes=shapes)
         with generating():
             package = torch._inductor.aoti_compile_and_package(program, package_path=str(Path(scratch) / "package.pt2"))
         os.replace(package, path)
@@ -69,7 +80,7 @@ def load_package(path: Path) -> Compiled:
     Returns:
         a function of the list of tensors.
     """
-    run: Compiled = torch._inductor.aoti_load_package(str(path)).loader.run  # type: ignore[attr-defined]
+    run: Compiled = torch._inductor.aoti_load_package(str(path)).loader.run
     return run
 
 
@@ -94,10 +105,10 @@ def generate_training(traced: Traced, example: list[Tensor]) -> Compiled:
         if axis is not None:
             torch._dynamo.mark_dynamic(tensor, axis)
     weights = [tensor for tensor in example if tensor.requires_grad]
-    with announce("Compiling the training step", _expected(traced, "training")), _quiet():
-        with generating(), tracing(), torch.enable_grad():
-            results = run(example)
-            torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]
+    announced = announce("Compiling the training step", expected_seconds(traced, "training"))
+    with announced, _quiet(), generating(), tracing(), torch.enable_grad():
+        results = run(example)
+        torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]
     return run
 
 
@@ -123,7 +134,16 @@ def _fingerprint(traced: Traced, example: list[Tensor]) -> str:
     return "\n".join([machine(), traced.graph.code, *constants, *shapes])
 
 
-def _expected(traced: Traced, purpose: str) -> float:
+def expected_seconds(traced: Traced, purpose: str) -> float:
+    """How long compiling will take, from the size of the graph.
+
+    Args:
+        traced: graph to compile.
+        purpose: ``"inference"`` or ``"training"``.
+
+    Returns:
+        seconds, where nothing is cached.
+    """
     return _SECONDS_PER_NODE[purpose] * len(traced.graph.graph.nodes)
 
 

@@ -87,23 +87,27 @@ def generating() -> Iterator[None]:
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
     from torch._inductor.codegen.cpp import CppKernel
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "torch")
 
     def cascade(kernel: CppKernel, reduction_type: str, dtype: torch.dtype, use_scalar: bool) -> bool:
         assert kernel.call_ranges is not None
         free = any(getattr(size, "free_symbols", None) for size in kernel.call_ranges[kernel.reduction_depth :])
         if free and reduction_type == "sum" and dtype == torch.float:
             return True
-        return bool(old[2](kernel, reduction_type, dtype, use_scalar))
+        return bool(old[2](kernel, reduction_type, dtype, use_scalar))  # type: ignore[no-untyped-call]
 
     functorch.donated_buffer, inductor.pattern_matcher = False, False
     CppKernel.need_use_acc_helper = cascade  # type: ignore[method-assign]
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "inductor"))
     try:
         yield
     finally:
         functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper = old  # type: ignore[method-assign]
         if folder is None:
             del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        else:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder

@@ -41,6 +41,7 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.layers.learned_features import Invariant
+from pyg_mpnn.models.chunks import advance_in_chunks
 
 _BASES: Mapping[str, type[RadialBasis]] = {
     "bessel": BesselBasis,
@@ -53,6 +54,7 @@ _ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "soft
 Basis = Literal["bessel", "gaussian", "exp_normal"]
 Envelope = Literal["polynomial", "cosine", "bump"]
 Directions = Literal["contracted", "raw", "radial"]
+Memory = Literal["normal", "low"]
 AttentionKind = Literal["sigmoid", "softmax"]
 
 
@@ -245,8 +247,14 @@ class MPNN(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         edge_vec: Float[Tensor, "edges 3"],
         near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
     ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer; ``near`` as of :meth:`near_edges`, which is called where it is not given."""
+        """Node features after each layer.
+
+        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
+        edges, sorted by receiver, are worked on in chunks, see :func:`pyg_mpnn.models.chunks.advance_in_chunks`.
+        """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
         if self.density is not None:
@@ -255,7 +263,10 @@ class MPNN(nn.Module):
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
         features = []
         for layer in self.layers:
-            x, density = layer(x, *edges, density)
+            if memory == "low" and len(z) > 0:
+                x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
+            else:
+                x, density = layer(x, *edges, density)
             features.append(x)
         return features
 
@@ -281,7 +292,7 @@ class MPNN(nn.Module):
         radial = self.radial(dist)
         sphere = None if self.directional is None else self.directional(edge_vec)
         scales = []
-        for envelope, edges in zip(self.envelopes[:-1], near, strict=True):  # type: ignore[call-overload]
+        for envelope, edges in zip(self.envelopes[:-1], near, strict=True):
             selected = None if sphere is None else sphere.index_select(0, edges)
             weights = envelope(dist.index_select(0, edges))
             scales.append(_Edges(edge_index.index_select(1, edges), radial.index_select(0, edges), weights, selected))
