@@ -39,11 +39,14 @@ def build() -> str:
             "limit of minutes.",
             train.table(),
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
-            '"base" is what the base size was before this comparison (edge width 32, sigmoid attention); edge width 64 '
-            "and no attention were then chosen. All cells but those with asinh in their name were trained before "
-            "invariant products passed through asinh and gradients were clipped at 0.5, and timed. "
+            '"base" is the base size as shipped (edge width 64, no attention); each other row changes what its name says. '
             f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
+            "The comparison by which edge width and attention were chosen, on the model as it was then: contracted "
+            "features with a network of their own; `base` stands for edge width 32 with sigmoid attention; all cells but "
+            "those with asinh in their name without asinh around invariant products. "
+            f"{settings.caption(settings.FOLDER / 'earlier')}",
+            settings.table(settings.FOLDER / "earlier"),
             "## Dynamics",
             dynamics(),
             "## Crystals: mlearn's Si and Li (PBE), training + validation + test frames",

@@ -171,30 +171,30 @@ def make_works(name: str, frames: list[Any]) -> dict[str, Callable[[], object]]:
     return {"training step, batch 8": step, "energy and forces, one structure": evaluate}
 
 
-def read_cells() -> list[dict[str, Any]]:
+def read_cells(folder: Path = FOLDER) -> list[dict[str, Any]]:
     """All trained cells."""
-    return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.name != "times.json"]
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.name != "times.json"]
 
 
-def caption() -> str:
+def caption(folder: Path = FOLDER) -> str:
     """How the cells were trained."""
-    found = {(cell["molecule"], cell["epochs"], cell["batch_size"], cell["seed"]) for cell in read_cells()}
+    found = {(cell["molecule"], cell["epochs"], cell["batch_size"], cell["seed"]) for cell in read_cells(folder)}
     return " ".join(
         f"{molecule}: {epochs} epochs, batch {batch}, seed {seed}." for molecule, epochs, batch, seed in sorted(found)
     )
 
 
-def table() -> str:
+def table(folder: Path = FOLDER) -> str:
     """Markdown table of all cells."""
-    cells = read_cells()
-    times = json.loads((FOLDER / "times.json").read_text())["records"]
+    cells = read_cells(folder)
+    times = json.loads((folder / "times.json").read_text())["records"]
     molecules = sorted({cell["molecule"] for cell in cells})
     header = ["setting", "parameters"]
     for molecule in molecules:
         header += [f"{molecule} forces (meV/A)", "energy (meV)", "step (ms)", "E+F (ms)"]
     rows = [header, ["---"] * len(header)]
-    earlier = dict.fromkeys(cell["setting"] for cell in cells if cell["setting"] not in SETTINGS)
-    for name in (*SETTINGS, *earlier):
+    trained = dict.fromkeys(cell["setting"] for cell in cells)
+    for name in sorted(trained, key=lambda name: [*SETTINGS, *trained].index(name)):
         row = [name, ""]
         for molecule in molecules:
             cell = next((c for c in cells if (c["setting"], c["molecule"]) == (name, molecule)), None)

@@ -189,7 +189,7 @@ class Potential(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the network: of forces and stress. Energies are float64 always."""
-        return next(self.atomwise.parameters()).dtype
+        return self.atomwise.scale.dtype
 
     @property
     def elements(self) -> tuple[int, ...]:

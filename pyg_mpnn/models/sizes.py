@@ -1,8 +1,8 @@
 """Three sizes of the network.
 
-Base was chosen by measuring on aspirin and ethanol (``benchmarks/md17/settings.py``): of the changes tried, edges of
-width 64 lower the force error most for their time, attention does not pay there (l_max 3 lowers it too, at twice the
-time). Small and large were not tuned.
+Base was chosen by measuring on aspirin and ethanol (``benchmarks/md17/settings.py``, table in
+``benchmarks/results/README.md``): edges of width 64 lower the force error most for their time, attention does not pay.
+Small and large were not tuned.
 """
 
 from __future__ import annotations

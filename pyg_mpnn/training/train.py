@@ -125,7 +125,8 @@ def train(
         with _quiet_lightning():
             _fit(module, data, last)
     _load_best(module, out / "best.ckpt")
-    return TrainingResult(potential, *write_report(potential, settings, data), out)
+    errors, trivial = write_report(potential, settings, data)
+    return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
 def _check_folder(out: Path, resume: bool) -> Path | None:
