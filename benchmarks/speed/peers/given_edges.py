@@ -13,9 +13,9 @@ class EdgesWithLoops:
 
     def __init__(self, work: Work) -> None:
         loops = torch.arange(len(work.z)).expand(2, -1)
+        self.work = work
         self.edge_index = torch.cat([work.edge_index, loops], dim=1)
-        self.shift_vec = torch.cat([work.shift_vec, torch.zeros(len(work.z), 3)])
-        self.count = work.edge_index.shape[1]
+        self.zeros = torch.zeros(len(work.z), 3)
 
 
 class GivenEdges(nn.Module):
@@ -24,7 +24,7 @@ class GivenEdges(nn.Module):
     edges: EdgesWithLoops
 
     def forward(self, pos: Tensor, batch: Tensor, box: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        source, target = self.edges.edge_index
-        vec = pos[source] - pos[target] + self.edges.shift_vec
-        lengths = torch.linalg.vector_norm(vec[: self.edges.count], dim=-1)
-        return self.edges.edge_index, torch.cat([lengths, lengths.new_zeros(len(pos))]), vec
+        vec = self.edges.work.edge_vec(pos)
+        lengths = torch.linalg.vector_norm(vec, dim=-1)
+        lengths, vec = torch.cat([lengths, self.edges.zeros[:, 0]]), torch.cat([vec, self.edges.zeros])
+        return self.edges.edge_index, lengths, vec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import mace  # isort: skip  # first: it sets the environment variable that its e3nn needs with this torch
 import numpy as np
 import torch
 from e3nn import o3

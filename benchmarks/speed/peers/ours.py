@@ -44,12 +44,9 @@ class Peer(Adapter):
 
 
 def as_batch(work: Work) -> Batch:
-    """The work as a batch of PyG, a crystal with its cell."""
-    data = Batch(
-        z=work.z, pos=work.pos, batch=work.batch, edge_index=work.edge_index, ptr=work.ptr, _num_graphs=work.num_graphs
-    )
+    """The work as a batch of PyG. A potential takes its edges only beside `shifts`."""
+    data = Batch(z=work.z, pos=work.pos, batch=work.batch, ptr=work.ptr, _num_graphs=work.num_graphs)
+    data.edge_index, data.shifts = work.edge_index, work.shifts
     if work.periodic:
-        data.cell, data.pbc, data.shifts = work.cell[None], torch.ones(1, 3, dtype=torch.bool), work.shifts
+        data.cell, data.pbc = work.cell[None], torch.ones(1, 3, dtype=torch.bool)
     return data
-
-
