@@ -6,9 +6,9 @@
 
 Every model, in every mode, is a process of its own with the Python of its own environment (`environments.py`). All get
 the same structures and edges (`works.py`); a model is checked before it is timed (`peers/checks.py`); what does not run
-is a record with an error. Works are timed in rounds over all models, in random order, so that a noisy minute hits all of
-them; crystals one model after the other, each in a new process, for the memory. `python -m benchmarks.speed.table FILE`
-prints the table, `python -m benchmarks.speed.picture FILE` draws it.
+is a record with an error. Works are timed in rounds over all models, in random order, so that a noisy minute hits all
+of them; crystals one model after the other, each in a new process, for the memory. The table and the picture of a
+result: `python -m benchmarks.speed.table FILE`, `python -m benchmarks.speed.picture FILE --out PNG`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> None:
         comparison = Comparison(options, Path(folder))
         comparison.interleaved([name for name in options.works if not WORKS[name].alone])
         if options.defaults:
-            comparison.interleaved([name for name in options.works if name in ("aspirin", "aspirin32")], own_cutoff=True)
+            comparison.interleaved(
+                [name for name in options.works if name in ("aspirin", "aspirin32")], own_cutoff=True
+            )
         comparison.one_by_one([name for name in options.works if WORKS[name].alone])
     result = provenance() | {
         "threads": options.threads,

@@ -1,15 +1,15 @@
 """The floor: the matrix products of a call alone, at the shapes and memory layouts that the model gives them.
 
 The products are recorded while the model runs eagerly, below autograd, so that those of the forces (and of the weights'
-gradients in training) are among them. `MatrixProducts` then does the same products one after the other, operands and
-results allocated beforehand and warm in the cache: no sum over neighbours, no activation, nothing moved. Where products
-are small, the microsecond that calling each of them takes is part of the floor.
+gradients in training) are among them. `MatrixProducts` then does the same products one after the other on three buffers
+allocated beforehand (left, right, result): no sum over neighbours, no activation, no allocation. Where products are
+small, the microsecond that calling each of them takes is part of the floor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,18 @@ PRODUCTS = {
 }
 
 
+class Layout(NamedTuple):
+    """How a matrix, or a stack of them, lies in memory."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @property
+    def span(self) -> int:
+        """Numbers from the first element to the last."""
+        return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.stride, strict=True))
+
+
 class MatrixProducts:
     """The matrix products of a call, to be done again alone.
 
@@ -36,13 +48,12 @@ class MatrixProducts:
         with _Recorder() as recorder:
             call()
         self.flops = recorder.flops
-        operands: dict[tuple[Any, ...], tuple[Callable[..., Tensor], Tensor, Tensor, Tensor]] = {}
-        for key in recorder.keys:
-            if key not in operands:
-                product, *layouts = key
-                left, right = (torch.randn(span).as_strided(shape, stride) for shape, stride, span in layouts)
-                operands[key] = (product, left, right, product(left, right))
-        self.sequence = [operands[key] for key in recorder.keys]
+        layouts = list(zip(*recorder.layouts, strict=True))  # of all left factors, right factors, results
+        buffers = [torch.randn(max(layout.span for layout in side)) for side in layouts]
+        self.sequence = [
+            (product, *(buffer.as_strided(*layout) for buffer, layout in zip(buffers, own, strict=True)))
+            for product, own in zip(recorder.products, recorder.layouts, strict=True)
+        ]
 
     def __call__(self) -> None:
         """Do them all."""
@@ -51,25 +62,26 @@ class MatrixProducts:
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes operation, shapes and strides of every matrix product."""
+    """Notes operation and layouts of every matrix product."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: list[tuple[Any, ...]] = []
+        self.products: list[Callable[..., Tensor]] = []
+        self.layouts: list[tuple[Layout, Layout, Layout]] = []
         self.flops = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        out = func(*args, **(kwargs or {}))
         if func in PRODUCTS:
             first, product = PRODUCTS[func]
             left, right = args[first : first + 2]
-            self.keys.append((product, _layout(left), _layout(right)))
+            self.products.append(product)
+            self.layouts.append((_layout(left), _layout(right), _layout(out)))
             self.flops += 2 * left.numel() * right.shape[-1]
-        return func(*args, **(kwargs or {}))
+        return out
 
 
-def _layout(factor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-    """Shape, strides, and how many numbers they reach over."""
-    span = 1 + sum((size - 1) * stride for size, stride in zip(factor.shape, factor.stride(), strict=True))
-    return tuple(factor.shape), tuple(factor.stride()), span
+def _layout(matrix: Tensor) -> Layout:
+    return Layout(tuple(matrix.shape), tuple(matrix.stride()))

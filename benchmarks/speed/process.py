@@ -13,6 +13,7 @@ from benchmarks.speed.models import Model
 
 ROOT = Path(__file__).parents[2]
 GIGABYTES = 20  # what a model may use
+PATIENCE = 900.0  # seconds to wait for an answer: compiling takes minutes
 
 
 class Process:
@@ -27,9 +28,7 @@ class Process:
         log: file for what the process prints.
     """
 
-    def __init__(
-        self, python: str, model: Model, mode: str, threads: int, settings: dict[str, Any], log: Path
-    ) -> None:
+    def __init__(self, python: str, model: Model, mode: str, threads: int, settings: dict[str, Any], log: Path) -> None:
         self.cutoff: float = settings["cutoff"]
         self.command = [python, "-m", "benchmarks.speed.peers.worker", "--module", model.module, "--mode", mode]
         self.command += ["--threads", str(threads), "--gigabytes", str(GIGABYTES)]
@@ -40,7 +39,7 @@ class Process:
         self.log = log
         self.process: subprocess.Popen[str] | None = None
 
-    def ask(self, do: str, timeout: float = 600.0, **request: Any) -> dict[str, Any]:
+    def ask(self, do: str, timeout: float = PATIENCE, **request: Any) -> dict[str, Any]:
         """The answer; where there is none, a dictionary with `error`."""
         if self.process is None or self.process.poll() is not None:
             with self.log.open("a") as log:

@@ -16,6 +16,7 @@ from benchmarks.speed.works import WORKS, write
 ELEMENTS = {False: [1, 6, 7, 8], True: [14]}  # of molecules, of crystals
 LARGEST_FOR_PEERS = 5000  # atoms; larger crystals are for ours
 SMALL = "silicon64"  # compiles and warms up what then gets a larger crystal
+KINDS = {"neighbors": ("eager",), "dynamics": ("eager", "compiled", "torchscript")}  # with fewer modes than the rest
 Record = dict[str, Any]
 
 
@@ -43,7 +44,11 @@ class Comparison:
 
     def interleaved(self, names: list[str], own_cutoff: bool = False) -> None:
         """Time works in rounds over all models, each of which is one process for all of them."""
-        processes = [(model, mode, self._process(model, mode, own_cutoff)) for model, mode in self._modes()]
+        processes = [
+            (model, mode, self._process(model, mode, own_cutoff))
+            for model, mode in self._modes()
+            if not own_cutoff or MODELS[model].own_cutoff != CUTOFF
+        ]
         try:
             for name in names:
                 self._rounds(name, processes)
@@ -80,14 +85,16 @@ class Comparison:
         environment = MODELS[model].environment
         if environment in self.not_installed:
             return {"error": self.not_installed[environment]}
-        if environment not in self.versions:
-            self.versions[environment] = process.ask("versions")
+        if (environment or "pyg_mpnn") not in self.versions:
+            self.versions[environment or "pyg_mpnn"] = process.ask("versions")
         path = write(self.folder, name, process.cutoff)
         return process.ask("prepare", name=name, kind=WORKS[name].kind, path=str(path))
 
     def _rounds(self, name: str, processes: list[tuple[str, str, Process]]) -> None:
         records, ready, seconds = [], [], {}
         for model, mode, process in processes:
+            if mode not in KINDS.get(WORKS[name].kind, (mode,)):
+                continue
             sizes = self._prepare(name, model, process)
             records.append(self._record(name, model, mode, process, sizes))
             print(f"{name} {model} {mode}: {sizes.get('error', 'ready')}", flush=True)

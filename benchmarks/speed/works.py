@@ -1,7 +1,7 @@
 """The works: which structures, and whether energies and forces, a training step, dynamics or a neighbour list is timed.
 
-Edges are every pair within the cutoff, from `pyg_mpnn.neighbor_list`, in the order that it gives (by target). All models
-get the same file.
+Edges are every pair within the cutoff, from `pyg_mpnn.neighbor_list`, in the order that it gives (by target). All
+models get the same file.
 """
 
 from __future__ import annotations

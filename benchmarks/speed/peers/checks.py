@@ -46,4 +46,6 @@ def check_training(loss: float, gradient: float, eager: tuple[float, float]) -> 
 def _check_close(name: str, own: Tensor, eager: Tensor) -> None:
     size = float(eager.abs().max())
     difference = float((own - eager).abs().max())
-    assert difference <= 2e-3 * size, f"{name} differ by {difference:.3g} from the eager ones, the largest is {size:.3g}"
+    assert difference <= 2e-3 * size, (
+        f"{name} differ by {difference:.3g} from the eager ones, the largest is {size:.3g}"
+    )

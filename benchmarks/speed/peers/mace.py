@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import mace  # isort: skip  # first: it sets the environment variable that its e3nn needs with this torch
+import mace.modules  # before e3nn: it sets the environment variable that this e3nn needs with newer torch
 import numpy as np
 import torch
 from e3nn import o3
-from mace import modules
 from mace.calculators import MACECalculator
 from mace.data import get_neighborhood
 from mace.tools.compile import prepare
@@ -21,7 +20,7 @@ from benchmarks.speed.peers.work import Work
 
 
 class Peer(Adapter):
-    """`ScaleShiftMACE` with the defaults of `mace_run_train` (2 interactions, max_ell 3, correlation 3, 8 Bessel functions).
+    """`ScaleShiftMACE`, defaults of `mace_run_train` (2 interactions, max_ell 3, correlation 3, 8 Bessel functions).
 
     Modes: eager, its tensor products as TorchScript (e3nn's default); compiled: `mace.tools.compile.prepare` and
     `torch.compile`, as `MACECalculator(compile_mode="default")` does.
@@ -32,13 +31,13 @@ class Peer(Adapter):
         self.irreps = irreps
 
     def build(self, mode: str, train: bool) -> nn.Module:
-        model: Any = modules.ScaleShiftMACE(
+        model: Any = mace.modules.ScaleShiftMACE(
             r_max=self.cutoff,
             num_bessel=8,
             num_polynomial_cutoff=5,
             max_ell=3,
-            interaction_cls=modules.RealAgnosticResidualInteractionBlock,
-            interaction_cls_first=modules.RealAgnosticResidualInteractionBlock,
+            interaction_cls=mace.modules.RealAgnosticResidualInteractionBlock,
+            interaction_cls_first=mace.modules.RealAgnosticResidualInteractionBlock,
             num_interactions=2,
             num_elements=len(self.elements),
             hidden_irreps=o3.Irreps(self.irreps),

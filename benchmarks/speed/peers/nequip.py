@@ -26,8 +26,8 @@ from benchmarks.speed.peers.work import Work
 class Peer(Adapter):
     """`NequIPGNNModel` with 4 layers, l_max 2, 64 features, parity; else its defaults. Forces come with the stress.
 
-    Modes: eager; compiled: in training `compile_mode="compile"`, else what `nequip-compile --mode aotinductor` does with
-    the target "ase" for one structure and "batch" for several.
+    Modes: eager; compiled: in training `compile_mode="compile"`, else what `nequip-compile --mode aotinductor` does
+    with the target "ase" for one structure and "batch" for several.
     """
 
     def __init__(self, *settings: Any, **named: Any) -> None:

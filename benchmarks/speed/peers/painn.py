@@ -15,10 +15,10 @@ from benchmarks.speed.peers.work import Work
 # SchNetPack 2.1.1 imports the name of a type variable (for annotations) that newer torch spells with an underscore.
 dataloader.T_co = getattr(dataloader, "T_co", None) or dataloader._T_co  # type: ignore[attr-defined]
 
-import schnetpack
-from schnetpack import properties
-from schnetpack.interfaces import SpkCalculator
-from schnetpack.transform import MatScipyNeighborList
+import schnetpack  # noqa: E402
+from schnetpack import properties  # noqa: E402
+from schnetpack.interfaces import SpkCalculator  # noqa: E402
+from schnetpack.transform import MatScipyNeighborList  # noqa: E402
 
 
 class Peer(Adapter):

@@ -60,7 +60,8 @@ class Peer(Adapter):
         model.representation_model.distance = GivenEdges()
         model.train(train).requires_grad_(train)
         if mode == "compiled":
-            model.compile(backend="inductor", dynamic=False, fullgraph=True, mode="reduce-overhead")
+            whole = self.settings["model"] == "tensornet"  # the other branches on data
+            model.compile(backend="inductor", dynamic=False, fullgraph=whole, mode="reduce-overhead")
         return model
 
     def evaluator(self, model: Any, mode: str, work: Work) -> Evaluator:

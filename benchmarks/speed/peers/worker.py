@@ -1,7 +1,7 @@
 """A process that holds one model in one mode, started by `benchmarks.speed.process` with the model's own environment.
 
-Reads requests as JSON lines from stdin, `{"do": METHOD, ...}`, and answers each with one line; an exception is the answer
-`{"error": "..."}`. What libraries print goes to stderr.
+Reads requests as JSON lines from stdin, `{"do": METHOD, ...}`, and answers each with one line; an exception is the
+answer `{"error": "..."}`. What libraries print goes to stderr.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class Worker:
     def drop(self, name: str) -> dict[str, str]:
         """Forget a work."""
         self.calls.pop(name, None)
+        give_back()
         return {}
 
     def _model(self, mode: str, train: bool) -> nn.Module:
