@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 
 
@@ -38,17 +37,9 @@ class Contraction(nn.Module):
         torch.Size([5, 2, 3])
     """
 
-    members: Tensor
-    sizes: Tensor
-
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = l_max
-        degree = degrees(l_max)
-        members = torch.zeros(l_max + 1, len(degree))
-        members[degree, torch.arange(len(degree))] = 1
-        self.register_buffer("members", members, persistent=False)  # whole numbers: exact in every dtype
-        self.register_buffer("sizes", members.sum(dim=1, keepdim=True), persistent=False)
 
     def symmetry(self, first: Symmetry, second: Symmetry) -> Symmetry:
         """Symmetry of the output."""
@@ -58,8 +49,9 @@ class Contraction(nn.Module):
         self, first: Float[Tensor, "nodes angular _"], second: Float[Tensor, "nodes angular _"]
     ) -> Float[Tensor, "nodes _ channels"]:
         """Multiply component by component and average over m."""
-        average = self.members / self.sizes  # (l_max + 1, angular)
-        return average @ (first * second)
+        products = first * second
+        # Slices, not a matrix product: compiled, the products are summed without being stored.
+        return torch.stack([products[:, l * l : (l + 1) ** 2].mean(dim=1) for l in range(self.l_max + 1)], dim=1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(l_max={self.l_max})"

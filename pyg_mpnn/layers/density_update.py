@@ -66,16 +66,15 @@ class DensityUpdate(MessagePassing):
         )
         self.register_buffer("degrees", degrees(l_max), persistent=False)
         self.element = nn.Linear(in_channels, channels, bias=False)
-        self.direct = nn.Linear(message_channels, (l_max + 1) * channels, bias=False)
-        self.carried = nn.Linear(message_channels, (l_max + 1) * channels, bias=False)
+        self.gates = nn.Linear(message_channels, 2 * (l_max + 1) * channels, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
         super().reset_parameters()
         nn.init.xavier_uniform_(self.element.weight)
-        nn.init.xavier_uniform_(self.direct.weight)
-        nn.init.xavier_uniform_(self.carried.weight)
+        for gate in self.gates.weight.chunk(2):
+            nn.init.xavier_uniform_(gate)
 
     def symmetry(self, x: Symmetry, edge_attr: Symmetry, sphere: Symmetry, density: Symmetry) -> Symmetry:
         """Equivariant if the gates are invariant and the directions equivariant."""
@@ -94,16 +93,16 @@ class DensityUpdate(MessagePassing):
         change: Tensor = self.propagate(
             edge_index,
             x=self.element(x),
-            direct=self.direct(edge_attr).unflatten(-1, (self.l_max + 1, self.channels)),
-            carried=self.carried(edge_attr).unflatten(-1, (self.l_max + 1, self.channels)),
+            gates=self.gates(edge_attr).unflatten(-1, (2, self.l_max + 1, self.channels)),
             sphere=sphere,
             density=density,
             size=(x.shape[0], x.shape[0]),
         )
         return change
 
-    def message(self, x_j: Tensor, density_j: Tensor, direct: Tensor, carried: Tensor, sphere: Tensor) -> Tensor:
+    def message(self, x_j: Tensor, density_j: Tensor, gates: Tensor, sphere: Tensor) -> Tensor:
         """One term of the sum."""
+        direct, carried = gates.unbind(dim=1)  # each (edges, l_max + 1, channels)
         direct = (direct * x_j.unsqueeze(1)).index_select(1, self.degrees)  # (edges, angular, channels)
         carried = carried.index_select(1, self.degrees)
         return torch.addcmul(direct * sphere.unsqueeze(-1), carried, density_j)

@@ -54,6 +54,9 @@ class ContractedFeatures(LearnedFeatures):
         RY_{ij} = \mathrm{MLP}(b_{ij}, \sinh^{-1} \langle A_i, Y_{ij} \rangle_l,
                   \sinh^{-1} \langle A_j, Y_{ij} \rangle_l, \sinh^{-1} \langle A_i, A_j \rangle_l)
 
+    or, with ``out_channels=None``, these inputs as they are: an :class:`~pyg_mpnn.EdgeMLP` that follows is a network on
+    them already. :class:`~pyg_mpnn.MPNN` does so, see ``benchmarks/results/README.md``.
+
     with the directional density :math:`A` of receiver i and sender j, per degree l and channel: the first product holds
     the angles around i, the second those around j, the third depends on torsions. The density :math:`A_i` contains
     neighbour j itself; that self term is kept. The cost is linear in the number of edges. The inverse hyperbolic sine
@@ -63,12 +66,13 @@ class ContractedFeatures(LearnedFeatures):
         num_radial: number of radial functions.
         channels: number of channels of the density.
         l_max: largest degree of density and spherical harmonics, at least 0.
-        out_channels: width of the features.
+        out_channels: width of the features, ``None`` for no network.
         invariants: which products the network sees: ``"receiver"``, ``"sender"``, ``"pair"``.
 
     Shapes:
         ``density`` ``(nodes, angular, channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
-        ``sphere`` ``(edges, angular)``; output ``(edges, out_channels)``.
+        ``sphere`` ``(edges, angular)``; output ``(edges, out_channels)``, without a network the attribute
+        ``out_channels`` tells the width.
 
     Units:
         none.
@@ -94,22 +98,26 @@ class ContractedFeatures(LearnedFeatures):
         num_radial: int,
         channels: int,
         l_max: int,
-        out_channels: int,
+        out_channels: int | None,
         invariants: Sequence[Invariant] = ("receiver", "sender", "pair"),
     ) -> None:
         super().__init__(aggr=None, node_dim=0)
         if not invariants or len(set(invariants)) < len(invariants) or set(invariants) - set(get_args(Invariant)):
             raise ValueError(f"'invariants' must be distinct names out of {get_args(Invariant)}, got {invariants!r}")
-        _check_sizes(num_radial=num_radial, channels=channels, out_channels=out_channels, l_max=l_max)
-        self.num_radial, self.channels, self.l_max, self.out_channels = num_radial, channels, l_max, out_channels
+        width = 1 if out_channels is None else out_channels
+        _check_sizes(num_radial=num_radial, channels=channels, out_channels=width, l_max=l_max)
+        self.num_radial, self.channels, self.l_max = num_radial, channels, l_max
         self.invariants = tuple(invariants)
         self.contraction = Contraction(l_max)
-        self.mlp = MLP([num_radial + len(self.invariants) * (l_max + 1) * channels, out_channels], activate_last=True)
+        in_channels = num_radial + len(self.invariants) * (l_max + 1) * channels
+        self.out_channels = in_channels if out_channels is None else out_channels
+        self.mlp = None if out_channels is None else MLP([in_channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
         super().reset_parameters()
-        self.mlp.reset_parameters()
+        if self.mlp is not None:
+            self.mlp.reset_parameters()
 
     def symmetry(self, density: Symmetry, radial: Symmetry, sphere: Symmetry) -> Symmetry:
         """Invariant when density and directions are equivariant and the distances invariant."""
@@ -131,13 +139,14 @@ class ContractedFeatures(LearnedFeatures):
         direction = sphere.unsqueeze(-1)  # (edges, angular, 1)
         pairs = {"receiver": (density_i, direction), "sender": (density_j, direction), "pair": (density_i, density_j)}
         products = [self.contraction(*pairs[name]).flatten(1).asinh() for name in self.invariants]
-        features: Tensor = self.mlp(torch.cat([radial, *products], dim=-1))
-        return features
+        features = torch.cat([radial, *products], dim=-1)
+        return features if self.mlp is None else self.mlp(features)
 
     def __repr__(self) -> str:
+        out_channels = None if self.mlp is None else self.out_channels
         return (
             f"{type(self).__name__}({self.num_radial}, {self.channels}, l_max={self.l_max}, "
-            f"out_channels={self.out_channels}, invariants={self.invariants})"
+            f"out_channels={out_channels}, invariants={self.invariants})"
         )
 
 

@@ -159,15 +159,16 @@ class MPNN(nn.Module):
 
         def make_features() -> LearnedFeatures:
             if contracted:
-                return ContractedFeatures(num_radial, channels, l_max, edge_dim, invariants)
+                return ContractedFeatures(num_radial, channels, l_max, None, invariants)
             if directions == "raw":
                 return RawFeatures(num_radial, l_max, edge_dim)
             return RadialFeatures(num_radial, edge_dim)
 
         def make_messages() -> Messages:
-            edge_mlp = EdgeMLP(hidden_channels, edge_dim, edge_dim, edge_dim)
+            features = make_features()
+            edge_mlp = EdgeMLP(hidden_channels, features.out_channels, edge_dim, edge_dim)
             weights = None if attention is None else _ATTENTIONS[attention](hidden_channels, edge_dim, heads)
-            return Messages(make_features(), edge_mlp, num_radial, attention=weights)
+            return Messages(features, edge_mlp, num_radial, attention=weights)
 
         def make_layer() -> Interaction | MultiScale:
             update = NodeUpdate(hidden_channels, edge_dim, (l_max + 1) * channels if contracted else 0)

@@ -30,7 +30,7 @@ from pyg_mpnn.readout import (
 )
 from pyg_mpnn.scatter import scatter_sum
 
-FILE_FORMAT = 2  # 1 had no asinh around invariant products
+FILE_FORMAT = 3  # 1: no asinh around invariant products; 2: a network of their own on the contracted features
 
 
 class PotentialOutput(NamedTuple):

@@ -27,7 +27,7 @@ def test_formula_written_out(ethanol, inputs):
     """Anchor: sum_j (g W h_j Y_ij + g' A_j) with loops over edges, degrees and channels."""
     layer, given = build(), inputs(ethanol)
     message = given.radial * given.envelope.unsqueeze(-1)
-    gates, carry = message @ layer.direct.weight.T, message @ layer.carried.weight.T
+    gates, carry = (message @ layer.gates.weight.T).chunk(2, dim=1)
     element = given.x @ layer.element.weight.T
     expected = torch.zeros_like(given.density)
     for edge, (j, i) in enumerate(given.edge_index.T.tolist()):

@@ -388,7 +388,7 @@ def test_load_refuses_own_compositions(tmp_path):
 
 def test_load_refuses_files_of_an_older_format(tmp_path):
     torch.save({"pyg_mpnn": {"format": 1, "config": {}, "prefix": ""}, "state_dict": {}}, tmp_path / "old.pt")
-    with pytest.raises(ValueError, match=r"\(format 2\), got .*old\.pt, of format 1"):
+    with pytest.raises(ValueError, match=r"\(format 3\), got .*old\.pt, of format 1"):
         Potential.load(tmp_path / "old.pt")
 
 
