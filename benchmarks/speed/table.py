@@ -52,8 +52,8 @@ def times(records: list[Record]) -> str:
     lines = [_title(ran), "", _row(head), "|---" * len(head) + "|"]
     for record in sorted(ran, key=lambda record: record["median_ms"]):
         floor = record.get("matmul_floor_ms")
-        cells = [record["model"], record["mode"], f"{record['median_ms']:.3g}"]
-        cells += [f"{record['p10_ms']:.3g} to {record['p90_ms']:.3g}", f"{us_per_atom(record):.3g}"]
+        cells = [record["model"], record["mode"], _number(record["median_ms"])]
+        cells += [f"{_number(record['p10_ms'])} to {_number(record['p90_ms'])}", _number(us_per_atom(record))]
         cells += [f"{record['peak_memory_mb']:.0f}" if "peak_memory_mb" in record else ""]
         cells += [f"{record['parameters']:,}" if record.get("parameters") else ""]
         cells += [f"{record['median_ms'] / floor:.2f}" if floor else ""]
@@ -174,6 +174,10 @@ def _title(records: list[Record]) -> str:
     if first["work"] == "ethanol64":
         title += "; steps of a replica per second = 64,000 / ms"
     return title
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _row(cells: list[str]) -> str:

@@ -56,7 +56,7 @@ class Peer(Adapter):
             model = prepare(extract_model)(model=model, map_location="cpu")
         model.train(train).requires_grad_(train)
         if mode == "compiled":
-            model.compile(mode="default", fullgraph=True)
+            model.compile(mode="default", fullgraph=True, dynamic=False)
         return model
 
     def evaluator(self, model: nn.Module, mode: str, work: Work) -> Evaluator:

@@ -51,11 +51,12 @@ class Peer(Adapter):
         return model.train(train).requires_grad_(train)
 
     def evaluator(self, model: nn.Module, mode: str, work: Work) -> Evaluator:
+        cell = work.cell if work.periodic else 100 * torch.eye(3)  # the stress that it computes needs a volume
         data = {
             AtomicDataDict.ATOM_TYPE_KEY: torch.tensor([self.elements.index(int(z)) for z in work.z]),
             AtomicDataDict.EDGE_INDEX_KEY: work.edge_index.flip(0),  # the centre comes first
             AtomicDataDict.EDGE_CELL_SHIFT_KEY: work.shifts.float(),
-            AtomicDataDict.CELL_KEY: work.cell.expand(work.num_graphs, 3, 3).contiguous(),
+            AtomicDataDict.CELL_KEY: cell.expand(work.num_graphs, 3, 3).contiguous(),
         }
         if work.num_graphs > 1:
             data[AtomicDataDict.BATCH_KEY] = work.batch
