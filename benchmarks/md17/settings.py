@@ -92,7 +92,7 @@ def train_cell(name: str, options: argparse.Namespace, folder: Path) -> None:
     if path.exists():
         return
     data = options.data[0] if options.data else "ethanol"
-    compiled = not options.eager and len(build(name).cutoffs) == 1
+    compiled = not options.eager
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainingSettings(
             data=data,
@@ -101,7 +101,7 @@ def train_cell(name: str, options: argparse.Namespace, folder: Path) -> None:
             epochs=options.epochs,
             seed=options.seed,
             threads=1,
-            compile=compiled,
+            compile="on" if compiled else "off",
         )
         torch.manual_seed(options.seed)
         frames = (ethanol("train")[:60] if options.smoke else None,)

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
             minutes=options.minutes,
             seed=options.seed,
             threads=options.threads,
-            compile=options.compile,
+            compile="on" if options.compile else "off",
         )
         result = train(settings)
         card = json.loads((result.out / "model_card.json").read_text())

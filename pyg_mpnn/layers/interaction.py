@@ -96,12 +96,38 @@ class Interaction(MessagePassing):
         density: Float[Tensor, "nodes angular channels"] | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
         """New node features and new density."""
+        return self.advance(x, density, *self.neighbor_sums(x, edge_index, radial, envelope, sphere, density))
+
+    def neighbor_sums(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Int[Tensor, "2 edges"],
+        radial: Float[Tensor, "edges radial"],
+        envelope: Float[Tensor, " edges"],
+        sphere: Float[Tensor, "edges angular"] | None = None,
+        density: Float[Tensor, "nodes angular channels"] | None = None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """Sum of the messages and change of the density: the part that adds up over sets of edges.
+
+        The sets must be split by receiver, because an attention may compare all neighbours of an atom.
+        """
         message = self.messages(x, edge_index, radial, envelope, sphere, density)
+        change = None
         if self.density_update is not None:
-            density = density + self.density_update(x, edge_index, message, sphere, density)
-        powers = None if self.powers is None else self.powers(density)
-        total = self.propagate(edge_index, edge_attr=message, size=(x.shape[0], x.shape[0]))
-        return self.node_update.update(total, x, powers), density
+            change = self.density_update(x, edge_index, message, sphere, density)
+        return self.propagate(edge_index, edge_attr=message, size=(x.shape[0], x.shape[0])), change
+
+    def advance(
+        self,
+        x: Float[Tensor, "nodes _"],
+        density: Float[Tensor, "nodes angular channels"] | None,
+        total: Float[Tensor, "nodes _"],
+        change: Float[Tensor, "nodes angular channels"] | None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """New node features and new density from the sums over all edges."""
+        new_density = density if density is None or change is None else density + change
+        powers = None if self.powers is None else self.powers(new_density)
+        return self.node_update.update(total, x, powers), new_density
 
     def message(self, edge_attr: Tensor) -> Tensor:
         """The weighted message as it came."""

@@ -104,18 +104,42 @@ class MultiScale(MessagePassing):
         density: Float[Tensor, "nodes angular channels"] | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
         """New node features and new density."""
+        return self.advance(x, density, *self.neighbor_sums(x, edge_index, radial, envelope, sphere, density))
+
+    def neighbor_sums(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Sequence[Int[Tensor, "2 _"]],
+        radial: Sequence[Float[Tensor, "_ radial"]],
+        envelope: Sequence[Float[Tensor, " _"]],
+        sphere: Sequence[Float[Tensor, "_ angular"] | None] | None = None,
+        density: Float[Tensor, "nodes angular channels"] | None = None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """As :meth:`Interaction.neighbor_sums`, summed over the scales."""
         sphere = [None] * len(self.messages) if sphere is None else sphere
         if not len(self.messages) == len(edge_index) == len(radial) == len(envelope) == len(sphere):
             raise ValueError(
                 f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of "
                 f"{len(self.messages)} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
             )
-        total, new_density = x.new_zeros(()), density
+        total, change = x.new_zeros(()), None
         for scale, *edges in zip(self.messages, edge_index, radial, envelope, sphere, strict=True):
             message = scale(x, *edges, density)
             total = total + self.propagate(edges[0], edge_attr=message, size=(x.shape[0], x.shape[0]))
             if self.density_update is not None:
-                new_density = new_density + self.density_update(x, edges[0], message, edges[-1], density)
+                part = self.density_update(x, edges[0], message, edges[-1], density)
+                change = part if change is None else change + part
+        return total, change
+
+    def advance(
+        self,
+        x: Float[Tensor, "nodes _"],
+        density: Float[Tensor, "nodes angular channels"] | None,
+        total: Float[Tensor, "nodes _"],
+        change: Float[Tensor, "nodes angular channels"] | None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """As :meth:`Interaction.advance`."""
+        new_density = density if density is None or change is None else density + change
         powers = None if self.powers is None else self.powers(new_density)
         return self.node_update.update(total, x, powers), new_density
 

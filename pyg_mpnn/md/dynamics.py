@@ -22,6 +22,7 @@ from pyg_mpnn.md.drift import energy_drift
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
+from pyg_mpnn.models import Potential
 
 __all__ = ["run_dynamics"]
 
@@ -43,6 +44,7 @@ def run_dynamics(
     log_interval: int = 1,
     trajectory_interval: int = 10,
     threads: int | None = None,
+    compile: Literal["auto", "on", "off"] = "auto",
 ) -> DynamicsSummary:
     """Run molecular dynamics with a trained potential, and report on it.
 
@@ -71,6 +73,8 @@ def run_dynamics(
         log_interval: steps from one line of log.csv to the next.
         trajectory_interval: steps from one frame of trajectory.traj to the next.
         threads: of torch on the CPU, where one is the fastest for small molecules; by default torch's own choice.
+        compile: compile energies and forces, once for each kind of potential, in half a minute: auto for 10,000 steps
+            and more where it is possible (on a CPU, with a C++ compiler, in one thread), on, off.
 
     Returns:
         The summary, also in summary.json.
@@ -93,10 +97,18 @@ def run_dynamics(
 
     _check_settings(settings)
     atoms = _read_structure(structure)
-    atoms.calc = PotentialCalculator(model, device=device, dtype=getattr(torch, dtype), skin=skin)
+    if compile == "on" and threads is None:
+        threads = 1
+    short = steps < 10_000 or (threads or torch.get_num_threads()) > 1
+    mode = "off" if compile == "auto" and short else compile
+    potential = Potential.load(model)
     folder = _empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
     intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
+    with _threads(threads):
+        potential.compile(mode)
+        atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype), skin=skin)
+        atoms.get_forces()  # compiled code is made here, before the clock starts
     with _threads(threads), Recorder(atoms, folder, timestep, temperature, dof, **intervals) as recorder:
         steps_per_second = _run(dynamics, recorder, steps)
     log = recorder.log()
@@ -114,7 +126,8 @@ def _check_settings(settings: dict[str, Any]) -> None:
     for name in ("timestep", "temperature", "friction", "log_interval", "trajectory_interval", "threads"):
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
-    for name, choices in (("ensemble", ("nve", "nvt")), ("dtype", ("float32", "float64"))):
+    names = {"ensemble": ("nve", "nvt"), "dtype": ("float32", "float64"), "compile": ("auto", "on", "off")}
+    for name, choices in names.items():
         if settings[name] not in choices:
             raise ValueError(f"'{name}' must be one of {', '.join(choices)}, got {settings[name]!r}")
     if settings["steps"] < 2 * settings["log_interval"]:

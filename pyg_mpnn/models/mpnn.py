@@ -41,6 +41,7 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.layers.learned_features import Invariant
+from pyg_mpnn.models.chunks import advance_in_chunks
 
 _BASES: Mapping[str, type[RadialBasis]] = {
     "bessel": BesselBasis,
@@ -53,6 +54,7 @@ _ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "soft
 Basis = Literal["bessel", "gaussian", "exp_normal"]
 Envelope = Literal["polynomial", "cosine", "bump"]
 Directions = Literal["contracted", "raw", "radial"]
+Memory = Literal["normal", "low"]
 AttentionKind = Literal["sigmoid", "softmax"]
 
 
@@ -244,9 +246,16 @@ class MPNN(nn.Module):
         z: Int[Tensor, " nodes"],
         edge_index: Int[Tensor, "2 edges"],
         edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
     ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer."""
-        scales = self._edges(edge_index, edge_vec)
+        """Node features after each layer.
+
+        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
+        edges, sorted by receiver, are worked on in chunks, see :func:`pyg_mpnn.models.chunks.advance_in_chunks`.
+        """
+        scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
         if self.density is not None:
             largest = scales[-1]
@@ -254,20 +263,39 @@ class MPNN(nn.Module):
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
         features = []
         for layer in self.layers:
-            x, density = layer(x, *edges, density)
+            if memory == "low" and len(z) > 0:
+                x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
+            else:
+                x, density = layer(x, *edges, density)
             features.append(x)
         return features
 
-    def _edges(self, edge_index: Tensor, edge_vec: Tensor) -> list[_Edges]:
+    def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
+        """Indices of the edges within each cutoff but the largest.
+
+        Their number depends on the positions, so compiled code takes them from outside.
+
+        Args:
+            edge_vec: vectors from centre to neighbour in angstrom.
+
+        Returns:
+            one list of indices for each smaller scale.
+        """
+        if len(self.cutoffs) == 1:
+            return []
+        dist = torch.linalg.vector_norm(edge_vec.detach(), dim=-1)
+        return [(dist < cutoff).nonzero().squeeze(-1) for cutoff in self.cutoffs[:-1]]
+
+    def _edges(self, edge_index: Tensor, edge_vec: Tensor, near: Sequence[Tensor]) -> list[_Edges]:
         """Geometry, computed once; the smaller scales are selections from the largest."""
         dist = torch.linalg.vector_norm(edge_vec, dim=-1)
         radial = self.radial(dist)
         sphere = None if self.directional is None else self.directional(edge_vec)
         scales = []
-        for envelope in self.envelopes[:-1]:
-            near = (dist < envelope.cutoff).nonzero().squeeze(-1)
-            selected = None if sphere is None else sphere[near]
-            scales.append(_Edges(edge_index[:, near], radial[near], envelope(dist[near]), selected))
+        for envelope, edges in zip(self.envelopes[:-1], near, strict=True):
+            selected = None if sphere is None else sphere.index_select(0, edges)
+            weights = envelope(dist.index_select(0, edges))
+            scales.append(_Edges(edge_index.index_select(1, edges), radial.index_select(0, edges), weights, selected))
         return [*scales, _Edges(edge_index, radial, self.envelopes[-1](dist), sphere)]
 
     def __repr__(self) -> str:

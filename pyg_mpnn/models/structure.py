@@ -32,6 +32,16 @@ class Structure(NamedTuple):
         )
         return self._replace(edge_index=edges.edge_index, shifts=edges.shifts)
 
+    def sorted_by_receiver(self) -> Structure:
+        """The same edges with their receivers in order."""
+        assert self.edge_index is not None
+        target = self.edge_index[1]
+        if bool((target[1:] >= target[:-1]).all()):
+            return self
+        order = target.argsort(stable=True)
+        shifts = None if self.shifts is None else self.shifts[order]
+        return self._replace(edge_index=self.edge_index[:, order], shifts=shifts)
+
 
 def read_structure(
     data: Data | Tensor,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.models import Potential
 from pyg_mpnn.models.potential import FILE_FORMAT
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, loss_terms
@@ -81,7 +80,6 @@ class PotentialModule(lightning.LightningModule):
         self.scale = float(potential.atomwise.scale)
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
-        self.compiled: Callable[[Batch], PotentialOutput] | None = None
         self._started: float | None = None
         self._energy_weight = settings.energy_weight
         self._epoch_sums: Tensor | None = None
@@ -143,7 +141,7 @@ class PotentialModule(lightning.LightningModule):
             batch = rotate_batch(batch)
         settings = self.settings
         stress = settings.stress_weight > 0
-        output = evaluate_batch(self.potential, batch, stress=stress) if self.compiled is None else self.compiled(batch)
+        output = evaluate_batch(self.potential, batch, stress=stress)
         terms = loss_terms(output, batch, self.scale)
         sums = torch.stack(terms).detach()
         self._epoch_sums = sums if self._epoch_sums is None else self._epoch_sums + sums

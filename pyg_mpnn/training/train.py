@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset
-from pyg_mpnn.deploy import compile_training
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
+from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
@@ -102,15 +101,19 @@ def train(
     """
     out = Path(settings.out)
     last = _check_folder(out, settings.resume)
-    threads = 1 if settings.compile else settings.threads
+    data = load_training_data(settings, frames, test)
+    mode = settings.compile_mode(len(data.train))
+    if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
+        mode = "off"
+    threads = settings.threads if mode == "off" else 1
     if threads is not None:
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
-    data = load_training_data(settings, frames, test)
     if potential is None:
         potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
         potential = potential.to(getattr(torch, settings.dtype))
     potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
     out.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     settings = module.settings
     out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
     seen, held_out = (StructureDataset(frames, cutoffs, dtype=dtype) for frames in (data.train, data.valid))
-    if settings.compile:
+    if module.potential.compiler is not None:
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
@@ -203,12 +206,11 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
 
 
 def _compile(module: PotentialModule, seen: StructureDataset) -> None:
-    if "stress" in seen[0] and module.settings.stress_weight > 0:
-        raise ValueError("'compile' must be off for training on stress, got on: train without it.")
-    print("Compiling the training step, once: one to four minutes on a CPU ...", flush=True)
-    start = time.monotonic()
-    module.compiled = compile_training(module.potential, Batch.from_data_list([seen[0]] * 3))
-    print(f"Compiled in {time.monotonic() - start:.0f} s", flush=True)
+    """Compile before the clock starts, by one evaluation for training and one for validation."""
+    batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
+    for training in (True, False):
+        module.potential.train(training)
+        evaluate_batch(module.potential, batch, stress=not training or module.settings.stress_weight > 0)
 
 
 def _load_best(module: PotentialModule, path: Path) -> None:
@@ -221,7 +223,8 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     settings = module.settings
     accelerator = settings.device
     if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() and not settings.compile else "cpu"
+        compiled = module.potential.compiler is not None
+        accelerator = "cuda" if torch.cuda.is_available() and not compiled else "cpu"
     # best before last: last.ckpt then knows the best score of its own epoch.
     best = ModelCheckpoint(
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True

@@ -143,3 +143,13 @@ def test_invariants_must_be_known(invariants, unchecked):
 def test_sizes_must_make_sense(build):
     with pytest.raises(ValueError, match=r"'.*' must .*got"):
         build()
+
+
+def test_without_a_network_the_inputs_come_as_they_are(water, inputs):
+    given = inputs(water)
+    plain, network = ContractedFeatures(3, 2, 2, None), ContractedFeatures(3, 2, 2, 5)
+    features = call(plain, given)
+    assert features.shape[1] == plain.out_channels == 3 + 3 * 3 * 2
+    torch.testing.assert_close(network.mlp(features), call(network, given))
+    assert not list(plain.parameters())
+    assert "out_channels=None" in repr(plain)

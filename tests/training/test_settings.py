@@ -34,11 +34,28 @@ def test_cutoff_may_be_one_number_or_several() -> None:
         ({"warmup": -0.1}, r"'warmup' must be in \[0, 1\), got -0.1"),
         ({"cutoff": (0.0,)}, r"'cutoff' must be positive \(in A\), got \[0.0\]"),
         ({"cutoff": ()}, r"'cutoff' must be positive \(in A\), got \[\]"),
-        ({"compile": True, "threads": 2}, "'compile' needs one CPU thread, got 'threads' 2"),
-        ({"compile": True, "device": "cuda"}, "'compile' needs one CPU thread, got .* 'device' 'cuda'"),
+        ({"compile": "on", "threads": 2}, "'compile' needs one CPU thread, got 'threads' 2"),
+        ({"compile": "on", "device": "cuda"}, "'compile' needs one CPU thread, got .* 'device' 'cuda'"),
         ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
     ],
 )
 def test_settings_out_of_range_are_errors(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingSettings("data", "out", **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "structures", "mode"),
+    [
+        ({"minutes": 5}, 100, "auto"),
+        ({"minutes": 1}, 100, "off"),
+        ({"epochs": 100}, 950, "auto"),
+        ({"epochs": 5}, 950, "off"),
+        ({"minutes": 5, "threads": 2}, 100, "off"),
+        ({"minutes": 5, "device": "cuda"}, 100, "off"),
+        ({"minutes": 1, "compile": "on"}, 100, "on"),
+        ({"minutes": 5, "compile": "off"}, 100, "off"),
+    ],
+)
+def test_compiles_where_it_pays(changes, structures, mode):
+    assert TrainingSettings("data", "out", **changes).compile_mode(structures) == mode

@@ -1,0 +1,122 @@
+"""The switch of a potential: energies and forces by compiled code, made when first needed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
+from pyg_mpnn.deploy.support import why_not
+from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, example_tensors, trace, unflatten
+
+CompileMode = Literal["auto", "on", "off"]
+
+
+class Compiler:
+    r"""Evaluate a module by compiled code: one graph for each :class:`Kind` of call, whatever the numbers of atoms.
+
+    ``torch.compile`` does not differentiate twice through its own backward. So energies and forces, the latter by
+    ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and inputs, with
+    free numbers of atoms, edges and graphs. For evaluation that graph is compiled ahead of time to a package that is
+    kept on disk; for training it is compiled with its derivative. Weights are inputs: a step of the optimizer, loaded
+    weights or averaged ones are seen. Parts of the module must not be replaced afterwards.
+
+    Args:
+        mode: ``"on"`` raises where the module cannot be compiled, ``"auto"`` warns and leaves it to eager evaluation.
+
+    Source:
+        own design; the route through ``make_fx`` is that of torch's documentation of ``torch.fx``.
+    """
+
+    def __init__(self, mode: CompileMode) -> None:
+        self.mode = mode
+        self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
+
+    def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
+        """Results, or ``None`` where eager evaluation shall give them.
+
+        That is where ``"auto"`` cannot compile, and for fewer than two atoms, edges or edges of a scale: compiled code
+        takes a length of 0 or 1 for a fixed one.
+
+        Args:
+            module: the module, the same in every call but for its weights.
+            inputs: a structure or several.
+            stress: whether the virial is wanted.
+            trained: whether the results are to be differentiated with respect to the weights.
+
+        Returns:
+            energies, forces and virial.
+
+        Raises:
+            RuntimeError: in mode ``"on"``, the module cannot be compiled.
+        """
+        lengths = (len(inputs.z), inputs.edge_index.shape[1], *(len(edges) for edges in inputs.near))
+        if min(lengths) < 2:
+            return None
+        kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
+        key = (kind, inputs.pos.dtype, inputs.pos.device, torch.get_num_threads())
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(module, kind, inputs.pos)
+        entry = self._compiled[key]
+        if entry is None:
+            return None
+        graphs = None if inputs.cell is None else inputs.cell.shape[0]
+        if graphs == 1:  # a second cell that no atom is in
+            assert inputs.cell is not None
+            inputs = inputs._replace(cell=inputs.cell.expand(2, 3, 3).contiguous())
+        outputs = unflatten(kind, entry(inputs.flat()))
+        return outputs if outputs.virial is None else outputs._replace(virial=outputs.virial[:graphs])
+
+    def _compile(self, module: nn.Module, kind: Kind, pos: Tensor) -> _Entry | None:
+        reason = why_not(pos.device)
+        if reason is None:
+            try:
+                return _Entry(module, kind, pos)
+            except Exception as error:
+                if self.mode == "on":
+                    raise RuntimeError(f"'mode' must be 'auto' or 'off' for this potential: {_ADVICE}") from error
+                reason = f"{_ADVICE}: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        if self.mode == "on":
+            raise RuntimeError(f"energies and forces cannot be compiled here: {reason}")
+        warnings.warn(f"energies and forces are not compiled: {reason}", stacklevel=5)
+        return None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiler:
+        """A compiler with nothing compiled: entries hold the tensors of one module."""
+        return Compiler(self.mode)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Compiler, (self.mode,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.mode!r})"
+
+
+_ADVICE = (
+    "a part of it cannot be traced or compiled (blocks of your own must not branch on values of tensors, nor use other "
+    "tensors than weights, buffers and inputs)"
+)
+
+
+class _Entry:
+    """Compiled code of one kind, with the places of the tensors that it reads."""
+
+    def __init__(self, module: nn.Module, kind: Kind, pos: Tensor) -> None:
+        traced = trace(module, kind, pos.dtype, pos.device)
+        example = example_tensors(module, traced, kind)
+        self.run: Compiled = (generate_training if kind.trained else generate_inference)(traced, example)
+        self.places = [_place(module, name.removeprefix("module.")) for name in traced.names]
+
+    def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.run([*(owner[key] for owner, key in self.places), *inputs])
+
+
+def _place(module: nn.Module, name: str) -> tuple[Any, str]:
+    """The dictionary that holds a weight or buffer: a tensor put in its place is found too."""
+    path, _, key = name.rpartition(".")
+    owner = module.get_submodule(path)
+    return (owner._parameters if key in owner._parameters else owner._buffers), key

@@ -1,0 +1,72 @@
+"""Rewrite a traced graph into an equal one that derives correctly or runs faster."""
+
+from __future__ import annotations
+
+import torch
+from torch.fx import GraphModule, Node
+
+_aten = torch.ops.aten
+NARROW = 16
+"""A right factor with at most this many columns is multiplied from the left, transposed."""
+
+
+def drop_detach(graph: GraphModule) -> None:
+    """Drop the detach that autograd puts around outputs it saves (of sigmoid, exp, a norm ...).
+
+    In the traced graph it would cut second derivatives. A detach in our blocks (the maximum in the softmax) stands
+    where the derivative is zero anyway; blocks of your own must keep to that.
+
+    Args:
+        graph: graph to change.
+    """
+    for node in graph.graph.nodes:
+        if node.target is _aten.detach.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def split_bias(graph: GraphModule) -> None:
+    """Add biases apart from the matrix product, where the addition joins the activation that follows.
+
+    Args:
+        graph: graph to change.
+    """
+    for node in graph.graph.nodes:
+        if node.target is _aten.addmm.default and len(node.args) == 3 and not node.kwargs:
+            bias, first, second = node.args
+            with graph.graph.inserting_before(node):
+                product = _call(graph, _aten.mm.default, first, second)
+                product.meta = dict(node.meta)
+                total = _call(graph, _aten.add.Tensor, product, bias)
+            node.replace_all_uses_with(total)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def turn_narrow_products(graph: GraphModule) -> None:
+    r"""Compute :math:`A B` as :math:`(B^\mathsf{T} A^\mathsf{T})^\mathsf{T}` where B has few columns.
+
+    The library of matrix products is several times slower on many rows and few columns than the other way round:
+    665 against 172 microseconds for (9626, 64) by (64, 8) in float32 on one core of an AMD EPYC, MKL 2024.2.
+
+    Args:
+        graph: graph to change, with example values in ``node.meta["val"]``.
+    """
+    for node in graph.graph.nodes:
+        if node.target is _aten.mm.default and _is_narrow(node.args[1]):
+            with graph.graph.inserting_before(node):
+                first, second = (_call(graph, _aten.t.default, factor) for factor in node.args)
+                result = _call(graph, _aten.t.default, _call(graph, _aten.mm.default, second, first))
+            node.replace_all_uses_with(result)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _call(graph: GraphModule, target: object, *args: object) -> Node:
+    return graph.graph.call_function(target, args)  # type: ignore[arg-type]
+
+
+def _is_narrow(factor: Node) -> bool:
+    columns = factor.meta["val"].shape[1]
+    return isinstance(columns, int) and 1 < columns <= NARROW

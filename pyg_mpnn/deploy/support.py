@@ -1,0 +1,113 @@
+"""Where compilation is proven to work, the private settings of torch that it needs, and where results are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+TESTED_TORCH = ("2.13",)
+"""Versions of torch that the tests of this package compile with; the settings below are theirs."""
+
+
+def why_not(device: torch.device) -> str | None:
+    """Why energies and forces cannot be compiled here, or ``None`` where they can.
+
+    Args:
+        device: where the potential is.
+
+    Returns:
+        a reason with what to do about it.
+    """
+    release = ".".join(torch.__version__.split(".")[:2])
+    if release not in TESTED_TORCH:
+        return f"it is tested with torch {' and '.join(TESTED_TORCH)}, not with {torch.__version__}"
+    if device.type != "cpu":
+        return f"it is tested on CPUs only, and the potential is on {device}"
+    if torch.get_num_threads() > 1:
+        return (
+            f"compiled code uses one thread, and torch is set to {torch.get_num_threads()}: call "
+            "torch.set_num_threads(1), or start with OMP_NUM_THREADS=1"
+        )
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        return f"there is no C++ compiler {compiler!r}: install one, or name yours in the environment variable CXX"
+    return None
+
+
+def cache_folder() -> Path:
+    """Folder that keeps compiled code across runs: ``PYG_MPNN_CACHE``, or ``pyg_mpnn`` in the user's cache folder."""
+    own = os.environ.get("PYG_MPNN_CACHE")
+    shared = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return Path(own) if own else shared / "pyg_mpnn"
+
+
+def machine() -> str:
+    """What generated code depends on beside its source: torch, threads and the instructions of this processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{torch.__version__} {torch.get_num_threads()} {platform.machine()} {digest(flags)}"
+
+
+def digest(text: str) -> str:
+    """Short fingerprint of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Keep apart sizes that happen to be equal in the example (a private setting of torch)."""
+    import torch.fx.experimental._config as symbolic
+
+    old = symbolic.use_duck_shape
+    symbolic.use_duck_shape = False
+    try:
+        yield
+    finally:
+        symbolic.use_duck_shape = old
+
+
+@contextmanager
+def generating() -> Iterator[None]:
+    """Settings of code generation.
+
+    No buffer is given away that a second backward reads, biases are left to fusion, and sums whose length is free are
+    made in cascades whatever their length: torch would decide by the length of the example and compile again for
+    batches on the other side of 4096.
+    """
+    import torch._functorch.config as functorch
+    import torch._inductor.config as inductor
+    from torch._inductor.codegen.cpp import CppKernel
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "torch")
+
+    def cascade(kernel: CppKernel, reduction_type: str, dtype: torch.dtype, use_scalar: bool) -> bool:
+        assert kernel.call_ranges is not None
+        free = any(getattr(size, "free_symbols", None) for size in kernel.call_ranges[kernel.reduction_depth :])
+        if free and reduction_type == "sum" and dtype == torch.float:
+            return True
+        return bool(old[2](kernel, reduction_type, dtype, use_scalar))  # type: ignore[no-untyped-call]
+
+    functorch.donated_buffer, inductor.pattern_matcher = False, False
+    CppKernel.need_use_acc_helper = cascade  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper = old  # type: ignore[method-assign]
+        if folder is None:
+            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        else:
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder

@@ -1,0 +1,230 @@
+"""Compiled energies, forces, stress and gradients of the weights are the eager ones, whatever the sizes of a batch."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn import MPNN, Potential, RadiusGraph
+
+pytestmark = [
+    pytest.mark.usefixtures("unchecked"),
+    # torch's own, while it traces and compiles
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
+]
+SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
+ENERGIES = {1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}
+CUTOFF = 4.0
+# one composition for each thing that compiled code might treat in its own way
+CASES = {
+    "one scale": ({}, False),
+    "two scales, softmax, learned readout": (
+        {"cutoff": (2.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"},
+        False,
+    ),
+    "crystals, stress, sigmoid": ({"attention": "sigmoid"}, True),
+}
+
+
+def build(options, dtype):
+    torch.manual_seed(0)
+    potential = Potential.from_size("small", **{"cutoff": CUTOFF, **SMALL, **options}).to(dtype)
+    potential.set_reference(ENERGIES, 0.5, [6.0] * len(potential.cutoffs))
+    return potential
+
+
+def batches(periodic, ethanol, water, silicon, dtype):
+    """Batches of every shape: one structure, one atom, atoms without neighbours, nothing, many."""
+    generator = torch.Generator().manual_seed(0)
+
+    def moved(data):
+        copied = data.clone()
+        copied.pos = data.pos.to(dtype) + 0.05 * torch.randn(data.pos.shape, generator=generator, dtype=dtype)
+        if periodic:
+            copied.cell = (12.0 * torch.eye(3, dtype=dtype))[None] if "cell" not in data else data.cell.to(dtype)
+            copied.pbc = torch.ones(1, 3, dtype=torch.bool)
+        return RadiusGraph(CUTOFF)(copied)
+
+    lonely = Data(z=torch.tensor([8]), pos=torch.zeros(1, 3))
+    empty = Data(z=torch.zeros(0, dtype=torch.long), pos=torch.zeros(0, 3))
+    apart = Data(z=torch.tensor([1, 8]), pos=torch.tensor([[0.0, 0.0, 0.0], [5.5, 0.0, 0.0]]))
+    first = silicon if periodic else water
+    lists = [[first], [lonely], [apart], [ethanol, lonely], [water, empty], [water, ethanol] * 3, [first] * 9]
+    return [Batch.from_data_list([moved(data) for data in structures]) for structures in lists]
+
+
+def assert_equal(found, wanted, dtype):
+    tolerance = {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 2e-5}
+    for name, value in wanted._asdict().items():
+        if value is None:
+            assert getattr(found, name) is None
+        else:
+            torch.testing.assert_close(getattr(found, name), value, **tolerance, equal_nan=True, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        ("one scale", torch.float32),
+        ("two scales, softmax, learned readout", torch.float64),
+        ("crystals, stress, sigmoid", torch.float64),
+    ],
+    indirect=["dtype"],
+)
+def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
+    options, periodic = CASES[case]
+    eager = build(options, dtype).eval()
+    compiled = copy.deepcopy(eager).compile("on")
+    for batch in batches(periodic, ethanol, water, silicon, dtype):
+        for stress in {False, periodic}:
+            assert_equal(compiled(batch, stress=stress), eager(batch, stress=stress), dtype)
+    assert all(entry is not None for entry in compiled.compiler._compiled.values())
+    assert len(compiled.compiler._compiled) == (2 if periodic else 1)  # nothing was compiled a second time
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("case", ["two scales, softmax, learned readout", "crystals, stress, sigmoid"])
+@pytest.mark.parametrize("dtype", [torch.float64], indirect=True, ids=["float64"])
+def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
+    options, periodic = CASES[case]
+    eager = build(options, dtype).train()
+    compiled = copy.deepcopy(eager).compile("on")
+
+    def gradients(potential, batch):
+        potential.zero_grad()
+        output = potential(batch, stress=periodic)
+        loss = output.forces.square().sum() + output.energy.sum()
+        (loss + output.stress.nan_to_num().square().sum() if periodic else loss).backward()
+        return output, {name: p.grad for name, p in potential.named_parameters() if p.grad is not None}
+
+    for batch in batches(periodic, ethanol, water, silicon, dtype):
+        output, found = gradients(compiled, batch)
+        expected, wanted = gradients(eager, batch)
+        assert_equal(output, expected, dtype)
+        for name, gradient in wanted.items():
+            torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-10, msg=name)
+    count = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for size in range(2, 52):  # fifty batches, no two of one size, on both sides of 4096 edges
+        many = Batch.from_data_list([RadiusGraph(CUTOFF)(silicon if periodic else ethanol)] * (size * size // 20 + 2))
+        compiled(many)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == count
+    with torch.no_grad():  # weights are inputs: a step is seen
+        for potential in (eager, compiled):
+            for parameter in potential.parameters():
+                parameter.add_(0.01)
+    assert_equal(compiled(batch), eager(batch), dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_code_is_kept_and_shared(cache, water):
+    potential = build({"edge_dim": 5}, torch.float32).eval().compile("on")
+    before = set(cache.glob("packages/*"))
+    expected = potential(water)
+    (package,) = set(cache.glob("packages/*")) - before
+    modified = package.stat().st_mtime_ns
+    other = copy.deepcopy(potential)
+    with torch.no_grad():
+        other.atomwise.heads[0].linears[1].bias += 1.0
+    assert other.compiler is not potential.compiler
+    assert float(other(water).energy - expected.energy) == pytest.approx(3 * 0.5)
+    assert package.stat().st_mtime_ns == modified
+    assert set(cache.glob("packages/*")) == before | {package}
+
+
+def test_a_copy_keeps_the_switch_and_nothing_else():
+    potential = build({}, torch.float32).compile("auto")
+    potential.compiler._compiled["key"] = None
+    for copied in (copy.deepcopy(potential), pickle.loads(pickle.dumps(potential))):
+        assert copied.compiler.mode == "auto"
+        assert copied.compiler._compiled == {}
+    assert potential.compile("off").compiler is None
+
+
+def test_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match=r"'mode' must be one of .*'on'.* got 'fast'"):
+        build({}, torch.float32).compile("fast")
+
+
+REASONS = {
+    "another torch": (lambda patch: patch.setattr(torch, "__version__", "2.99.0"), r"tested with torch 2\.13.* 2\.99"),
+    "no compiler": (lambda patch: patch.setenv("CXX", "no-such-compiler"), "no C\\+\\+ compiler 'no-such-compiler'"),
+    "two threads": (
+        lambda patch: patch.setattr(torch, "get_num_threads", lambda: 2),
+        "one thread, and torch is set to 2",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("reason", REASONS)
+def test_where_it_cannot_be_compiled(reason, water, monkeypatch):
+    change, message = REASONS[reason]
+    change(monkeypatch)
+    potential = build({}, torch.float32).eval()
+    expected = potential(water)
+    with pytest.raises(RuntimeError, match=f"cannot be compiled here: .*{message}"):
+        potential.compile("on")
+    potential.compile("auto")
+    with pytest.warns(UserWarning, match=f"not compiled: .*{message}"):
+        found = potential(water)
+    assert_equal(found, expected, torch.float64)
+    assert_equal(potential(water), expected, torch.float64)  # said once
+
+
+class Branching(MPNN):
+    """A representation that breaks the rule: it branches on values."""
+
+    def forward(self, z, edge_index, edge_vec, near=None):
+        features = super().forward(z, edge_index, edge_vec, near)
+        return features if float(edge_vec.sum()) > -1e9 else features[::-1]
+
+
+def test_a_part_that_cannot_be_traced(water):
+    potential = Potential(Branching(cutoff=CUTOFF, **SMALL)).eval()
+    expected = potential(water)
+    potential.compile("on")
+    with pytest.raises(RuntimeError, match="must not branch on values of tensors"):
+        potential(water)
+    potential.compile("auto")
+    with pytest.warns(UserWarning, match="not compiled: a part of it cannot be traced"):
+        assert_equal(potential(water), expected, torch.float64)
+
+
+class Own(nn.Module):
+    """A representation of a user's own, that keeps the rules."""
+
+    cutoff, out_channels, num_layers, symmetry = CUTOFF, 3, 1, "invariant"
+
+    def __init__(self):
+        super().__init__()
+        self.weights = nn.Linear(1, 3)
+
+    def forward(self, z, edge_index, edge_vec):
+        near = (1 - edge_vec.square().sum(dim=1, keepdim=True) / CUTOFF**2).clamp(min=0) ** 3
+        return [self.weights(near.new_zeros(z.shape[0], 1).index_add(0, edge_index[1], near)).tanh()]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_a_block_of_ones_own(water, ethanol):
+    eager = Potential(Own()).eval()
+    compiled = copy.deepcopy(eager).compile("on")
+    for structure in (water, ethanol):
+        assert_equal(compiled(structure), eager(structure), torch.float32)
+    assert all(entry is not None for entry in compiled.compiler._compiled.values())
+
+
+def test_coincident_atoms_are_refused(water, compiler):
+    potential = build({}, torch.float32).eval().compile("on")
+    water.pos[1] = water.pos[0]
+    with pytest.raises(ValueError, match=r"keep atoms apart, got atoms . and . at one place"):
+        potential(water)

@@ -1,0 +1,91 @@
+"""An exported package gives what the potential gives, from Python and from C++, without this package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_mpnn import Potential, RadiusGraph
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("unchecked", "compiler"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
+]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "export"
+SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture
+def structures(ethanol, silicon):
+    """Molecule and crystal with edges, and what a potential says about them."""
+    torch.manual_seed(0)
+    potential = Potential.from_size("small", cutoff=4.0, **SMALL).double().eval()
+    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}, 0.5, [6.0])
+    ethanol.pos, silicon.pos, silicon.cell = ethanol.pos.double(), silicon.pos.double(), silicon.cell.double()
+    return potential, RadiusGraph(4.0)(ethanol), RadiusGraph(4.0)(silicon)
+
+
+@pytest.fixture
+def package(folder, structures):
+    path = folder / "potential.pt2"
+    if not path.exists():
+        structures[0].export(path)
+    return path
+
+
+def arguments(data):
+    cell = data.cell[0] if "cell" in data else torch.eye(3, dtype=torch.float64)
+    return data.z, data.pos, data.edge_index, data.shifts.long(), cell
+
+
+def test_python_without_this_package(package, structures, folder):
+    potential, *data = structures
+    torch.save([arguments(structure) for structure in data], folder / "inputs.pt")
+    command = [
+        sys.executable,
+        str(EXAMPLES / "run.py"),
+        str(package),
+        str(folder / "inputs.pt"),
+        str(folder / "out.pt"),
+    ]
+    subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": ""})
+    assert "pyg_mpnn" not in (EXAMPLES / "run.py").read_text().split('"""')[2]
+    for structure, (energy, forces, stress, atom_energies) in zip(data, torch.load(folder / "out.pt"), strict=True):
+        wanted = potential(structure, stress="cell" in structure)
+        torch.testing.assert_close(energy, wanted.energy[0], rtol=1e-12, atol=1e-9)
+        torch.testing.assert_close(forces, wanted.forces, rtol=1e-9, atol=1e-10)
+        torch.testing.assert_close(atom_energies, wanted.atom_energies, rtol=1e-12, atol=1e-9)
+        if wanted.stress is not None:
+            torch.testing.assert_close(stress, wanted.stress[0], rtol=1e-9, atol=1e-10)
+
+
+def test_cpp(package, structures, folder):
+    program = folder / "run"
+    build = ["make", "-C", str(EXAMPLES), f"PYTHON={sys.executable}", f"OUT={program}", "-s"]
+    assert shutil.which("make") is not None
+    subprocess.run(build, check=True)
+    potential, ethanol, _ = structures
+    z, pos, edge_index, shifts, cell = arguments(ethanol)
+    lines = [f"{len(z)} {edge_index.shape[1]}"]
+    lines += [f"{int(a)} {x!r} {y!r} {w!r}" for a, (x, y, w) in zip(z, pos.tolist(), strict=True)]
+    lines += [f"{j} {i} {a} {b} {c}" for (j, i), (a, b, c) in zip(edge_index.T.tolist(), shifts.tolist(), strict=True)]
+    lines += [f"{x!r} {y!r} {w!r}" for x, y, w in cell.tolist()]
+    found = subprocess.run(
+        [str(program), str(package)], input="\n".join(lines), check=True, capture_output=True, text=True
+    ).stdout.split()
+    wanted = potential(ethanol)
+    assert float(found[0]) == pytest.approx(float(wanted.energy), abs=1e-8)
+    forces = torch.tensor([float(value) for value in found[1:]], dtype=torch.float64).reshape(-1, 3)
+    torch.testing.assert_close(forces, wanted.forces, rtol=1e-9, atol=1e-10)
