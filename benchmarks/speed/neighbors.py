@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from ase.build import bulk
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 
 from benchmarks.record import RESULTS, provenance, write
+from benchmarks.speed.memory import memory, reset_peak
 from pyg_mpnn import neighbor_list
 
 CUTOFF = 5.0
@@ -38,7 +38,6 @@ CELLS = {  # primitive, or cubes of 8 atoms along each direction
 }
 SMOKE = {"long": [(1, 1, 64)]}
 BACKENDS = ("vesin", "torch")  # torch-cluster knows no periodic cells
-STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
@@ -123,18 +122,6 @@ def measure(backend: str, shape: str, repeat_json: str) -> dict[str, Any]:
         "peak_above_bytes_per_atom": peak / num_atoms,
         "edges_bytes_per_atom": 40 * num_edges / num_atoms,
     }
-
-
-def reset_peak() -> int:
-    """Forget the peak of the resident memory so far; the bytes in use now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory("VmRSS")
-
-
-def memory(name: str) -> int:
-    """A line of /proc/self/status, in bytes."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(name))
-    return 1024 * int(line.split()[1])
 
 
 def growth(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
