@@ -39,12 +39,12 @@ def build() -> str:
             "limit of minutes.",
             train.table(),
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
-            '"base" is the base size as shipped (edge width 64, no attention); each other row changes what its name says. '
+            '"base" is the base size as shipped (edge width 64, no attention); other rows change what their name says. '
             f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
             "The comparison by which edge width and attention were chosen, on the model as it was then: contracted "
-            "features with a network of their own; `base` stands for edge width 32 with sigmoid attention; all cells but "
-            "those with asinh in their name without asinh around invariant products. "
+            "features with a network of their own; `base` stands for edge width 32 with sigmoid attention; asinh around "
+            "invariant products only where the name says so. "
             f"{settings.caption(settings.FOLDER / 'earlier')}",
             settings.table(settings.FOLDER / "earlier"),
             "## Dynamics",

@@ -209,7 +209,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
 def _compile(module: PotentialModule, seen: StructureDataset) -> None:
     """Compile before the clock starts, by one evaluation for training and one for validation."""
     batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
-    for training in (True, False):
+    for training in (False, True):  # and leave it in training mode, which Lightning keeps
         module.potential.train(training)
         evaluate_batch(module.potential, batch, stress=not training or module.settings.stress_weight > 0)
 
