@@ -43,7 +43,7 @@ def build() -> str:
             f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
             "The comparison by which edge width and attention were chosen, on the model as it was then: contracted "
-            "features with a network of their own; `base` stands for edge width 32 with sigmoid attention; asinh around "
+            "features with a network of their own; `base` means edge width 32 with sigmoid attention; asinh around "
             "invariant products only where the name says so. "
             f"{settings.caption(settings.FOLDER / 'earlier')}",
             settings.table(settings.FOLDER / "earlier"),
