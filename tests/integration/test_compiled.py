@@ -43,7 +43,9 @@ def test_training_and_dynamics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         assert result.potential.compiler is None  # what is handed out starts nothing by itself
         paths[mode] = result.out / "best.ckpt"
     for name, weight in Potential.load(paths["off"]).state_dict().items():
-        torch.testing.assert_close(Potential.load(paths["on"]).state_dict()[name], weight, rtol=1e-7, atol=1e-8, equal_nan=True)
+        torch.testing.assert_close(
+            Potential.load(paths["on"]).state_dict()[name], weight, rtol=1e-7, atol=1e-8, equal_nan=True
+        )
     said = capfd.readouterr().err
     assert said.count("Compiling the training step, once: about") == 1
     assert said.count("Compiling energies and forces") == 1

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from pyg_mpnn.deploy import support
+
+
+def test_supported_here_and_why_not_elsewhere(monkeypatch):
+    monkeypatch.setenv("CXX", "python3")  # any program that exists
+    monkeypatch.setattr(torch, "__version__", f"{support.TESTED_TORCH[0]}.9+cpu")
+    assert support.why_not(torch.device("cpu")) is None
+    assert "on CPUs only, and the potential is on cuda:1" in support.why_not(torch.device("cuda:1"))
+
+
+def test_cache_folder_follows_the_environment(monkeypatch):
+    monkeypatch.setenv("PYG_MPNN_CACHE", "/own")
+    assert support.cache_folder() == Path("/own")
+    monkeypatch.delenv("PYG_MPNN_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/user")
+    assert support.cache_folder() == Path("/user/pyg_mpnn")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert support.cache_folder() == Path.home() / ".cache" / "pyg_mpnn"
+
+
+def test_code_belongs_to_a_number_of_threads(monkeypatch):
+    before = support.machine()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    assert support.machine() != before
+    assert support.digest("a") != support.digest("b")
+
+
+def test_private_settings_are_given_back(monkeypatch):
+    import torch._functorch.config as functorch
+    import torch._inductor.config as inductor
+    import torch.fx.experimental._config as symbolic
+    from torch._inductor.codegen.cpp import CppKernel
+
+    def state():
+        return (
+            symbolic.use_duck_shape,
+            functorch.donated_buffer,
+            inductor.pattern_matcher,
+            CppKernel.need_use_acc_helper,
+            os.environ.get("TORCHINDUCTOR_CACHE_DIR"),
+        )
+
+    for folder in (None, "/users/own"):
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+        if folder is not None:
+            monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", folder)
+        before = state()
+        with support.tracing(), support.generating():
+            inside = state()
+        assert state() == before
+        assert inside[:3] == (False, False, False)
+        assert inside[4] == (folder or str(support.cache_folder() / "torch"))
