@@ -126,7 +126,7 @@ def test_skin_gives_the_same_trajectory_to_the_last_bit(
         assert (a.get_velocities() == b.get_velocities()).all()
     moved = np.abs(with_skin[-1].positions - with_skin[0].positions).max()
     assert moved > 0.15, "control: atoms must leave the skin"
-    assert 1 < runs[0].neighbor_list_rebuilds < 100
+    assert 1 < runs[0].neighbor_list_rebuilds < 0.8 * runs[1].neighbor_list_rebuilds
     assert runs[1].neighbor_list_rebuilds == 201
 
 
