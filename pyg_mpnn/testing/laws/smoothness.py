@@ -16,9 +16,10 @@ from pyg_mpnn.testing.probes import atoms, compare, elements, opened, scales, sp
 from pyg_mpnn.testing.result import Check
 from pyg_mpnn.testing.subject import Subject
 
-# Distance of the points (A) from which values at a cutoff are extrapolated, and the allowed jumps of energy, force and
+# Distances of the points (A) from which values at a cutoff are extrapolated, and the allowed jumps of energy, force and
 # slope of the force relative to their size inside. Truncation is near step^4, step^4 and step^3 times high derivatives.
-_STEP = {torch.float64: 5e-4, torch.float32: 3e-2}
+# A jump shows at every distance, truncation at long ones only and rounding at short ones: the least found counts.
+_STEPS = {torch.float64: (5e-4,), torch.float32: (3e-2, 1e-2, 3e-3)}
 _ALLOWED = {torch.float64: (1e-6, 1e-6, 1e-4), torch.float32: (1e-2, 5e-2, 2e-1)}
 _VALUE = torch.tensor([4.0, -6.0, 4.0, -1.0], dtype=torch.float64)  # cubic through 1, 2, 3, 4 steps, at 0
 _SLOPE = torch.tensor([-13.0 / 3.0, 9.5, -7.0, 11.0 / 6.0], dtype=torch.float64)  # its derivative at 0
@@ -65,7 +66,7 @@ def smoothness_single(subject: Subject, structures: Sequence[Data]) -> list[Chec
     molecule = opened(structures[0])
     if len(molecule.z) > 1:
         path = _guest(molecule, z[0])
-        places = _crossing_places(path, cutoffs, room=max(0.05, 9 * _STEP[subject.dtype]))
+        places = _crossing_places(path, cutoffs, room=max(0.05, 9 * _STEPS[subject.dtype][0]))
         checks += _crossings(subject, path, places, "molecule")
         start, stop = _reach(path, cutoffs[-1])
         checks += _jumps(subject, path, torch.linspace(start, stop, 49).tolist(), "molecule")
@@ -196,11 +197,11 @@ def _crossings(
     subject: Subject, path: Path, places: Sequence[float], what: str, reference: float | None = None
 ) -> list[Check]:
     """Jumps of the energy, force and slope of the force at the places, up to the declared order."""
-    step, allowed = _STEP[subject.dtype], _ALLOWED[subject.dtype]
+    steps, allowed = _STEPS[subject.dtype], _ALLOWED[subject.dtype]
     if not places:
         return []
     inner = 0.6 * (min(places) if reference is None else reference)
-    samples = torch.linspace(inner, max(places) + 8 * step, 17).tolist()
+    samples = torch.linspace(inner, max(places) + 8 * steps[0], 17).tolist()
     if what == "molecule":
         samples = torch.linspace(*_reach(path, subject.cutoffs[-1]), 17).tolist()
     energy, force = path.energy_and_force(subject, samples)
@@ -208,12 +209,13 @@ def _crossings(
     sizes = [energy.max() - energy.min(), force.abs().max(), (force.diff() / spacing).abs().max()]
     if not all(0.0 < float(size) < math.inf for size in sizes):
         raise ValueError(f"a neighbour must act inside the cutoff to judge by, got no effect ({what})")
-    points = [place + sign * k * step for place in places for sign in (-1, 1) for k in (1, 2, 3, 4)]
-    energy, force = (item.view(len(places), 2, 4) for item in path.energy_and_force(subject, points))
-    limits = [energy @ _VALUE, force @ _VALUE, force @ _SLOPE / step * torch.tensor([-1.0, 1.0])]
-    jumps = [float((limit[:, 1] - limit[:, 0]).abs().max()) for limit in limits]
     tolerances = [relative * float(size) for relative, size in zip(allowed, sizes, strict=True)]
-    smooth = [jump <= tolerance for jump, tolerance in zip(jumps, tolerances, strict=True)]
+    jumps = [math.inf] * 3
+    for step in steps:
+        jumps = [min(pair) for pair in zip(jumps, _limits_apart(subject, path, places, step), strict=True)]
+        smooth = [jump <= tolerance for jump, tolerance in zip(jumps, tolerances, strict=True)]
+        if all(smooth[: int(min(subject.smoothness, 2.0)) + 1]):
+            break
     order = (*smooth, False).index(False) - 1
     found = f"{what}, found C{order}{' or smoother' if order == 2 else ''}" if order >= 0 else f"{what}, found a jump"
     why = "of its size inside: truncation of the one-sided limits"
@@ -221,6 +223,14 @@ def _crossings(
         Check(f"jump of the {_NAMES[k]} ({found})", jumps[k], _UNITS[k], tolerances[k], f"{allowed[k]:.0e} {why}")
         for k in range(int(min(subject.smoothness, 2.0)) + 1)
     ]
+
+
+def _limits_apart(subject: Subject, path: Path, places: Sequence[float], step: float) -> list[float]:
+    """Largest difference of the one-sided limits of energy, force and slope of the force, from points a step apart."""
+    points = [place + sign * k * step for place in places for sign in (-1, 1) for k in (1, 2, 3, 4)]
+    energy, force = (item.view(len(places), 2, 4) for item in path.energy_and_force(subject, points))
+    limits = [energy @ _VALUE, force @ _VALUE, force @ _SLOPE / step * torch.tensor([-1.0, 1.0])]
+    return [float((limit[:, 1] - limit[:, 0]).abs().max()) for limit in limits]
 
 
 def _jumps(

@@ -57,6 +57,26 @@ def test_order_of_the_cutoff_is_found(law, function, order):
         assert any(wanted in quantity for quantity in found), found
 
 
+def _ripples(dist):
+    """Changes within 0.03 A, the longest distance of points in float32."""
+    return 1.0 + 0.5 * (60.0 * dist).sin()
+
+
+@pytest.mark.parametrize(
+    ("function", "order"),
+    [
+        (lambda dist: (dist < 4.0) * _ripples(dist), -1),
+        (lambda dist: (1.0 - dist / 4.0).clamp(min=0.0) * _ripples(dist), 0),
+        (lambda dist: PolynomialCutoff(4.0)(dist) * _ripples(dist), 2),
+    ],
+    ids=["hard", "linear", "polynomial"],
+)
+def test_steep_is_not_broken_in_float32(function, order):
+    for declared in (0, 1, 2):
+        result = laws.smoothness_single(Cut(function), molecule(), dtype=torch.float32, smoothness=declared)
+        assert result.verdict == ("pass" if declared <= order else "fail"), (declared, str(result))
+
+
 def test_a_jump_off_the_cutoff_is_found(catches):
     class Inner(Healthy):
         def _pair(self, s, e):
