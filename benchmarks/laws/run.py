@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from ase.build import bulk
+from ase.data import chemical_symbols
 from torch import nn
 from torch_geometric.data import Data
 
@@ -61,13 +62,14 @@ PEERS: dict[str, tuple[Callable[..., nn.Module], int]] = {
     "DimeNet++": (dimenet_plus_plus, 2),
     "ViSNet": (visnet, 1),
 }
+NAMES = {"Si": "silicon", "Li": "lithium"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", help="names of models")
     parser.add_argument("--trained", help="a checkpoint trained on ethanol")
-    parser.add_argument("--crystal", help="a checkpoint trained on silicon")
+    parser.add_argument("--crystal", help="a checkpoint trained on silicon or lithium")
     parser.add_argument("--time", help="file with a molecule of 21 atoms")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
@@ -81,7 +83,8 @@ def main() -> None:
             check_trained(options.trained, dtype, [molecule()], "base, trained on ethanol")
     elif options.crystal:
         for dtype in (torch.float64, torch.float32):
-            check_trained(options.crystal, dtype, silicon(), "base, trained on silicon")
+            element = chemical_symbols[Potential.load(options.crystal).elements[0]]
+            check_trained(options.crystal, dtype, crystals(element), f"base, trained on {NAMES[element]}")
     else:
         for name in options.only or [*OPTIONS, *peer_names()]:
             for dtype in (torch.float64, torch.float32):
@@ -135,11 +138,11 @@ def check_trained(path: str, dtype: torch.dtype, structures: list[Data], name: s
     record(report, dtype, f"trained, {Path(path).name}")
 
 
-def silicon() -> list[Data]:
-    """Diamond in its primitive and cubic cell, every atom displaced."""
+def crystals(element: str) -> list[Data]:
+    """The crystal of an element in its primitive and cubic cell, every atom displaced."""
     cells = []
     for cubic in (False, True):
-        atoms = bulk("Si", a=5.469, cubic=cubic)
+        atoms = bulk(element, a={"Si": 5.469, "Li": 3.44}[element], cubic=cubic)
         atoms.rattle(0.05, seed=0)
         cells.append(to_data(atoms))
     return cells
@@ -193,7 +196,12 @@ def smoke() -> None:
 
 def verdicts() -> list[dict[str, Any]]:
     """All cells, ours first."""
-    order = [*OPTIONS, "base, trained on ethanol", "base, trained on silicon", *peer_names()]
+    order = [
+        *OPTIONS,
+        "base, trained on ethanol",
+        *(f"base, trained on {name}" for name in NAMES.values()),
+        *peer_names(),
+    ]
     cells = [cell(name, dtype) for name in order for dtype in (torch.float64, torch.float32)]
     return [json.loads(path.read_text()) for path in cells if path.exists()]
 
