@@ -24,7 +24,7 @@ def build() -> str:
         "## The laws\n\n" + statements(),
         "## Our potentials\n\nClosest to its tolerance: measured over allowed, with the law. Random weights on ethanol "
         "and a distorted primitive cell of silicon carbide; the trained ones on what they "
-        "were trained on (diamond silicon displaced by 0.05 A).\n\n" + own_table(own),
+        "were trained on (diamond silicon and bcc lithium displaced by 0.05 A).\n\n" + own_table(own),
         f"All laws on {timing['atoms']} atoms, base size, one core: {timing['median_s']:.0f} s (median of "
         f"{len(timing['seconds'])} runs).",
         "## PyG's SchNet, DimeNet++ and ViSNet\n\n"
