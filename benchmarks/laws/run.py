@@ -139,10 +139,11 @@ def check_trained(path: str, dtype: torch.dtype, structures: list[Data], name: s
 
 
 def crystals(element: str) -> list[Data]:
-    """The crystal of an element in its primitive and cubic cell, every atom displaced."""
+    """The crystal of an element in its primitive cell (two of one atom) and its cubic one, every atom displaced."""
     cells = []
     for cubic in (False, True):
         atoms = bulk(element, a={"Si": 5.469, "Li": 3.44}[element], cubic=cubic)
+        atoms = atoms if len(atoms) > 1 else atoms.repeat((2, 1, 1))
         atoms.rattle(0.05, seed=0)
         cells.append(to_data(atoms))
     return cells

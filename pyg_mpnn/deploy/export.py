@@ -19,7 +19,7 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     each smaller scale), with free numbers of atoms and edges, at least 2 of each.
 
     Args:
-        module: as for :func:`~pyg_mpnn.deploy.trace.trace`, in evaluation mode.
+        module: as for ``pyg_mpnn.deploy.trace.trace``, in evaluation mode.
         reference: reference energies by atomic number, float64.
         scales: number of cutoffs.
         path: file to write; an existing one is replaced only by a complete one.

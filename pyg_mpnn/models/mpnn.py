@@ -253,7 +253,7 @@ class MPNN(nn.Module):
         """Node features after each layer.
 
         ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see :func:`pyg_mpnn.models.chunks.advance_in_chunks`.
+        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
         """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
