@@ -225,6 +225,7 @@ def test_a_block_of_ones_own(water, ethanol):
 
 def test_coincident_atoms_are_refused(water, compiler):
     potential = build({}, torch.float32).eval().compile("on")
-    water.pos[1] = water.pos[0]
+    data = RadiusGraph(CUTOFF)(water)  # with its edges, or the neighbour list would refuse it
+    data.pos[1] = data.pos[0]
     with pytest.raises(ValueError, match=r"keep atoms apart, got atoms . and . at one place"):
-        potential(water)
+        potential(data)
