@@ -59,12 +59,16 @@ class Comparison:
     def one_by_one(self, names: list[str]) -> None:
         """Time works and measure their memory, every model in a new process."""
         for name in names:
+            records = []
             for model, mode in self._modes(crystals=True):
+                if WORKS[name].atoms > LARGEST_FOR_PEERS and not MODELS[model].ours:
+                    continue
                 process = self._process(model, mode, crystals=True)
                 try:
-                    self._alone(name, model, mode, process)
+                    records.append(self._alone(name, model, mode, process))
                 finally:
                     process.close()
+            self._keep(records)
 
     def _modes(self, crystals: bool = False) -> list[tuple[str, str]]:
         modes = []
@@ -115,9 +119,7 @@ class Comparison:
             process.ask("drop", name=name)
         self._keep(records)
 
-    def _alone(self, name: str, model: str, mode: str, process: Process) -> None:
-        if WORKS[name].atoms > LARGEST_FOR_PEERS and not MODELS[model].ours:
-            return
+    def _alone(self, name: str, model: str, mode: str, process: Process) -> Record:
         sizes = self._prepare(SMALL, model, process)
         if "error" not in sizes:
             process.ask("drop", name=SMALL)
@@ -133,7 +135,7 @@ class Comparison:
                     break
             record.update(spread(seconds))
             record.update(memory(process.ask("peak", name=name)))
-        self._keep([record])
+        return record
 
     def _record(self, name: str, model: str, mode: str, process: Process, sizes: Record) -> Record:
         known = {"model": model, "mode": mode, "work": name, "threads": self.options.threads}

@@ -25,6 +25,7 @@ from benchmarks.speed.peers.work import Work
 
 class Peer(Adapter):
     """`NequIPGNNModel` with 4 layers, l_max 2, 64 features, parity; else its defaults. Forces come with the stress.
+    Geometry is float64, as its own data are, the network float32.
 
     Modes: eager; compiled: in training `compile_mode="compile"`, else what `nequip-compile --mode aotinductor` does
     with the target "ase" for one structure and "batch" for several.
@@ -51,11 +52,13 @@ class Peer(Adapter):
         return model.train(train).requires_grad_(train)
 
     def evaluator(self, model: nn.Module, mode: str, work: Work) -> Evaluator:
-        cell = work.cell if work.periodic else 100 * torch.eye(3)  # the stress that it computes needs a volume
+        cell = (
+            work.cell.double() if work.periodic else 100 * torch.eye(3).double()
+        )  # the stress that it computes needs a volume
         data = {
             AtomicDataDict.ATOM_TYPE_KEY: torch.tensor([self.elements.index(int(z)) for z in work.z]),
             AtomicDataDict.EDGE_INDEX_KEY: work.edge_index.flip(0),  # the centre comes first
-            AtomicDataDict.EDGE_CELL_SHIFT_KEY: work.shifts.float(),
+            AtomicDataDict.EDGE_CELL_SHIFT_KEY: work.shifts.double(),
             AtomicDataDict.CELL_KEY: cell.expand(work.num_graphs, 3, 3).contiguous(),
         }
         if work.num_graphs > 1:
@@ -63,10 +66,10 @@ class Peer(Adapter):
             data[AtomicDataDict.NUM_NODES_KEY] = work.batch.bincount(minlength=work.num_graphs)
         call: Any = model
         if mode == "compiled" and not model.training:
-            call = self._package(model, data | {AtomicDataDict.POSITIONS_KEY: work.pos.clone()})
+            call = self._package(model, data | {AtomicDataDict.POSITIONS_KEY: work.pos.double()})
 
         def evaluate() -> tuple[Tensor, Tensor]:
-            output = call(data | {AtomicDataDict.POSITIONS_KEY: work.pos.detach().clone()})
+            output = call(data | {AtomicDataDict.POSITIONS_KEY: work.pos.double()})
             energy, forces = output[AtomicDataDict.TOTAL_ENERGY_KEY].flatten(), output[AtomicDataDict.FORCE_KEY]
             return (energy, forces) if model.training else (energy.detach(), forces)
 

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import sys
@@ -53,9 +54,14 @@ def main() -> None:
                 worker = Worker(options.module, options.mode, options.settings)
             answer = getattr(worker, request.pop("do"))(**request)
         except Exception as error:
-            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            first = next((line for line in plain(str(error)).splitlines() if line.strip()), "")
             answer = {"error": f"{type(error).__name__}: {first[:300]}"}
         print(json.dumps(answer), file=replies, flush=True)
+
+
+def plain(text: str) -> str:
+    """Text without the colours of a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 class Worker:
@@ -188,7 +194,7 @@ def training_step(model: nn.Module, evaluate: Callable[[], tuple[Tensor, Tensor]
     def step() -> Tensor:
         optimizer.zero_grad()
         energy, forces = evaluate()
-        loss = mse(energy.float(), work.energy) + mse(forces, work.forces)
+        loss = mse(energy.float(), work.energy) + mse(forces.float(), work.forces)
         loss.backward()
         optimizer.step()
         return loss.detach()
