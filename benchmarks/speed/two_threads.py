@@ -80,7 +80,8 @@ def child(path: str, threads: int) -> None:
     eager = Potential.from_size("small")
     eager.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [12.0])
     trained, stress = path.startswith("training"), path.endswith("stress")
-    compiled = copy.deepcopy(eager).compile("on")
+    compiled = copy.deepcopy(eager)
+    compiled.compiler = compiler.Compiler("on")
     for size in (1, 7, 32, 3):
         batch = Batch.from_data_list([structure(k, periodic=stress) for k in range(size)])
         results = [evaluate(potential, batch, trained, stress) for potential in (eager, compiled)]
