@@ -13,7 +13,7 @@ CONSTRAINTS ?= constraints.txt
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 VENV ?= .venv
-DEMO_LENGTH ?= --minutes 5
+DEMO_LENGTH ?= --minutes 5 --compile off
 DEMO_STEPS ?= 2000
 DEMO_DIR ?= demo
 
