@@ -72,8 +72,11 @@ def assert_equal(found, wanted, dtype):
 @pytest.mark.parametrize(
     ("case", "dtype"),
     [
-        ("one scale", torch.float32),
-        ("two scales, softmax, learned readout", torch.float64),
+        pytest.param("one scale", torch.float32, marks=pytest.mark.exhaustive),
+        pytest.param("one scale", torch.float64, marks=pytest.mark.exhaustive),
+        pytest.param("two scales, softmax, learned readout", torch.float64, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid", torch.float32, marks=pytest.mark.exhaustive),
+        ("two scales, softmax, learned readout", torch.float32),
         ("crystals, stress, sigmoid", torch.float64),
     ],
     indirect=["dtype"],
@@ -89,7 +92,7 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
     assert len(compiled.compiler._compiled) == (2 if periodic else 1)  # nothing was compiled a second time
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("case", ["two scales, softmax, learned readout", "crystals, stress, sigmoid"])
 @pytest.mark.parametrize("dtype", [torch.float64], indirect=True, ids=["float64"])
@@ -126,7 +129,7 @@ def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
-def test_code_is_kept_and_shared(cache, water):
+def test_code_is_kept_and_shared_and_sees_coincident_atoms(cache, water):
     potential = build({"edge_dim": 5}, torch.float32).eval().compile("on")
     before = set(cache.glob("packages/*"))
     expected = potential(water)
@@ -139,6 +142,10 @@ def test_code_is_kept_and_shared(cache, water):
     assert float(other(water).energy - expected.energy) == pytest.approx(3 * 0.5)
     assert package.stat().st_mtime_ns == modified
     assert set(cache.glob("packages/*")) == before | {package}
+    data = RadiusGraph(CUTOFF)(water)  # with its edges, or the neighbour list would refuse what follows
+    data.pos[1] = data.pos[0]
+    with pytest.raises(ValueError, match=r"keep atoms apart, got atoms . and . at one place"):
+        potential(data)
 
 
 def test_a_copy_keeps_the_switch_and_nothing_else():
@@ -214,7 +221,7 @@ class Own(nn.Module):
         return [self.weights(near.new_zeros(z.shape[0], 1).index_add(0, edge_index[1], near)).tanh()]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("compiler")
 def test_a_block_of_ones_own(water, ethanol):
     eager = Potential(Own()).eval()
@@ -222,11 +229,3 @@ def test_a_block_of_ones_own(water, ethanol):
     for structure in (water, ethanol):
         assert_equal(compiled(structure), eager(structure), torch.float32)
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
-
-
-def test_coincident_atoms_are_refused(water, compiler):
-    potential = build({}, torch.float32).eval().compile("on")
-    data = RadiusGraph(CUTOFF)(water)  # with its edges, or the neighbour list would refuse it
-    data.pos[1] = data.pos[0]
-    with pytest.raises(ValueError, match=r"keep atoms apart, got atoms . and . at one place"):
-        potential(data)
