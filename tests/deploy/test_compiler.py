@@ -92,6 +92,7 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
     assert len(compiled.compiler._compiled) == (2 if periodic else 1)  # nothing was compiled a second time
 
 
+@pytest.mark.slow
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("case", ["two scales, softmax, learned readout", "crystals, stress, sigmoid"])
@@ -221,6 +222,7 @@ class Own(nn.Module):
         return [self.weights(near.new_zeros(z.shape[0], 1).index_add(0, edge_index[1], near)).tanh()]
 
 
+@pytest.mark.slow
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("compiler")
 def test_a_block_of_ones_own(water, ethanol):
