@@ -20,6 +20,7 @@ TINY = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "l_max": 1, "num_lay
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
