@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def energy_gradients(
-    energy: Float[Tensor, " graphs"],
+    energy: Float[Tensor, " _"],
     pos: Float[Tensor, "nodes 3"],
     strain: Float[Tensor, "graphs 3 3"] | None = None,
     *,
@@ -22,7 +22,7 @@ def energy_gradients(
     An energy that does not depend on the positions (no edges) gives zeros.
 
     Args:
-        energy: energy of each graph in eV.
+        energy: energies in eV, of each graph or of each atom.
         pos: positions in angstrom, from which the energy was computed.
         strain: strain that acted on positions and cell, from which the energy was computed.
         create_graph: whether the results can be differentiated again, for training on them.
@@ -31,7 +31,7 @@ def energy_gradients(
         forces in eV/angstrom and virial in eV.
 
     Shapes:
-        ``energy`` ``(graphs,)``, ``pos`` ``(nodes, 3)``, ``strain`` ``(graphs, 3, 3)``; output ``(nodes, 3)`` and
+        ``energy`` ``(graphs,)`` or ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``strain`` ``(graphs, 3, 3)``; output ``(nodes, 3)`` and
         ``(graphs, 3, 3)``.
 
     Units:
