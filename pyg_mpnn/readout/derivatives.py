@@ -31,7 +31,8 @@ def energy_gradients(
         forces in eV/angstrom and virial in eV.
 
     Shapes:
-        ``energy`` ``(graphs,)`` or ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``strain`` ``(graphs, 3, 3)``; output ``(nodes, 3)`` and
+        ``energy`` ``(graphs,)`` or ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``strain`` ``(graphs, 3, 3)``; output
+        ``(nodes, 3)`` and
         ``(graphs, 3, 3)``.
 
     Units:
