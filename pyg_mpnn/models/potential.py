@@ -259,7 +259,7 @@ class Potential(nn.Module):
             forces: whether to return forces.
             stress: whether to return stress.
             memory: ``"low"`` for large structures: edges are worked on in chunks and intermediate results computed
-                again, eagerly. The same results up to rounding, at about 1.4 times the time.
+                again, eagerly. The same results up to rounding, in more time.
 
         Returns:
             energy, forces, stress and atom energies.
@@ -287,7 +287,7 @@ class Potential(nn.Module):
         """Switch compiled energies, forces and stress on or off, for evaluation and for training.
 
         Code is made in the first call that needs it, once for each kind of call (evaluation or training, with or
-        without cell, stress, float64): half a minute to two minutes, announced, and kept on disk, so that later runs
+        without cell, stress, float64): it can take minutes, is announced, and kept on disk, so that later runs
         start in seconds. Other numbers of atoms, edges and structures need no new code, nor do other weights. What
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
         two atoms or edges, positions that require a gradient, :meth:`virial`.

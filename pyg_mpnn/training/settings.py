@@ -45,8 +45,8 @@ class TrainingSettings:
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
         threads: Number of CPU threads; PyTorch decides without it.
-        compile: Compile energies and forces: two to three times faster steps after one to three minutes of compiling,
-            which do not count as ``minutes`` and are kept for later trainings. ``auto`` compiles trainings that are
+        compile: Compile energies and forces: faster steps after some minutes of compiling, which do not count as
+            ``minutes`` and whose result is kept for later trainings. ``auto`` compiles trainings that are
             long enough for it (3 minutes, or 3000 steps) where it is possible: on a CPU, with a C++ compiler, in one
             thread. ``on`` raises where it is not possible.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done

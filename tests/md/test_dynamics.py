@@ -113,7 +113,7 @@ def test_skin_gives_the_same_trajectory_to_the_last_bit(
     structure: str, dtype: str, saved: Path, tmp_path: Path, unchecked: None
 ) -> None:
     """A molecule, and 64 atoms of a real dynamics of Si in their cell: with a skin, and with a search each step."""
-    options = {"structure": structure, "temperature": 600.0, "timestep": 1.0}
+    options = {"structure": structure, "temperature": 600.0, "timestep": 0.5}
     if structure == "silicon":
         options |= {"structure": tmp_path / "silicon.xyz", "temperature": 2000.0, "timestep": 2.0}
         write(options["structure"], read(ASSETS / "si.extxyz", 3))
@@ -126,7 +126,7 @@ def test_skin_gives_the_same_trajectory_to_the_last_bit(
         assert (a.get_velocities() == b.get_velocities()).all()
     moved = np.abs(with_skin[-1].positions - with_skin[0].positions).max()
     assert moved > 0.15, "control: atoms must leave the skin"
-    assert 1 < runs[0].neighbor_list_rebuilds < 0.8 * runs[1].neighbor_list_rebuilds
+    assert 1 < runs[0].neighbor_list_rebuilds < 100
     assert runs[1].neighbor_list_rebuilds == 201
 
 
