@@ -93,7 +93,7 @@ def test_little_is_kept_for_the_derivatives(silicon):
     assert kept["low"] < 0.6 * kept["normal"]
 
 
-def test_unknown_memory_and_foreign_representation_are_refused(water):
+def test_unknown_memory_and_foreign_representation_are_refused(water, unchecked):
     with pytest.raises(ValueError, match=r"'memory' must be one of .*'low'.* got 'tiny'"):
         build({})(water, memory="tiny")
 
