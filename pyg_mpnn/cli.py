@@ -31,6 +31,7 @@ _EPILOG = """examples:
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
   pyg-mpnn check --model run/best.ckpt --picture scan.png
 """
+_FILES = ("--data", "--test")  # flags that take one file or several
 _BROKEN = 3  # exit code of a check that found a broken law
 
 
@@ -56,9 +57,11 @@ class _Parser(jsonargparse.ArgumentParser):
 
 def evaluate_command(
     model: str,
-    data: str,
+    data: Sequence[str] | str,
     json: str | None = None,
     batch_size: int = 32,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
 ) -> Errors:
@@ -66,10 +69,12 @@ def evaluate_command(
 
     Args:
         model: Checkpoint of a training (best.ckpt) or saved potential.
-        data: File of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The word
-            ``ethanol`` means the shipped test structures.
+        data: File or files of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The
+            word ``ethanol`` means the shipped test structures.
         json: File to write the errors to, as numbers in meV and A.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
+        batch_atoms: Atoms per batch at most, in place of the number of structures.
+        batch_edges: Edges per batch at most, in place of the number of structures.
         device: Where to compute.
         threads: Number of CPU threads; PyTorch decides without it.
 
@@ -83,7 +88,8 @@ def evaluate_command(
         import torch
 
         torch.set_num_threads(threads)
-    errors = evaluate(model, data, batch_size=batch_size, device=device)
+    sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
+    errors = evaluate(model, data, **sizes, device=device)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)
@@ -221,6 +227,28 @@ def _parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
     return parser
 
 
+def join_files(words: Sequence[str]) -> list[str]:
+    """Arguments in which several files after ``--data`` or ``--test`` are one list, as the parser takes it.
+
+    Args:
+        words: the arguments as the shell gave them.
+
+    Returns:
+        the same with ``a b`` after these flags as ``["a", "b"]``.
+
+    Example:
+        >>> join_files(["train", "--data", "a.xyz", "b.xyz", "--out", "run"])
+        ['train', '--data', '["a.xyz", "b.xyz"]', '--out', 'run']
+    """
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    joined = [[g[0], json_format.dumps(g[1:])] if len(g) > 2 and g[0] in _FILES else g for g in groups]
+    return [word for group in joined for word in group]
+
+
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run the command.
 
@@ -232,7 +260,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """
     from pyg_mpnn.md import run_dynamics
 
-    parsed = make_parser().parse_args(arguments)
+    parsed = make_parser().parse_args(join_files(sys.argv[1:] if arguments is None else arguments))
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
     if parsed.subcommand == "train":

@@ -13,7 +13,7 @@ import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from pyg_mpnn import Potential
-from pyg_mpnn.cli import main, make_parser
+from pyg_mpnn.cli import join_files, main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
 from pyg_mpnn.units import GPA
 
@@ -127,6 +127,28 @@ def test_print_config_shows_what_config_reads(tmp_path: Path, capsys: pytest.Cap
     assert parsed.cutoff == [3.0, 5.0]
     assert parsed.isolated == {1: -13.6}
     assert parsed.resume is True
+
+
+def test_several_files_are_one_list(tmp_path: Path) -> None:
+    parsed = (
+        make_parser()
+        .parse_args(join_files(["train", "--data", "a.xyz", "b.db", "--test", "c.xyz", "--out", "y"]))
+        .train
+    )
+    assert parsed.data == ["a.xyz", "b.db"]
+    assert parsed.test == "c.xyz"
+    (tmp_path / "one.yaml").write_text("data: a.xyz\nout: y\n")
+    (tmp_path / "two.yaml").write_text("data: [a.xyz, b.db]\nout: y\n")
+    one, two = (
+        make_parser().parse_args(["train", "--config", str(tmp_path / f"{name}.yaml")]).train.data
+        for name in ("one", "two")
+    )
+    assert one == "a.xyz"
+    assert two == ["a.xyz", "b.db"]
+    assert make_parser().parse_args(join_files(["evaluate", "--model", "m", "--data", "a", "b"])).evaluate.data == [
+        "a",
+        "b",
+    ]
 
 
 def test_resume_continues_from_the_saved_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

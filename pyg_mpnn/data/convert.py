@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 if TYPE_CHECKING:
     import ase
 
+WEIGHT_KEY = "config_weight"
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx, yy, zz, yz, xz, xy
 
 
@@ -35,20 +36,21 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
     Labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``, ``REF_stress`` in ``info``
     and ``arrays``; the results stored in the calculator (nothing is computed, constraints are not applied); ``energy``,
     ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is periodic in no direction gets no ``cell``,
-    and only one that is periodic in three directions gets a stress.
+    and only one that is periodic in three directions gets a stress. ``config_weight`` in ``info`` (in a row of an ASE
+    database, its key of this name) is the weight of the structure in the loss of a training.
 
     Args:
         atoms: the structure.
         dtype: floating-point type of all but the energy, which is float64.
 
     Returns:
-        ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``.
+        ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``, ``weight``.
 
     Units:
         A, eV, eV/A, eV/A^3 with ASE's sign, as in ASE.
 
     Raises:
-        ValueError: a stress has neither 6 nor 9 components.
+        ValueError: a stress has neither 6 nor 9 components; a weight is no number.
 
     Example:
         >>> from ase.build import bulk
@@ -69,7 +71,17 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
         data.forces = torch.as_tensor(np.asarray(labels["forces"], dtype=np.float64), dtype=dtype)
     if labels.get("stress") is not None and atoms.pbc.all():
         data.stress = torch.as_tensor(_full_stress(labels["stress"]), dtype=dtype)
+    weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
+    if weight is not None:
+        data.weight = _weight(weight, dtype)
     return data
+
+
+def _weight(value: Any, dtype: torch.dtype) -> torch.Tensor:
+    try:
+        return torch.as_tensor([float(value)], dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{WEIGHT_KEY!r} must be one number, got {value!r}: correct it in 'info'.") from error
 
 
 def _labels(atoms: ase.Atoms) -> dict[str, Any]:
@@ -134,6 +146,8 @@ def to_atoms(data: Data) -> ase.Atoms:
     if "cell" in data:
         atoms.cell = data.cell.reshape(3, 3).cpu().double().numpy()
         atoms.pbc = data.pbc.reshape(3).cpu().numpy()
+    if "weight" in data:
+        atoms.info[WEIGHT_KEY] = float(data.weight)
     results: dict[str, Any] = {}
     if "energy" in data:
         results["energy"] = float(data.energy)

@@ -29,7 +29,8 @@ class StructureDataset(Dataset[Data]):
 
     Shapes:
         each item has ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``edge_index`` (2, edges) and
-        ``shifts`` (edges, 3); where any structure has them ``cell`` and ``stress`` (1, 3, 3), ``pbc`` (1, 3).
+        ``shifts`` (edges, 3); where any structure has them ``cell`` and ``stress`` (1, 3, 3), ``pbc`` (1, 3),
+        ``weight`` (1,).
 
     Units:
         A, eV, eV/A, eV/A^3 with ASE's sign.
@@ -57,13 +58,23 @@ class StructureDataset(Dataset[Data]):
         attach = RadiusGraph(cutoff, backend=backend)
         self.frames = prepare_frames(frames, units)
         for index, frame in enumerate(self.frames):
-            for name in ("pos", "cell", "forces", "stress"):
+            for name in ("pos", "cell", "forces", "stress", "weight"):
                 if name in frame:
                     frame[name] = frame[name].to(dtype)
             try:
                 self.frames[index] = attach(frame)
             except ValueError as error:
                 raise ValueError(f"frame {index}: {error}") from error
+
+    @property
+    def num_atoms(self) -> list[int]:
+        """Number of atoms of each structure."""
+        return [len(frame.z) for frame in self.frames]
+
+    @property
+    def num_edges(self) -> list[int]:
+        """Number of edges of each structure."""
+        return [frame.edge_index.shape[1] for frame in self.frames]
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -18,10 +18,11 @@ QM9_U0 = 7  # column of PyG's QM9 targets: the internal energy at 0 K, in eV
 def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> Data:
     """One structure with the field names and units of this package; PyG's MD17 and QM9 are understood as they come.
 
-    The result is new and holds ``z``, ``pos``, where present ``cell`` and ``pbc``, and the labels ``energy`` (1,),
-    ``forces`` and ``stress``. PyG's ``force`` (MD17) becomes ``forces``. PyG's ``y`` (QM9) gives ``energy``: its column
-    7, the internal energy U0 (read from float32 there, so good to about 1 meV). ``edge_index`` is kept only beside
-    ``shifts``, as a neighbour list: QM9's are chemical bonds. All other fields are left out.
+    The result is new and holds ``z``, ``pos``, where present ``cell`` and ``pbc``, the labels ``energy`` (1,),
+    ``forces`` and ``stress``, and the ``weight`` (1,) of the structure in the loss. PyG's ``force`` (MD17) becomes
+    ``forces``. PyG's ``y`` (QM9) gives ``energy``: its column 7, the internal energy U0 (read from float32 there, so
+    good to about 1 meV). ``edge_index`` is kept only beside ``shifts``, as a neighbour list: QM9's are chemical bonds.
+    All other fields are left out.
 
     Args:
         data: one structure (not a batch).
@@ -62,6 +63,8 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
         out.cell = data.cell.reshape(1, 3, 3)
     if "pbc" in data:
         out.pbc = data.pbc.reshape(1, 3)
+    if "weight" in data:
+        out.weight = torch.as_tensor(data.weight).reshape(-1)
     if "shifts" in data:
         for name in ("edge_index", "shifts", "edge_scale"):
             if name in data:

@@ -11,6 +11,13 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
 
+_FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
+    "stress": ((1, 3, 3), torch.nan),
+    "cell": ((1, 3, 3), 0.0),
+    "pbc": ((1, 3), False),
+    "weight": ((1,), 1.0),
+}
+
 
 def prepare_frames(
     frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = ()
@@ -50,8 +57,8 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
         required: labels that must be there, besides ``z`` and ``pos``.
 
     Raises:
-        ValueError: a field is missing, has the wrong shape or is not finite; an element is not in 1..118; all atoms of
-            a structure are at one point.
+        ValueError: a field is missing, has the wrong shape or is not finite; an element is not in 1..118; a weight is
+            negative; all atoms of a structure are at one point.
         TypeError: ``z`` does not hold integers.
     """
     _check_present(data, ("z", "pos"), where)
@@ -64,11 +71,16 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
         "stress": (1, 3, 3),
         "cell": (1, 3, 3),
         "pbc": (1, 3),
+        "weight": (1,),
     }
     for name, shape in shapes.items():
         value = getattr(data, name, None)
         if value is not None:
             _check_values(name, value, shape, where)
+    if "weight" in data and float(data.weight) < 0:
+        raise ValueError(
+            f"'weight' of {where} must not be negative, got {float(data.weight)}: correct its 'config_weight'."
+        )
     if nodes > 1 and bool((data.pos == data.pos[0]).all()):
         raise ValueError(
             f"'pos' of {where} must place the atoms, got all {nodes} at one point: does the file hold positions?"
@@ -114,7 +126,8 @@ def _check_values(name: str, value: Tensor, shape: tuple[int, ...], where: str) 
 def align_frames(frames: Sequence[Data]) -> None:
     """Give structures of one set the same fields, in place, so that PyG can batch molecules with crystals.
 
-    Where any structure has them, the others get ``stress`` NaN (unknown), ``cell`` zero and ``pbc`` False (open).
+    Where any structure has them, the others get ``stress`` NaN (unknown), ``cell`` zero, ``pbc`` False (open) and
+    ``weight`` 1.
 
     Args:
         frames: structures that passed :func:`check_frame`.
@@ -129,7 +142,7 @@ def align_frames(frames: Sequence[Data]) -> None:
                 f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
                 f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
             )
-    for name, shape, fill in (("stress", (1, 3, 3), torch.nan), ("cell", (1, 3, 3), 0.0), ("pbc", (1, 3), False)):
+    for name, (shape, fill) in _FILL.items():
         if any(name in frame for frame in frames):
             for frame in frames:
                 if name not in frame:

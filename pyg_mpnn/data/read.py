@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch_geometric.data import Data
@@ -25,6 +26,8 @@ def read_structures(
     ``.npz``: revised MD17, MD17 or sGDML (kcal/mol there). Everything else is read by ASE, in ASE's units: extended XYZ
     (also ``.gz``, ``.xz``), ``.db``, ``.traj`` and more; :func:`to_data` says where labels are looked for. If some
     structures are periodic and others are not, all get ``cell`` and ``pbc``, and ``stress`` is NaN where it is unknown.
+    A number ``config_weight`` in the ``info`` of a structure (in extended XYZ, in its comment line) weighs its energy,
+    forces and stress in the loss of a training; where some structures have one, the others get 1.
 
     Args:
         path: a file, or several that are joined in this order.
@@ -34,7 +37,7 @@ def read_structures(
 
     Returns:
         One structure a frame, with the fields ``z``, ``pos`` and as available ``cell``, ``pbc``, ``energy``,
-        ``forces``, ``stress``.
+        ``forces``, ``stress``, ``weight``.
 
     Shapes:
         ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``cell`` and ``stress`` (1, 3, 3), ``pbc``
@@ -90,7 +93,7 @@ def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
     if path.stat().st_size == 0:
         return []
     try:
-        images = ase.io.read(path, index=":")
+        images = _rows(path) if path.suffix == ".db" else ase.io.read(path, index=":")
     except UnknownFileTypeError as error:
         raise ValueError(
             f"'path' must be a file that ASE reads or an MD17 '.npz' file, got the unknown format of {path}."
@@ -104,3 +107,11 @@ def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
         except ValueError as error:
             raise ValueError(f"frame {index} of {path}: {error}") from error
     return frames
+
+
+def _rows(path: Path) -> list[Any]:
+    """The structures of an ASE database with their keys, which ase.io.read leaves out."""
+    import ase.db
+
+    with ase.db.connect(path) as database:
+        return [row.toatoms(add_additional_information=True) for row in database.select()]

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
-from pyg_mpnn.data.frames import check_frame
+from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
+from pyg_mpnn.training.sampler import EpochSampler
 
 
-def load_frames(source: str | Path, split: str = "train") -> list[Data]:
+@runtime_checkable
+class SizedStructures(Protocol):
+    """Structures whose sizes are known."""
+
+    @property
+    def num_atoms(self) -> Sequence[int]:
+        """Number of atoms of each."""
+
+    @property
+    def num_edges(self) -> Sequence[int]:
+        """Number of edges of each."""
+
+    def __len__(self) -> int:
+        """Number of structures."""
+
+
+def load_frames(source: str | Path | Sequence[str | Path], split: str = "train") -> list[Data]:
     """Read structures with energies and forces.
 
     Args:
-        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``.
+        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, the word ``ethanol``, or several of these,
+            which are joined in this order.
         split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
 
     Returns:
@@ -28,7 +48,13 @@ def load_frames(source: str | Path, split: str = "train") -> list[Data]:
     Units:
         A, eV, eV/A, eV/A^3.
     """
-    return ethanol("test" if split == "test" else "train") if source == "ethanol" else read_structures(source)
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    if "ethanol" not in sources:
+        return read_structures(sources)
+    sample: Literal["train", "test"] = "test" if split == "test" else "train"
+    frames = [f for item in sources for f in (ethanol(sample) if item == "ethanol" else read_structures(item))]
+    align_frames(frames)
+    return frames
 
 
 def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
@@ -50,13 +76,57 @@ def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -
     return output
 
 
-def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 32) -> Predictions:
+def batching(
+    dataset: SizedStructures,
+    batch_size: int,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """What a loader is told about its batches.
+
+    Args:
+        dataset: Structures with their edges.
+        batch_size: Structures per batch, where no other limit is given.
+        batch_atoms: Atoms per batch at most.
+        batch_edges: Edges per batch at most.
+        seed: Seed of a random order that changes with the epoch; without it the structures come in order.
+
+    Returns:
+        Keyword arguments of PyG's ``DataLoader``.
+
+    Raises:
+        ValueError: Both limits are given, or a structure is larger than the limit.
+    """
+    if batch_atoms is not None and batch_edges is not None:
+        raise ValueError(
+            f"'batch_atoms' and 'batch_edges' exclude each other, got {batch_atoms} and {batch_edges}: give one."
+        )
+    budget, name = (batch_atoms, "batch_atoms") if batch_edges is None else (batch_edges, "batch_edges")
+    if budget is None:
+        return {"batch_size": batch_size} | ({} if seed is None else {"sampler": EpochSampler(len(dataset), seed)})
+    sizes = dataset.num_atoms if batch_edges is None else dataset.num_edges
+    if seed is None:
+        return {"batch_sampler": fill_batches(sizes, budget, name)}
+    return {"batch_sampler": BudgetBatchSampler(sizes, budget, seed, name)}
+
+
+def predict(
+    potential: Potential,
+    frames: Sequence[Data],
+    *,
+    batch_size: int = 32,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
+) -> Predictions:
     """Predict energies, forces and, where a reference is known, stresses.
 
     Args:
         potential: The potential; it is used on the device and in the precision that it has.
         frames: Structures with energies and forces.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
+        batch_atoms: Atoms per batch at most, in place of ``batch_size``.
+        batch_edges: Edges per batch at most, in place of ``batch_size``.
 
     Returns:
         Predicted and reference values, in the order of ``frames``.
@@ -77,7 +147,7 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
     device = next(potential.parameters()).device
     parts = []
     with torch.no_grad():
-        for batch in DataLoader(dataset, batch_size=batch_size):
+        for batch in DataLoader(dataset, **batching(dataset, batch_size, batch_atoms, batch_edges)):
             batch = batch.to(device)
             parts.append(compare(evaluate_batch(potential, batch), batch))
     potential.train(was_training)
@@ -85,14 +155,23 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
 
 
 def evaluate(
-    model: str | Path | Potential, data: str | Path | Sequence[Data], *, batch_size: int = 32, device: str | None = None
+    model: str | Path | Potential,
+    data: str | Path | Sequence[str | Path] | Sequence[Data],
+    *,
+    batch_size: int = 32,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
+    device: str | None = None,
 ) -> Errors:
     """Errors of a trained potential.
 
     Args:
         model: A checkpoint or saved potential, or a potential.
-        data: Structures with energies and forces, a file of them, or the word ``ethanol`` for the shipped test set.
+        data: Structures with energies and forces, a file of them or several, or the word ``ethanol`` for the shipped
+            test set.
         batch_size: Structures per batch.
+        batch_atoms: Atoms per batch at most, in place of ``batch_size``.
+        batch_edges: Edges per batch at most, in place of ``batch_size``.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
 
     Returns:
@@ -105,7 +184,9 @@ def evaluate(
         ValueError: There is no structure, or one without energy or forces.
     """
     potential = model if isinstance(model, Potential) else Potential.load(model)
-    frames = load_frames(data, "test") if isinstance(data, (str, Path)) else data
+    names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
+    frames = load_frames(data, "test") if names else data
     if device is not None:
         potential = potential.to(device)
-    return compute_errors(predict(potential, frames, batch_size=batch_size))
+    sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
+    return compute_errors(predict(potential, frames, **sizes))  # type: ignore[arg-type]

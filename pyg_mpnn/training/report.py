@@ -62,7 +62,7 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     """
     out, frames = Path(settings.out), data.test or data.valid
     kind = "test" if data.test else "validation"
-    predictions = predict(potential, frames)
+    predictions = predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges)
     baseline = trivial_predictions(predictions, frames, data.trivial)
     columns = {kind: compute_errors(predictions), "trivial predictor": compute_errors(baseline)}
     history = read_history(out / "metrics.csv")

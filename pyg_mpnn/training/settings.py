@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 DEFAULT_MINUTES = 10.0
+_LENGTHS = ("epochs", "minutes")
+_BATCH = ("batch_size", "batch_atoms", "batch_edges")
 _ENERGY = ("energy_weight", "final_energy_weight")
 
 
@@ -18,11 +20,12 @@ class TrainingSettings:
 
     Args:
         data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads with energies and
-            forces (extended XYZ, .db, .traj). The word ``ethanol`` means the shipped sample (rMD17, 1000 structures).
+            forces (extended XYZ, .db, .traj); several files are joined. The word ``ethanol`` means the shipped sample
+            (rMD17, 1000 structures).
         out: Folder for the results, made if absent: best.ckpt, last.ckpt, metrics.csv, model_card.md and .json,
             parity.png, learning_curve.png.
-        test: File with the structures for the final test; ``ethanol`` means the shipped test structures. Without it
-            the final table shows the validation errors.
+        test: File or files with the structures for the final test; ``ethanol`` means the shipped test structures.
+            Without it the final table shows the validation errors.
         valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``.
         size: Size of the potential.
         cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model.
@@ -32,6 +35,9 @@ class TrainingSettings:
         resume: Continue from ``out``/last.ckpt; the other settings must be those of the interrupted training, only
             ``epochs`` or ``minutes`` may grow.
         batch_size: Structures per step.
+        batch_atoms: Atoms per step at most, in place of a number of structures, where their sizes vary; at least the
+            atoms of the largest structure. Validation uses it too.
+        batch_edges: Edges per step at most (pairs of atoms within the cutoff, both directions), as above.
         learning_rate: Highest learning rate of Adam, reached after the warm-up; it then falls to zero along a cosine.
         warmup: Fraction of the training over which the learning rate rises from zero.
         force_weight: Weight of the forces in the loss.
@@ -66,9 +72,9 @@ class TrainingSettings:
         (5.0,)
     """
 
-    data: str
+    data: Sequence[str] | str  # in this order the command line takes a JSON list for one
     out: str
-    test: str | None = None
+    test: Sequence[str] | str | None = None
     valid_size: int = 50
     size: Literal["small", "base", "large"] = "base"
     cutoff: float | Sequence[float] = (5.0,)
@@ -77,6 +83,8 @@ class TrainingSettings:
     seed: int = 0
     resume: bool = False
     batch_size: int = 8
+    batch_atoms: int | None = None
+    batch_edges: int | None = None
     learning_rate: float = 3e-3
     warmup: float = 0.02
     force_weight: float = 1.0
@@ -101,7 +109,14 @@ class TrainingSettings:
         if self.epochs is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
         object.__setattr__(self, "cutoff", self.cutoffs)
-        for name in ("epochs", "minutes", "valid_size", "batch_size", "learning_rate", "clip", "threads", *_ENERGY):
+        for name in ("data", "test"):
+            object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
+        if self.batch_atoms is not None and self.batch_edges is not None:
+            raise ValueError(
+                f"'batch_atoms' and 'batch_edges' exclude each other, got {self.batch_atoms} and {self.batch_edges}: "
+                "give one."
+            )
+        for name in (*_LENGTHS, "valid_size", *_BATCH, "learning_rate", "clip", "threads", *_ENERGY):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
@@ -140,3 +155,12 @@ class TrainingSettings:
     def cutoffs(self) -> tuple[float, ...]:
         """All cutoffs in A."""
         return (float(self.cutoff),) if isinstance(self.cutoff, (int, float)) else tuple(map(float, self.cutoff))
+
+
+def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """One file as a string, however it came; several as a tuple."""
+    if files is None or isinstance(files, str):
+        return files
+    if not files:
+        raise ValueError(f"'{name}' must name at least one file, got an empty list.")
+    return files[0] if len(files) == 1 else tuple(files)

@@ -21,7 +21,7 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
-from pyg_mpnn.training.evaluate import evaluate_batch
+from pyg_mpnn.training.evaluate import batching, evaluate_batch
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
@@ -29,7 +29,6 @@ from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import write_report
-from pyg_mpnn.training.sampler import EpochSampler
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, load_training_data
 
@@ -191,13 +190,13 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
-    sampler = EpochSampler(len(seen), settings.seed)
+    sizes = settings.batch_size, settings.batch_atoms, settings.batch_edges
     handler = signal.getsignal(signal.SIGINT)
     try:
         _trainer(module, out).fit(
             module,
-            DataLoader(seen, batch_size=settings.batch_size, sampler=sampler, generator=generator),
-            DataLoader(held_out, batch_size=VALID_BATCH_SIZE, generator=generator),
+            DataLoader(seen, **batching(seen, *sizes, seed=settings.seed), generator=generator),
+            DataLoader(held_out, **batching(held_out, VALID_BATCH_SIZE, *sizes[1:]), generator=generator),
             ckpt_path=last,
             weights_only=True,
         )

@@ -180,3 +180,35 @@ def test_missing_ase_names_the_extra(monkeypatch):
     with pytest.raises(ImportError, match=r"to_atoms needs ASE"):
         to_atoms(ethanol("test")[0])
     assert np.isfinite(ethanol("test")[0].energy.item())  # npz needs no ASE
+
+
+def test_config_weight_is_read_and_filled_with_one(write, tmp_path):
+    path = write((GOOD[0], "energy=-3.0 config_weight=2.5", ROWS), GOOD)
+    frames = read_structures([path, SILICON])
+    assert [frame.weight.item() for frame in frames] == [2.5, 1.0, 1.0, 1.0, 1.0, 1.0]
+    ase_io.write(tmp_path / "again.extxyz", [to_atoms(frame) for frame in frames[:2]])
+    assert [frame.weight.item() for frame in read_structures(tmp_path / "again.extxyz")] == [2.5, 1.0]
+    assert "weight" not in read_structures(SILICON)[0], "control"
+
+
+def test_config_weight_is_a_key_of_an_ase_database(write, tmp_path):
+    import ase.db
+
+    atoms = to_atoms(read_structures(write(GOOD))[0])
+    with ase.db.connect(tmp_path / "two.db") as database:
+        database.write(atoms, config_weight=0.5)
+        database.write(atoms)
+    assert [frame.weight.item() for frame in read_structures(tmp_path / "two.db")] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("-1", r"'weight' of frame 0 of .*frames.extxyz must not be negative, got -1.0: correct its 'config_weight'"),
+        ("nan", r"'weight' of frame 0 of .*frames.extxyz must be finite, got nan"),
+        ("high", r"frame 0 of .*frames.extxyz: 'config_weight' must be one number, got 'high'"),
+    ],
+)
+def test_unusable_config_weights_are_errors(write, value, message):
+    with pytest.raises(ValueError, match=message):
+        read_structures(write((GOOD[0], f"energy=-3.0 config_weight={value}", ROWS)))

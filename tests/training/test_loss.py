@@ -93,3 +93,22 @@ def test_empty_molecule_has_a_finite_loss(dtype: torch.dtype) -> None:
     empty.energy, empty.forces = torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3)
     output = PotentialOutput(torch.zeros(1).double(), torch.zeros(0, 3), None, torch.zeros(0).double())
     assert sum(loss_terms(output, Batch.from_data_list([empty]), scale=1.0)) == 0.0
+
+
+def test_weight_multiplies_all_squares_of_its_structure(dtype: torch.dtype) -> None:
+    batch = _batch(dtype, stress=True)
+    batch.stress[:] = 0.1
+    output = _output(dtype, (-9.0, -20.5), force=1.5, stress=0.2)
+    unweighted = loss_terms(output, batch, scale=2.0)
+    parts = []
+    for weight in ([1.0, 0.0], [0.0, 1.0]):
+        batch.weight = torch.tensor(weight, dtype=dtype)
+        parts.append(loss_terms(output, batch, scale=2.0))
+    batch.weight = torch.tensor([3.0, 0.5], dtype=dtype)
+    weighted = loss_terms(output, batch, scale=2.0)
+    for name in ("forces", "energy", "stress"):
+        one, two = (getattr(part, name).item() for part in parts)
+        assert one > 0 < two
+        assert one + two == pytest.approx(getattr(unweighted, name).item(), rel=1e-6)
+        assert getattr(weighted, name).item() == pytest.approx(3.0 * one + 0.5 * two, rel=1e-6)
+    assert weighted.energy.item() == pytest.approx((3.0 * 0.25**2 + 0.5 * 0.25**2) / 2)

@@ -15,6 +15,13 @@ def test_cutoff_may_be_one_number_or_several() -> None:
     assert TrainingSettings("data", "out", cutoff=(3, 5)).cutoff == (3.0, 5.0)
 
 
+def test_one_file_is_a_string_and_several_a_tuple() -> None:
+    assert TrainingSettings(["a.xyz"], "out", test=["b.xyz", "c.xyz"]).data == "a.xyz"
+    assert TrainingSettings("a.xyz", "out", test=["b.xyz", "c.xyz"]).test == ("b.xyz", "c.xyz")
+    with pytest.raises(ValueError, match="'data' must name at least one file, got an empty list"):
+        TrainingSettings([], "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
