@@ -6,6 +6,9 @@ from pyg_mpnn.data.convert import to_atoms, to_data
 from pyg_mpnn.data.dataset import StructureDataset
 from pyg_mpnn.data.fields import normalize_fields
 from pyg_mpnn.data.fingerprint import data_hash
+from pyg_mpnn.data.qm9 import QM9
+from pyg_mpnn.data.qm9_split import QM9Split, split_qm9
+from pyg_mpnn.data.qm9_targets import QM9_TARGETS, QM9Target
 from pyg_mpnn.data.read import read_structures
 from pyg_mpnn.data.reference import Reference, fit_reference
 from pyg_mpnn.data.sample import ethanol
@@ -14,6 +17,11 @@ from pyg_mpnn.data.splits import split_frames
 __all__ = [
     "read_structures",
     "ethanol",
+    "QM9",
+    "QM9_TARGETS",
+    "QM9Target",
+    "QM9Split",
+    "split_qm9",
     "to_data",
     "to_atoms",
     "normalize_fields",

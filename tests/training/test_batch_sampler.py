@@ -104,7 +104,7 @@ def test_training_by_budget_sees_all_and_resumes_exactly(
 
     with monkeypatch.context() as patch:
         patch.setattr(PotentialModule, "training_step", stop)
-        with pytest.raises(RuntimeError, match="power cut"):
+        with pytest.raises(RuntimeError, match=r"power cut"):
             train(cut, frames=mixed)
     resumed = train(dataclasses.replace(cut, resume=True), frames=mixed)
     for one, other in zip(whole.potential.parameters(), resumed.potential.parameters(), strict=True):
@@ -122,7 +122,9 @@ def test_evaluation_by_budget_has_the_same_errors(mixed: list[Data]) -> None:
 
 
 def test_two_budgets_are_an_error(settings: Settings) -> None:
-    with pytest.raises(ValueError, match="'batch_atoms' and 'batch_edges' exclude each other, got 10 and 20: give one"):
+    with pytest.raises(
+        ValueError, match=r"'batch_atoms' and 'batch_edges' exclude each other, got 10 and 20: give one"
+    ):
         settings(batch_atoms=10, batch_edges=20)
-    with pytest.raises(ValueError, match="'batch_edges' must be positive, got 0"):
+    with pytest.raises(ValueError, match=r"'batch_edges' must be positive, got 0"):
         settings(batch_edges=0)
