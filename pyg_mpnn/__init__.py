@@ -36,8 +36,17 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, Potential, PotentialOutput
-from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
+from pyg_mpnn.models import MPNN, Potential, PotentialOutput, PropertyModel
+from pyg_mpnn.readout import (
+    AtomwiseEnergy,
+    DipoleReadout,
+    LearnedSumReadout,
+    MeanReadout,
+    Readout,
+    SoftmaxReadout,
+    SpatialExtentReadout,
+    SumReadout,
+)
 from pyg_mpnn.scatter import NeighborSum, scatter_backend
 
 __version__ = "0.1.0"
@@ -47,6 +56,7 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
+    "PropertyModel",
     # basis
     "Cutoff",
     "CosineCutoff",
@@ -85,6 +95,8 @@ __all__ = [
     "LearnedSumReadout",
     "SoftmaxReadout",
     "AtomwiseEnergy",
+    "DipoleReadout",
+    "SpatialExtentReadout",
     # geometry
     "RadiusGraph",
     "NeighborList",

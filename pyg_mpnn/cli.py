@@ -22,7 +22,7 @@ except ImportError as error:
 
 from pyg_mpnn.models import Potential
 from pyg_mpnn.testing import Report
-from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
+from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train, train_property
 from pyg_mpnn.training.table import error_table
 
 _EPILOG = """examples:
@@ -264,7 +264,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
     if parsed.subcommand == "train":
-        train(TrainingSettings(**values))
+        settings = TrainingSettings(**values)
+        train(settings) if settings.target is None else train_property(settings)
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
     elif parsed.subcommand == "check":

@@ -13,6 +13,7 @@ from pyg_mpnn.data.read import read_structures
 from pyg_mpnn.data.reference import Reference, fit_reference
 from pyg_mpnn.data.sample import ethanol
 from pyg_mpnn.data.splits import split_frames
+from pyg_mpnn.data.stream import StreamedDataset
 
 __all__ = [
     "read_structures",
@@ -29,5 +30,6 @@ __all__ = [
     "Reference",
     "fit_reference",
     "StructureDataset",
+    "StreamedDataset",
     "data_hash",
 ]

@@ -19,10 +19,10 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
     """One structure with the field names and units of this package; PyG's MD17 and QM9 are understood as they come.
 
     The result is new and holds ``z``, ``pos``, where present ``cell`` and ``pbc``, the labels ``energy`` (1,),
-    ``forces`` and ``stress``, and the ``weight`` (1,) of the structure in the loss. PyG's ``force`` (MD17) becomes
-    ``forces``. PyG's ``y`` (QM9) gives ``energy``: its column 7, the internal energy U0 (read from float32 there, so
-    good to about 1 meV). ``edge_index`` is kept only beside ``shifts``, as a neighbour list: QM9's are chemical bonds.
-    All other fields are left out.
+    ``forces`` and ``stress``, a ``target`` (1,) of any other unit, and the ``weight`` (1,) of the structure in the
+    loss. PyG's ``force`` (MD17) becomes ``forces``. PyG's ``y`` (QM9) gives ``energy``: its column 7, the internal
+    energy U0 (read from float32 there, so good to about 1 meV). ``edge_index`` is kept only beside ``shifts``, as a
+    neighbour list: QM9's are chemical bonds. All other fields are left out.
 
     Args:
         data: one structure (not a batch).
@@ -65,6 +65,8 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
         out.pbc = data.pbc.reshape(1, 3)
     if "weight" in data:
         out.weight = torch.as_tensor(data.weight).reshape(-1)
+    if "target" in data:
+        out.target = torch.as_tensor(data.target).reshape(-1).double()
     if "shifts" in data:
         for name in ("edge_index", "shifts", "edge_scale"):
             if name in data:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch_geometric.data import Data
 
-_FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "weight")
+_FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "weight", "target")
 
 
 def data_hash(source: str | Path | Sequence[Data]) -> str:

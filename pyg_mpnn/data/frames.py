@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
 
-_FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
+FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
     "stress": ((1, 3, 3), torch.nan),
     "cell": ((1, 3, 3), 0.0),
     "pbc": ((1, 3), False),
@@ -20,7 +20,7 @@ _FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
 
 
 def prepare_frames(
-    frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = ()
+    frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = (), first: int = 0
 ) -> list[Data]:
     """Structures of any origin as a set: normalized, checked, with the same fields. The input is left alone.
 
@@ -28,6 +28,7 @@ def prepare_frames(
         frames: structures, as the user has them.
         units: as in :func:`normalize_fields`.
         required: labels that each must have.
+        first: number of the first in messages.
 
     Returns:
         New structures in the same order.
@@ -36,7 +37,7 @@ def prepare_frames(
         ValueError: there are none, or one is refused; the message names it.
     """
     prepared = []
-    for index, frame in enumerate(frames):
+    for index, frame in enumerate(frames, start=first):
         try:
             prepared.append(normalize_fields(frame, units))
         except ValueError as error:
@@ -72,6 +73,7 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
         "cell": (1, 3, 3),
         "pbc": (1, 3),
         "weight": (1,),
+        "target": (1,),
     }
     for name, shape in shapes.items():
         value = getattr(data, name, None)
@@ -135,14 +137,14 @@ def align_frames(frames: Sequence[Data]) -> None:
     Raises:
         ValueError: some structures have energies (or forces) and others have none.
     """
-    for name in ("energy", "forces"):
+    for name in ("energy", "forces", "target"):
         missing = [k for k, frame in enumerate(frames) if name not in frame]
         if missing and len(missing) < len(frames):
             raise ValueError(
                 f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
                 f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
             )
-    for name, (shape, fill) in _FILL.items():
+    for name, (shape, fill) in FILL.items():
         if any(name in frame for frame in frames):
             for frame in frames:
                 if name not in frame:

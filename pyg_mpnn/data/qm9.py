@@ -27,8 +27,8 @@ class QM9(Sequence[Data]):
 
     ``root`` is either a folder with one ``*_geometry.npz`` (``index``, ``natoms``, ``Z``, ``pos_microangstrom``) and
     one ``*_targets.csv`` or ``.csv.xz`` (QM9's own columns and units), or the root of PyG's ``QM9``, which is
-    downloaded where it is absent. PyG keeps targets in float32, so total energies carry an error of about 0.5 meV there; a local
-    folder keeps float64.
+    downloaded where it is absent. PyG keeps targets in float32, so total energies carry an error of about 0.5 meV
+    there; a local folder keeps float64.
 
     From U0, U, H and G the energies of the free atoms are subtracted, which leaves minus the atomization energy.
 

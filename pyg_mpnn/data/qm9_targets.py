@@ -54,5 +54,5 @@ QM9_TARGETS: dict[str, QM9Target] = {
     ),
     "Cv": QM9Target("cv", "cal/(mol K)", 1.0, "extensive"),
 }
-"""The targets by name. Free atoms: ``atomref.txt`` of the data set, B3LYP/6-31G(2df,p) (Ramakrishnan, Dral, Rupp and von
-Lilienfeld, Sci. Data 1, 140022 (2014), doi:10.6084/m9.figshare.c.978904)."""
+"""The targets by name. Free atoms: ``atomref.txt`` of the data set, B3LYP/6-31G(2df,p) (Ramakrishnan et al., Sci. Data
+1, 140022 (2014), doi:10.6084/m9.figshare.c.978904)."""

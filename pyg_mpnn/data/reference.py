@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.frames import prepare_frames
@@ -87,18 +86,55 @@ def fit_reference(
         (1, 3)
     """
     radii = as_cutoffs(cutoffs)
-    structures = prepare_frames(frames, required=["energy"])
-    energies, rank = _fit_energies(structures, isolated or {})
-    scale = _fit_scale(structures, energies)
-    return Reference(energies, scale, _count_neighbors(structures, radii), rank, len(energies))
+    seen = _Seen()
+    for index, frame in enumerate(frames):
+        seen.add(frame, index, radii)
+    if not seen.energies:
+        raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
+    elements = sorted({element for counts in seen.counts for element in counts})
+    energies, rank = _fit_energies(seen, elements, isolated or {})
+    return Reference(energies, _fit_scale(seen, energies), seen.mean_neighbors(), rank, len(energies))
 
 
-def _fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
-    elements = np.unique(np.concatenate([frame.z.numpy() for frame in frames]))
-    counts = np.stack([(frame.z.numpy()[:, None] == elements).sum(axis=0) for frame in frames]).astype(np.float64)
-    target = np.array([float(frame.energy) for frame in frames])
-    given = np.array([int(element) in isolated for element in elements])
-    fixed = np.array([isolated.get(int(element), 0.0) for element in elements])
+class _Seen:
+    """What one pass over the structures leaves: little, so that they need not be in memory together."""
+
+    def __init__(self) -> None:
+        self.counts: list[dict[int, int]] = []  # atoms of each element, by structure
+        self.energies: list[float] = []
+        self.with_forces = 0
+        self.squares, self.components = 0.0, 0
+        self.edges: np.ndarray | None = None
+        self.nodes = 0
+
+    def add(self, frame: Data, index: int, radii: Sequence[float]) -> None:
+        (frame,) = prepare_frames([frame], required=["energy"], first=index)
+        elements, counts = np.unique(frame.z.numpy(), return_counts=True)
+        self.counts.append(dict(zip(elements.tolist(), counts.tolist(), strict=True)))
+        self.energies.append(float(frame.energy))
+        if "forces" in frame:
+            self.with_forces += 1
+            self.squares += float(frame.forces.double().square().sum())
+            self.components += frame.forces.numel()
+        if 0 < self.with_forces < len(self.energies):
+            raise ValueError(
+                "'forces' must be in all frames or in none, got some without, the first is frame "
+                f"{0 if 'forces' in frame else index}: leave these out, or all forces."
+            )
+        edges = _edges_within(frame, radii)
+        self.edges = edges if self.edges is None else self.edges + edges
+        self.nodes += len(frame.z)
+
+    def mean_neighbors(self) -> tuple[float, ...]:
+        assert self.edges is not None
+        return tuple((self.edges / max(self.nodes, 1)).tolist())
+
+
+def _fit_energies(seen: _Seen, elements: Sequence[int], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+    counts = np.array([[of.get(element, 0) for element in elements] for of in seen.counts], dtype=np.float64)
+    target = np.array(seen.energies)
+    given = np.array([element in isolated for element in elements], dtype=bool)
+    fixed = np.array([isolated.get(element, 0.0) for element in elements])
     if not np.isfinite(fixed).all():
         raise ValueError(f"'isolated' must hold finite energies (in eV), got {dict(isolated)}.")
     target = target - counts @ fixed
@@ -106,27 +142,42 @@ def _fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tupl
     mean = target.sum() / max(free.sum(), 1.0)
     deviation, _, rank, _ = np.linalg.lstsq(free, target - free.sum(axis=1) * mean, rcond=None)
     fixed[~given] = mean + deviation
-    return dict(zip(elements.tolist(), fixed.tolist(), strict=True)), int(given.sum() + rank)
+    return dict(zip(elements, fixed.tolist(), strict=True)), int(given.sum() + rank)
 
 
-def _fit_scale(frames: Sequence[Data], energies: Mapping[int, float]) -> float:
-    if "forces" in frames[0]:
-        values = torch.cat([frame.forces.double().reshape(-1) for frame in frames])
+def _fit_scale(seen: _Seen, energies: Mapping[int, float]) -> float:
+    if seen.with_forces:
+        scale = float(np.sqrt(seen.squares / max(seen.components, 1)))
     else:
-        left = [float(frame.energy) - sum(energies[z] for z in frame.z.tolist()) for frame in frames]
-        values = torch.tensor(left, dtype=torch.float64) / torch.tensor([max(len(frame.z), 1) for frame in frames])
-    scale = float(values.square().mean().sqrt())
+        left = [
+            (energy - sum(count * energies[z] for z, count in counts.items())) / max(sum(counts.values()), 1)
+            for energy, counts in zip(seen.energies, seen.counts, strict=True)
+        ]
+        scale = float(np.sqrt(np.mean(np.square(left))))
     if scale < 1e-9:  # eV or eV/A: rounding of the energies
         raise ValueError("'frames' must differ in their forces or energies, got only zeros: there is nothing to learn.")
     return scale
 
 
-def _count_neighbors(frames: Sequence[Data], cutoffs: Sequence[float]) -> tuple[float, ...]:
+def count_neighbors(frames: Iterable[Data], cutoffs: Sequence[float]) -> tuple[float, ...]:
+    """Mean number of neighbours of an atom within each cutoff.
+
+    Args:
+        frames: structures.
+        cutoffs: cutoffs in A, increasing.
+
+    Returns:
+        one number a cutoff.
+    """
     edges, nodes = np.zeros(len(cutoffs)), 0
     for frame in frames:
-        pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
-        edge_index, shifts = neighbor_list(pos, cutoffs[-1], cell=cell, pbc=pbc)
-        dist = edge_vectors(pos, edge_index, shifts, cell).norm(dim=-1)
-        edges += [int((dist < cutoff).sum()) for cutoff in cutoffs]
-        nodes += len(pos)
+        edges += _edges_within(frame, cutoffs)
+        nodes += len(frame.pos)
     return tuple((edges / max(nodes, 1)).tolist())
+
+
+def _edges_within(frame: Data, cutoffs: Sequence[float]) -> np.ndarray:
+    pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
+    edge_index, shifts = neighbor_list(pos, cutoffs[-1], cell=cell, pbc=pbc)
+    dist = edge_vectors(pos, edge_index, shifts, cell).norm(dim=-1)
+    return np.array([int((dist < cutoff).sum()) for cutoff in cutoffs], dtype=np.float64)

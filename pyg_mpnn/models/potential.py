@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
-import pickle
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +16,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompileMode, Compiler, Inputs, export_package, why_not
 from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.models.files import read_file, write_file
 from pyg_mpnn.models.mpnn import MPNN, Memory
 from pyg_mpnn.models.sizes import SIZES, Size
 from pyg_mpnn.models.structure import Structure, read_structure
@@ -467,14 +465,7 @@ class Potential(nn.Module):
             "pyg_mpnn": {"format": FILE_FORMAT, "config": self.config, "prefix": ""},
             "state_dict": self.state_dict(),
         }
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        os.close(handle)
-        try:
-            torch.save(content, temporary)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_file(path, content)
 
     @classmethod
     def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
@@ -490,13 +481,7 @@ class Potential(nn.Module):
         Raises:
             ValueError: a file that holds no potential of this package.
         """
-        try:
-            content = torch.load(path, map_location=map_location, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train, got {path}, which "
-                f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
-            ) from error
+        content = read_file(path, map_location, "a file of Potential.save or a checkpoint of pyg-mpnn train")
         own = content.get("pyg_mpnn") if isinstance(content, dict) else None
         if not isinstance(own, dict) or own.get("format") != FILE_FORMAT:
             older = f", of format {own.get('format')}: train again" if isinstance(own, dict) else ""
@@ -509,6 +494,8 @@ class Potential(nn.Module):
                 f"'path' must hold a potential of this package's own parts, got {path} with a composition of your own: "
                 f"build it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
             )
+        if "property" in own["config"]:
+            raise ValueError(f"'path' must hold a potential, got {path} with a property: read it by PropertyModel.load")
         prefix = own["prefix"]
         state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
         potential = cls.from_config(own["config"])
@@ -541,10 +528,6 @@ def _check_representation(representation: nn.Module, symmetry: Symmetry) -> None
             "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train "
             "with random rotations"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:

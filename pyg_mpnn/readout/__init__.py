@@ -5,6 +5,8 @@ from __future__ import annotations
 from pyg_mpnn.readout.aggregate import LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
 from pyg_mpnn.readout.atomwise import AtomwiseEnergy
 from pyg_mpnn.readout.derivatives import energy_gradients, stress_from_virial
+from pyg_mpnn.readout.dipole import DipoleReadout
+from pyg_mpnn.readout.spatial_extent import SpatialExtentReadout
 
 __all__ = [
     "Readout",
@@ -13,6 +15,8 @@ __all__ = [
     "LearnedSumReadout",
     "SoftmaxReadout",
     "AtomwiseEnergy",
+    "DipoleReadout",
+    "SpatialExtentReadout",
     "energy_gradients",
     "stress_from_virial",
 ]

@@ -14,13 +14,17 @@ from pyg_mpnn.training.evaluate import evaluate, predict
 from pyg_mpnn.training.loss import LossTerms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.property_module import PropertyModule
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import TrainingResult, train
+from pyg_mpnn.training.train_property import PropertyResult, train_property
 
 __all__ = [
     "TrainingSettings",
     "train",
     "TrainingResult",
+    "train_property",
+    "PropertyResult",
     "evaluate",
     "predict",
     "Predictions",
@@ -29,4 +33,5 @@ __all__ = [
     "LossTerms",
     "loss_terms",
     "PotentialModule",
+    "PropertyModule",
 ]

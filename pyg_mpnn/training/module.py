@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import Potential, PropertyModel
 from pyg_mpnn.models.potential import FILE_FORMAT
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, loss_terms
@@ -68,12 +68,12 @@ class PotentialModule(lightning.LightningModule):
 
     def __init__(
         self,
-        potential: Potential,
+        potential: Potential | PropertyModel,
         settings: TrainingSettings,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.potential = potential
+        self.potential: Any = potential
         self.settings = settings
         self.provenance = provenance or {}
         self.rotate = settings.rotate if settings.rotate is not None else potential.symmetry == "unconstrained"

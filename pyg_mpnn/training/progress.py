@@ -78,9 +78,11 @@ class ProgressLine(ProgressBar):
             f"{clock(min(module.seconds, total))} of {clock(total)}",
         ]
         metrics = trainer.callback_metrics
-        if "valid_score" in metrics:
+        if "valid_forces_mae_meV_per_A" in metrics:
             forces, energy = metrics["valid_forces_mae_meV_per_A"], metrics["valid_energy_mae_meV_per_atom"]
             parts.append(f"validation MAE: forces {forces:.1f} meV/A, energy {energy:.2f} meV/atom")
+        elif "valid_mae" in metrics:
+            parts.append(f"validation MAE: {metrics['valid_mae']:.4g} {module.unit}")
         return "  ".join(parts)
 
     def on_train_batch_end(

@@ -26,6 +26,11 @@ class TrainingSettings:
             parity.png, learning_curve.png.
         test: File or files with the structures for the final test; ``ethanol`` means the shipped test structures.
             Without it the final table shows the validation errors.
+        target: Name of a property of QM9 (mu, alpha, homo, lumo, gap, r2, zpve, U0, U, H, G, Cv) to learn in place of
+            energies and forces; ``data`` is then the folder of QM9, which has its own split.
+        stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
+            memory; neighbour lists are found once and kept in a folder beside the file.
+        workers: Processes that load the batches of a streamed training; 0 for none beside the training itself.
         valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``.
         size: Size of the potential.
         cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model.
@@ -75,6 +80,9 @@ class TrainingSettings:
     data: Sequence[str] | str  # in this order the command line takes a JSON list for one
     out: str
     test: Sequence[str] | str | None = None
+    target: str | None = None
+    stream: bool = False
+    workers: int = 0
     valid_size: int = 50
     size: Literal["small", "base", "large"] = "base"
     cutoff: float | Sequence[float] = (5.0,)
@@ -125,7 +133,11 @@ class TrainingSettings:
                 f"'compile' needs one CPU thread, got 'threads' {self.threads} and 'device' {self.device!r}: leave "
                 "them out."
             )
-        for name in ("force_weight", "stress_weight"):
+        if self.stream and not (isinstance(self.data, str) and self.target is None):
+            raise ValueError(
+                f"'stream' needs one file in 'data' and no 'target', got {self.data!r} and {self.target!r}."
+            )
+        for name in ("force_weight", "stress_weight", "workers"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")
         for name in ("ema_decay", "warmup"):

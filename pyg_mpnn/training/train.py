@@ -19,6 +19,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset
+from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.evaluate import batching, evaluate_batch
@@ -35,6 +36,7 @@ from pyg_mpnn.training.training_data import TrainingData, load_training_data
 VALID_BATCH_SIZE = 32
 # What may differ between an interrupted training and its continuation.
 _FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device", "compile"}
+_FREE_SETTINGS |= {"stream", "workers"}
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -98,6 +100,10 @@ def train(
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
     """
+    if settings.target is not None:
+        raise ValueError(
+            f"'target' must be None for energies and forces, got {settings.target!r}: call train_property."
+        )
     out = Path(settings.out)
     last = _check_folder(out, settings.resume)
     data = load_training_data(settings, frames, test)
@@ -185,7 +191,12 @@ def _announce(module: PotentialModule, data: TrainingData) -> None:
 def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None:
     settings = module.settings
     out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
-    seen, held_out = (StructureDataset(frames, cutoffs, dtype=dtype) for frames in (data.train, data.valid))
+    seen: StructureDataset | StreamedSubset
+    if isinstance(data.train, StreamedFrames):
+        seen = data.train.prepared()
+    else:
+        seen = StructureDataset(data.train, cutoffs, dtype=dtype)
+    held_out = StructureDataset(data.valid, cutoffs, dtype=dtype)
     if module.potential.compiler is not None:
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
@@ -195,7 +206,13 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     try:
         _trainer(module, out).fit(
             module,
-            DataLoader(seen, **batching(seen, *sizes, seed=settings.seed), generator=generator),
+            DataLoader(
+                seen,
+                **batching(seen, *sizes, seed=settings.seed),
+                generator=generator,
+                num_workers=settings.workers,
+                persistent_workers=settings.workers > 0,
+            ),
             DataLoader(held_out, **batching(held_out, VALID_BATCH_SIZE, *sizes[1:]), generator=generator),
             ckpt_path=last,
             weights_only=True,
@@ -205,7 +222,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         raise KeyboardInterrupt from stop
 
 
-def _compile(module: PotentialModule, seen: StructureDataset) -> None:
+def _compile(module: PotentialModule, seen: StructureDataset | StreamedSubset) -> None:
     """Compile before the clock starts, by one evaluation for training and one for validation."""
     batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
     for training in (False, True):  # and leave it in training mode, which Lightning keeps

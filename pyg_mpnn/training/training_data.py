@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import Reference, data_hash, fit_reference, normalize_fields, split_frames
+from pyg_mpnn.data import Reference, StreamedDataset, data_hash, fit_reference, normalize_fields, split_frames
 from pyg_mpnn.data.frames import check_frame
+from pyg_mpnn.data.stream import StreamedFrames
 from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -20,7 +22,7 @@ class TrainingData:
     """Structures to train on, to validate and to test, and what was fitted to the first.
 
     Args:
-        train: Structures to train on.
+        train: Structures to train on; where they are streamed, read from the disk when they are asked for.
         valid: Structures to validate.
         test: Structures to test; empty where none were given.
         reference: Reference energies and scales, fitted to ``train`` alone.
@@ -28,7 +30,7 @@ class TrainingData:
         provenance: Hashes, sizes and indices, plain values for the checkpoint and the model card.
     """
 
-    train: list[Data]
+    train: Sequence[Data]
     valid: list[Data]
     test: list[Data]
     reference: Reference
@@ -57,15 +59,26 @@ def load_training_data(
         FileNotFoundError: A file is absent.
         ValueError: A structure is unusable, or ``valid_size`` leaves none to train on.
     """
-    if frames is None:
+    if frames is None and settings.stream:
+        frames = StreamedFrames(
+            StreamedDataset(str(settings.data), settings.cutoffs, dtype=getattr(torch, settings.dtype))
+        )
+    elif frames is None:
         frames = load_frames(settings.data)
     if test is None:
         test = load_frames(settings.test, "test") if settings.test is not None else []
-    frames, test = ([normalize_fields(frame) for frame in part] for part in (frames, test))
-    for index, frame in enumerate(frames):
-        check_frame(frame, f"frame {index} of {settings.data}", ("energy", "forces"))
+    test = [normalize_fields(frame) for frame in test]
+    if not isinstance(frames, StreamedFrames):  # which are checked
+        frames = [normalize_fields(frame) for frame in frames]
+        for index, frame in enumerate(frames):
+            check_frame(frame, f"frame {index} of {settings.data}", ("energy", "forces"))
     train_indices, valid_indices = split_frames(len(frames), settings.valid_size, settings.seed)
-    train, valid = [frames[index] for index in train_indices], [frames[index] for index in valid_indices]
+    valid = [frames[index] for index in valid_indices]
+    train: Sequence[Data]
+    if isinstance(frames, StreamedFrames):
+        train = StreamedFrames(frames.dataset, train_indices)
+    else:
+        train = [frames[index] for index in train_indices]
     reference = fit_reference(train, settings.cutoffs, settings.isolated)
     trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoffs)
     provenance: dict[str, Any] = {

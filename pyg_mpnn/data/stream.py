@@ -1,0 +1,312 @@
+"""Structures that do not fit into memory: read from the disk one by one, with neighbour lists found once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from pyg_mpnn.data.convert import require_ase, to_data
+from pyg_mpnn.data.frames import FILL, check_frame
+from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
+
+_FORMAT = 1
+_LABELS = ("energy", "forces")
+_OPEN: dict[str, Any] = {}  # database by folder
+_FLOATS = ("pos", "cell", "forces", "stress", "weight")
+
+
+class StreamedDataset(Dataset[Data]):
+    """Structures of a file, streamed from the disk with their neighbour lists, for PyG's ``DataLoader``.
+
+    The first use goes once through the file (ASE database, extended XYZ, trajectory), one structure at a time, and
+    writes each, checked and with its edges, to an LMDB folder beside it. Later uses, and all epochs and workers, read
+    only that. The folder belongs to the content of the file (SHA-256), the cutoffs and the dtype: where the file has
+    changed, the folder is stale and is made anew, which is announced. Items are those of :class:`StructureDataset` on
+    the same structures, to the last bit; memory does not grow with their number but for two integers each.
+
+    Args:
+        path: the file. Every structure must have an energy and forces.
+        cutoff: cutoff of the model in A, or several, increasing.
+        dtype: floating-point type of all but the energy, which stays float64.
+        cache: folder to write to; by default the name of the file with cutoffs and dtype, beside it.
+
+    Shapes:
+        as :class:`StructureDataset`.
+
+    Units:
+        A, eV, eV/A, eV/A^3 with ASE's sign.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ImportError: ASE or lmdb is not installed.
+        ValueError: the file holds no structure, or one that :func:`read_structures` refuses; the message names it.
+
+    Source:
+        own design; LMDB (https://www.symas.com/lmdb) by its Python binding.
+
+    Example:
+        >>> import tempfile, ase.io
+        >>> from pyg_mpnn.data import ethanol, to_atoms
+        >>> path = tempfile.mkdtemp() + "/ethanol.db"
+        >>> ase.io.write(path, [to_atoms(frame) for frame in ethanol("test")[:3]])
+        >>> StreamedDataset(path, 5.0)[2].edge_index.shape
+        torch.Size([2, 72])
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        cutoff: float | Sequence[float],
+        *,
+        dtype: torch.dtype = torch.float32,
+        cache: str | Path | None = None,
+    ) -> None:
+        _import_lmdb()
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
+        self.cutoffs, self.dtype = as_cutoffs(cutoff), dtype
+        name = str(dtype).removeprefix("torch.")
+        radii = "-".join(f"{radius:g}" for radius in self.cutoffs)
+        default = self.path.with_name(f"{self.path.name}.{radii}A-{name}.lmdb")
+        self.cache = default if cache is None else Path(cache)
+        key = {"format": _FORMAT, "sha256": _file_hash(self.path), "cutoffs": list(self.cutoffs), "dtype": name}
+        index = self._read_index()
+        if index is None or index["key"] != key:
+            if index is not None:
+                print(f"{self.cache} is of another content, cutoff or dtype than {self.path}: made anew", flush=True)
+            self._build(key)
+            index = self._read_index()
+        assert index is not None
+        self.num_atoms: list[int] = index["num_atoms"]
+        self.num_edges: list[int] = index["num_edges"]
+        self._fields: list[str] = index["fields"]
+
+    def _read_index(self) -> Any:
+        path = self.cache / "index.json"
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def _build(self, key: dict[str, Any]) -> None:
+        if self.cache.exists() and not (self.cache / "index.json").is_file():
+            raise FileExistsError(
+                f"'cache' must be a folder of this class or absent, got {str(self.cache)!r}: remove it."
+            )
+        partial = self.cache.with_name(self.cache.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        attach, atoms, edges, fields = RadiusGraph(self.cutoffs), [], [], set()
+        environment = _import_lmdb().open(str(partial), map_size=2**42, lock=False, sync=False)
+        batch: list[tuple[bytes, bytes]] = []
+        for number, frame in enumerate(_iterate(self.path)):
+            where = f"frame {number} of {self.path}"
+            check_frame(frame, where, _LABELS)
+            cast = Data(**frame.to_dict())
+            for name in ("pos", "cell"):
+                if name in cast:
+                    cast[name] = cast[name].to(self.dtype)
+            try:
+                found = attach(cast)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+            atoms.append(len(frame.z))
+            edges.append(int(found.edge_index.shape[1]))
+            fields |= {name for name in FILL if name in frame}
+            batch.append((_key(number), _pack(frame, found)))
+            if len(batch) == 1000:
+                _put(environment, batch)
+        if not atoms:
+            raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
+        _put(environment, batch)
+        environment.sync()
+        environment.close()
+        index = {"key": key, "num_atoms": atoms, "num_edges": edges, "fields": sorted(fields)}
+        (partial / "index.json").write_text(json.dumps(index))
+        _close(self.cache)
+        shutil.rmtree(self.cache, ignore_errors=True)
+        os.replace(partial, self.cache)
+
+    def read(self, index: int) -> Data:
+        """One structure as the file has it, in float64 and without edges.
+
+        Args:
+            index: place in the file, from 0.
+
+        Returns:
+            the structure.
+        """
+        stored = self._get(index)
+        return Data(
+            **{name: value for name, value in stored.items() if name not in ("edge_index", "shifts", "edge_scale")}
+        )
+
+    def _get(self, index: int) -> dict[str, torch.Tensor]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"'index' must be at least 0 and below {len(self)}, got {index}.")
+        with _environment(self.cache).begin() as transaction:
+            stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(transaction.get(_key(index))), weights_only=True)
+        for name in self._fields:
+            if name not in stored:
+                shape, fill = FILL[name]
+                stored[name] = torch.full(shape, fill, dtype=torch.bool if name == "pbc" else torch.float64)
+        for name in ("edge_index", "shifts", "edge_scale"):
+            if name in stored:
+                stored[name] = stored[name].long()
+        return stored
+
+    def __len__(self) -> int:
+        return len(self.num_atoms)
+
+    def __getitem__(self, index: int) -> Data:
+        stored = self._get(index)
+        return Data(**{name: value.to(self.dtype) if name in _FLOATS else value for name, value in stored.items()})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self)} structures)"
+
+
+class StreamedFrames(Sequence[Data]):
+    """Some structures of a :class:`StreamedDataset`, in float64 and without edges, read when they are asked for.
+
+    Args:
+        dataset: all structures.
+        indices: places of those that are meant; all by default.
+    """
+
+    def __init__(self, dataset: StreamedDataset, indices: Sequence[int] | None = None) -> None:
+        self.dataset = dataset
+        self.indices = list(range(len(dataset)) if indices is None else indices)
+
+    def prepared(self) -> StreamedSubset:
+        """The same structures for a loader, with edges and in the dtype of the data set."""
+        return StreamedSubset(self.dataset, self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return StreamedFrames(self.dataset, self.indices[index])
+        return self.dataset.read(self.indices[index])
+
+
+class StreamedSubset(Dataset[Data]):
+    """Some structures of a :class:`StreamedDataset`, for PyG's ``DataLoader``.
+
+    Args:
+        dataset: all structures.
+        indices: places of those that are meant.
+    """
+
+    def __init__(self, dataset: StreamedDataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+
+    @property
+    def num_atoms(self) -> list[int]:
+        """Number of atoms of each structure."""
+        return [self.dataset.num_atoms[index] for index in self.indices]
+
+    @property
+    def num_edges(self) -> list[int]:
+        """Number of edges of each structure."""
+        return [self.dataset.num_edges[index] for index in self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Data:
+        return self.dataset[self.indices[index]]
+
+
+def _iterate(path: Path) -> Iterator[Data]:
+    """The structures of a file, one in memory at a time."""
+    require_ase(f"reading {path.name}")
+    import ase.db
+    import ase.io
+
+    def rows() -> Iterator[Any]:
+        with ase.db.connect(path) as database:
+            for row in database.select():
+                yield row.toatoms(add_additional_information=True)
+
+    source: Callable[[], Iterator[Any]] = rows if path.suffix == ".db" else lambda: ase.io.iread(path, index=":")
+    images = source()
+    number = 0
+    while True:
+        try:
+            atoms = next(images)
+            frame = to_data(atoms)
+        except StopIteration:
+            return
+        except Exception as error:  # each of ASE's readers fails in its own way
+            raise ValueError(f"frame {number} of {path} must be readable by ASE, got {error}") from error
+        yield frame
+        number += 1
+
+
+def _pack(frame: Data, found: Data) -> bytes:
+    content = frame.to_dict() | {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
+    if "edge_scale" in found:
+        content["edge_scale"] = found.edge_scale.to(torch.int8)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def _put(environment: Any, batch: list[tuple[bytes, bytes]]) -> None:
+    with environment.begin(write=True) as transaction:
+        for key, value in batch:
+            transaction.put(key, value)
+    batch.clear()
+
+
+def _key(index: int) -> bytes:
+    return index.to_bytes(8, "big")
+
+
+def _environment(folder: Path) -> Any:
+    """The open database of a folder: LMDB allows one a process."""
+    name = str(folder.resolve())
+    if name not in _OPEN:
+        _OPEN[name] = _import_lmdb().open(name, readonly=True, lock=False, readahead=False)
+    return _OPEN[name]
+
+
+def _close(folder: Path) -> None:
+    environment = _OPEN.pop(str(folder.resolve()), None)
+    if environment is not None:
+        environment.close()
+
+
+def _close_all() -> None:
+    while _OPEN:
+        _OPEN.popitem()[1].close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_all)  # LMDB must not be carried into a worker; both open it anew
+
+
+def _file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _import_lmdb() -> Any:
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ImportError('streaming needs lmdb, which is not installed: pip install "pyg_mpnn[train]".') from error
+    return lmdb

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import ase.io
+import pytest
+import torch
+
+from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
+from pyg_mpnn.data.stream import StreamedFrames
+from pyg_mpnn.training import TrainingSettings, train
+
+SILICON = Path(__file__).parent / "assets" / "si.extxyz"
+FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "weight", "edge_index", "shifts", "edge_scale")
+
+
+@pytest.fixture(params=[".db", ".extxyz", ".traj"])
+def file(tmp_path, request):
+    frames = [*ethanol("train")[:10], *read_structures(SILICON)]
+    atoms = [to_atoms(frame) for frame in frames]
+    atoms[0].info["config_weight"] = 2.0  # kept by extended XYZ and trajectories
+    path = tmp_path / f"mixed{request.param}"
+    ase.io.write(path, atoms)
+    return path
+
+
+@pytest.mark.parametrize("cutoff", [5.0, (3.0, 5.0)], ids=["one cutoff", "two"])
+def test_items_are_those_from_memory(file, cutoff, dtype):
+    streamed = StreamedDataset(file, cutoff, dtype=dtype)
+    memory = StructureDataset(read_structures(file), cutoff, dtype=dtype)
+    assert len(streamed) == len(memory) == 14
+    assert (streamed.num_atoms, streamed.num_edges) == (memory.num_atoms, memory.num_edges)
+    for one, other in zip(streamed, memory, strict=False):
+        assert sorted(one.keys()) == sorted(other.keys())
+        for name in FIELDS:
+            if name in other:
+                assert one[name].dtype == other[name].dtype
+                assert torch.equal(one[name].nan_to_num(nan=9.0), other[name].nan_to_num(nan=9.0)), name
+
+
+def test_neighbour_lists_are_found_once(file, monkeypatch, capsys):
+    StreamedDataset(file, 5.0)
+    monkeypatch.setattr("pyg_mpnn.data.stream.RadiusGraph", None)
+    again = StreamedDataset(file, 5.0)
+    assert again[3].edge_index.shape[1] > 0
+    with pytest.raises(TypeError):
+        StreamedDataset(file, 4.0)  # control: another cutoff needs other lists
+    assert capsys.readouterr().out == ""
+
+
+def test_stale_cache_is_made_anew_and_said_so(tmp_path, capsys):
+    path = tmp_path / "ethanol.extxyz"
+    frames = [to_atoms(frame) for frame in ethanol("train")[:4]]
+    ase.io.write(path, frames[:3])
+    assert len(StreamedDataset(path, 5.0)) == 3
+    ase.io.write(path, frames[1:])
+    found = StreamedDataset(path, 5.0)
+    assert torch.allclose(found[2].pos, torch.tensor(frames[3].positions, dtype=torch.float32))
+    assert f"{found.cache} is of another content, cutoff or dtype than {path}: made anew" in capsys.readouterr().out
+    other = StreamedDataset(path, 3.0, cache=found.cache)
+    assert other[0].edge_index.shape[1] == other.num_edges[0]
+    assert other.num_edges[0] < found.num_edges[0]
+    assert "made anew" in capsys.readouterr().out
+
+
+def test_interrupted_build_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch):
+    path = tmp_path / "ethanol.extxyz"
+    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
+    with monkeypatch.context() as patch:
+        patch.setattr("pyg_mpnn.data.stream._put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            StreamedDataset(path, 5.0)
+    assert not StreamedDataset(path, 5.0).cache.with_suffix(".lmdb.partial").exists()
+
+
+def test_other_processes_open_their_own(file):
+    data = StreamedDataset(file, 5.0)
+    first = data[0]
+    assert torch.equal(pickle.loads(pickle.dumps(data))[0].pos, first.pos)
+    part = StreamedFrames(data)[2:5].prepared()
+    assert (len(part), part.num_atoms, part.num_edges) == (3, data.num_atoms[2:5], data.num_edges[2:5])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
+    path = tmp_path / "mixed.db"
+    ase.io.write(path, [to_atoms(f) for f in [*ethanol("train")[:10], *read_structures(SILICON)]])
+    tiny = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
+    base = TrainingSettings(
+        str(path), str(tmp_path / "memory"), valid_size=4, epochs=2, batch_atoms=70, device="cpu", threads=1, model=tiny
+    )
+    memory = train(base)
+    streamed = train(dataclasses.replace(base, out=str(tmp_path / "stream"), stream=True, workers=workers))
+    assert streamed.errors == memory.errors
+    for one, other in zip(
+        memory.potential.state_dict().values(), streamed.potential.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def test_unusable_files_are_errors(tmp_path, unchecked):
+    with pytest.raises(FileNotFoundError, match=r"'path' must be a file, got 'absent.db', which is none"):
+        StreamedDataset("absent.db", 5.0)
+    atoms = [to_atoms(frame) for frame in ethanol("train")[:2]]
+    atoms[1].calc = None
+    ase.io.write(tmp_path / "bare.extxyz", atoms)
+    with pytest.raises(ValueError, match=r"'energy' is missing in frame 1 of .*bare.extxyz"):
+        StreamedDataset(tmp_path / "bare.extxyz", 5.0)
+    (tmp_path / "broken.extxyz").write_text("3\nno atoms\n")
+    with pytest.raises(ValueError, match=r"frame 0 of .*broken.extxyz must be readable by ASE"):
+        StreamedDataset(tmp_path / "broken.extxyz", 5.0)
+    ase.io.write(tmp_path / "good.extxyz", atoms[:1])
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(FileExistsError, match=r"'cache' must be a folder of this class or absent, got '.*mine'"):
+        StreamedDataset(tmp_path / "good.extxyz", 5.0, cache=tmp_path / "mine")
+    data = StreamedDataset(tmp_path / "good.extxyz", 5.0)
+    with pytest.raises(IndexError, match=r"'index' must be at least 0 and below 1, got 1"):
+        data[1]
+    with pytest.raises(ValueError, match=r"'stream' needs one file in 'data' and no 'target'"):
+        TrainingSettings(["a.db", "b.db"], "out", stream=True)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn import PropertyModel
+from pyg_mpnn.training import PropertyModule, TrainingSettings
+
+
+def test_loss_is_the_weighted_absolute_error_over_the_spread(
+    settings: Callable[..., TrainingSettings], water: Data, ethanol: Data
+) -> None:
+    model = PropertyModel.from_size("small", **settings().model)
+    for frame, target, weight in ((water, 1.0, 3.0), (ethanol, -2.0, 0.5)):
+        frame.target = torch.tensor([target], dtype=torch.float64)
+        frame.weight = torch.tensor([weight])
+    module = PropertyModule(model, settings(target="U0"), 0.25, "eV")
+    batch = Batch.from_data_list([water, ethanol])
+    errors = [abs(model(frame).item() - frame.target.item()) / 0.25 for frame in (water, ethanol)]
+    loss = module.training_step(batch, 0).item()
+    assert loss == pytest.approx((3.0 * errors[0] + 0.5 * errors[1]) / 2, rel=1e-5)
+    del batch.weight
+    assert module.training_step(batch, 0).item() == pytest.approx(sum(errors) / 2, rel=1e-5)
