@@ -20,7 +20,12 @@ PACKAGES = ["", ".basis", ".geometry", ".layers", ".readout", ".models", ".data"
 def public() -> list[Any]:
     """Public classes and functions, each once."""
     modules = [importlib.import_module(f"pyg_mpnn{package}") for package in PACKAGES]
-    values = {getattr(module, name): None for module in modules for name in module.__all__ if name != "SIZES"}
+    values = {
+        getattr(module, name): None
+        for module in modules
+        for name in module.__all__
+        if name not in ("SIZES", "QM9_TARGETS")
+    }
     return [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.reference import Reference, count_neighbors
-from pyg_mpnn.models import PropertyKind
+from pyg_mpnn.models.property import PropertyKind
 from pyg_mpnn.readout import SpatialExtentReadout
 
 
