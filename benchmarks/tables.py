@@ -77,15 +77,23 @@ def dynamics() -> str:
 
 
 def scatter() -> str:
-    """Times of both packages side by side."""
+    """Times of each way to sum, side by side."""
     records = json.loads((RESULTS / "scatter.json").read_text())["records"]
-    rows = ["| work | part | atoms | edges | channels | torch | torch-scatter |", "|---|---|---|---|---|---|---|"]
-    keys = ("work", "part", "atoms", "edges", "channels")
-    times: dict[tuple[object, ...], dict[str, float]] = {}
-    for record in records:
-        times.setdefault(tuple(record[key] for key in keys), {})[record["backend"]] = record["median_us"]
-    for key, pair in times.items():
-        rows.append("| " + " | ".join(map(str, key)) + f" | {pair['torch']:.0f} | {pair['torch-scatter']:.0f} |")
+    return "\n\n".join(
+        scatter_table([record for record in records if record["work"] == work])
+        for work in dict.fromkeys(record["work"] for record in records)
+    )
+
+
+def scatter_table(records: list[dict[str, Any]]) -> str:
+    """One kind of sum."""
+    ways = list(dict.fromkeys(record["way"] for record in records))
+    keys = ("part", "atoms", "edges", "channels")
+    rows = [f"| {' | '.join((records[0]['work'], *keys[1:], *ways))} |", "|---" * (len(keys) + len(ways)) + "|"]
+    for size in dict.fromkeys(tuple(record[key] for key in keys) for record in records):
+        found = {record["way"]: record for record in records if tuple(record[key] for key in keys) == size}
+        times = [f"{found[way]['median_us']:.0f}" if "median_us" in found[way] else "none" for way in ways]
+        rows.append(f"| {' | '.join(map(str, (*size, *times)))} |")
     return "\n".join(rows)
 
 
