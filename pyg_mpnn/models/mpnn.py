@@ -41,7 +41,7 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.layers.learned_features import Invariant
-from pyg_mpnn.models.chunks import advance_in_chunks
+from pyg_mpnn.models.chunks import Memory, advance_in_chunks
 
 _BASES: Mapping[str, type[RadialBasis]] = {
     "bessel": BesselBasis,
@@ -54,7 +54,6 @@ _ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "soft
 Basis = Literal["bessel", "gaussian", "exp_normal"]
 Envelope = Literal["polynomial", "cosine", "bump"]
 Directions = Literal["contracted", "raw", "radial"]
-Memory = Literal["normal", "low"]
 AttentionKind = Literal["sigmoid", "softmax"]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
-from pyg_mpnn.models.potential import FILE_FORMAT
+from pyg_mpnn.models.files import FILE_FORMAT
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
