@@ -234,8 +234,7 @@ class MPNN(nn.Module):
             for envelope, count in zip(self.envelopes, neighbors, strict=True)
         ]
         for layer in self.layers:
-            scales: Any = layer.messages if isinstance(layer, MultiScale) else [layer.messages]
-            for messages, nu in zip(scales, counts, strict=True):
+            for messages, nu in zip(layer.scales, counts, strict=True):  # type: ignore[arg-type]
                 messages.nu.fill_(nu)
         if self.density is not None:
             self.density.nu.fill_(counts[-1])
