@@ -146,7 +146,7 @@ def check_command(
 
         report = check_potential(potential, frames, progress=progress, **adapter)
     print(report)
-    for name in report.failed:
+    for name in report.failed if not report.errors else ():
         print(f"  {report.results[name]}")
     for path in filter(None, (json, picture)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -215,6 +215,26 @@ def test_check_takes_any_model_and_says_what_is_broken(
     assert "its call takes no cell" in shown
 
 
+def test_check_says_once_that_a_model_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    (tmp_path / "unfinished.py").write_text(
+        "import torch\n"
+        "class Unfinished(torch.nn.Module):\n"
+        "    def forward(self, z, pos, batch):\n"
+        "        return torch.nn.Linear(7, 1)(pos)\n"
+    )
+    files = ["--json", str(tmp_path / "report.json"), "--picture", str(tmp_path / "scan.png")]
+    command = ["check", "--model", f"{tmp_path}/unfinished.py:Unfinished", "--cutoff", "3", "--count", "1", *files]
+    assert main(command) == 3
+    shown = capsys.readouterr().out
+    assert shown.count("The model does not run, so no law could be measured. RuntimeError: mat1 and mat2") == 1
+    assert len(shown.splitlines()) < 12, shown
+    assert "PASSED" not in shown
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert {result["verdict"] for result in report["results"].values()} == {"fail", "n/a"}
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

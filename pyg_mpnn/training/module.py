@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential
-from pyg_mpnn.models.potential import FILE_FORMAT
+from pyg_mpnn.models.files import FILE_FORMAT
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join

@@ -1,0 +1,81 @@
+"""Files of potentials: plain values and weights, read without executing code, replaced only by complete ones."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+FILE_FORMAT = 3  # 1: no asinh around invariant products; 2: a network of their own on the contracted features
+
+
+class SavedPotential(NamedTuple):
+    """What a file holds."""
+
+    config: dict[str, Any]
+    state_dict: dict[str, Tensor]
+
+
+def write_potential(path: str | Path, config: dict[str, Any], state_dict: dict[str, Tensor]) -> None:
+    """Write a file; an existing one is replaced only by a complete one.
+
+    Args:
+        path: file to write.
+        config: plain values that rebuild the potential.
+        state_dict: its weights and buffers.
+    """
+    content = {"pyg_mpnn": {"format": FILE_FORMAT, "config": config, "prefix": ""}, "state_dict": state_dict}
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    os.close(handle)
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_potential(path: str | Path, map_location: str | torch.device = "cpu") -> SavedPotential:
+    """Read a file of :func:`write_potential` or a checkpoint of ``pyg-mpnn train``, without executing code.
+
+    Args:
+        path: file to read.
+        map_location: device to load to.
+
+    Returns:
+        configuration and weights.
+
+    Raises:
+        ValueError: a file that holds no potential of this package's own parts, or one of another format.
+    """
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train, got {path}, which "
+            f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
+        ) from error
+    own = content.get("pyg_mpnn") if isinstance(content, dict) else None
+    if not isinstance(own, dict) or own.get("format") != FILE_FORMAT:
+        older = f", of format {own.get('format')}: train again" if isinstance(own, dict) else ""
+        raise ValueError(
+            f"'path' must be a file of Potential.save or a checkpoint of pyg-mpnn train (format {FILE_FORMAT}), "
+            f"got {path}{older}"
+        )
+    if own["config"] is None:
+        raise ValueError(
+            f"'path' must hold a potential of this package's own parts, got {path} with a composition of your own: "
+            f"build it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
+        )
+    prefix = own["prefix"]
+    state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    return SavedPotential(own["config"], state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
