@@ -85,6 +85,16 @@ def test_evaluate_writes_the_promised_numbers(trained: Path, data: str, capsys: 
     assert found["forces_mae_meV_per_A"] == pytest.approx(card["errors"]["test"]["forces_mae_meV_per_A"], rel=1e-6)
 
 
+def test_evaluate_compiles_on_request(
+    trained: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    command = ["evaluate", "--model", str(trained / "best.ckpt"), "--data", data, "--compile"]
+    assert main([*command, "on"]) == 1
+    assert "there is no C++ compiler 'no-such-compiler'" in capsys.readouterr().err
+    assert main([*command, "off"]) == 0
+
+
 def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     atoms = to_atoms(ethanol("train")[0])
     atoms.set_cell([8.0, 8.0, 8.0])

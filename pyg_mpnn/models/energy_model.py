@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompileMode, Compiler, Inputs, why_not
+from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
 from pyg_mpnn.geometry import apply_strain, edge_vectors
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
@@ -212,14 +212,14 @@ class EnergyModel(nn.Module):
 
         Raises:
             ValueError: another mode.
-            RuntimeError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
+            CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
                 GPU, several threads. For a part that cannot be traced it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")
         reason = why_not(next(self.parameters()).device) if mode == "on" else None
         if reason is not None:
-            raise RuntimeError(f"energies and forces cannot be compiled here: {reason}")
+            raise CompilationError(f"energies and forces cannot be compiled here: {reason}")
         self.compiler = None if mode == "off" else Compiler(mode)
         return self
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.basis import Symmetry
-from pyg_mpnn.deploy import export_package, why_not
+from pyg_mpnn.deploy import CompilationError, export_package, why_not
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel
@@ -288,11 +288,11 @@ class Potential(EnergyModel):
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
 
         Raises:
-            RuntimeError: compilation is not possible here, as for :meth:`compile`.
+            CompilationError: compilation is not possible here, as for :meth:`compile`.
         """
         reason = why_not(self.atomwise.reference.device)
         if reason is not None:
-            raise RuntimeError(f"this potential cannot be exported here: {reason}")
+            raise CompilationError(f"this potential cannot be exported here: {reason}")
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
 
