@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from benchmarks.laws import page
 from benchmarks.md17 import settings, train
 from benchmarks.periodic import crystals
 from benchmarks.record import RESULTS
 from benchmarks.speed import neighbors
+from benchmarks.speed import page as speed
 
 PAGE = RESULTS / "README.md"
 
@@ -55,6 +57,7 @@ def build() -> str:
             "benchmarks/periodic/elastic.py says.",
             crystals.table(),
             "![Diamond Si: equation of state, shear, stress](periodic/si-base-seed0.png)",
+            *speed.sections(),
             "## Periodic neighbour lists: silicon, cutoff 5 A, float64, one thread",
             "Median CPU time of a call; peak of the resident memory above that before the call, of which the edges "
             "(1,120 bytes/atom) stay.",
