@@ -20,7 +20,7 @@ except ImportError as error:
         'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
     ) from error
 
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import Potential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
@@ -176,7 +176,7 @@ def load_model(model: str) -> Any:
     """
     place, separator, name = model.rpartition(":")
     if not separator or Path(model).exists():
-        return Potential.load(model)
+        return load_potential(model)
     try:
         file = Path(place).resolve() if place.endswith(".py") else None
         sys.path.insert(0, os.getcwd() if file is None else str(file.parent))
