@@ -40,6 +40,11 @@ class Structure(NamedTuple):
         shifts = None if self.shifts is None else self.shifts[inside]
         return self._replace(edge_index=self.edge_index[:, inside], shifts=shifts)
 
+    def to(self, dtype: torch.dtype) -> Structure:
+        """Positions and cells in another precision."""
+        cell = None if self.cell is None else self.cell.to(dtype)
+        return self._replace(pos=self.pos.to(dtype), cell=cell)
+
     def sorted_by_receiver(self) -> Structure:
         """The same edges with their receivers in order."""
         assert self.edge_index is not None

@@ -146,7 +146,7 @@ class SumPotential(nn.Module):
         """
         structure = structure.with_edges(self.cutoff)
         options: dict[str, Any] = {"forces": forces, "stress": stress, "memory": memory, "trained": trained}
-        outputs = [part.evaluate(structure.within(part.cutoff), **options) for part in self.potentials]
+        outputs = [part.evaluate(structure.within(part.cutoff).to(part.dtype), **options) for part in self.potentials]
         return PotentialOutput._make(_add(values) for values in zip(*outputs, strict=True))
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
