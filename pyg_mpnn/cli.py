@@ -20,7 +20,7 @@ except ImportError as error:
         'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
     ) from error
 
-from pyg_mpnn.models import Potential, load_potential
+from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
@@ -136,8 +136,8 @@ def check_command(
     frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
     frames = frames[:: max(1, len(frames) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
-    if isinstance(potential, Potential) and potential.config is not None:
-        adapter["rebuild"] = functools.partial(Potential.from_config, potential.config)
+    if isinstance(potential, Potential | SumPotential) and potential.config is not None:
+        adapter["rebuild"] = functools.partial(type(potential).from_config, potential.config)
     with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:

@@ -235,10 +235,9 @@ def load_potential(path: str | Path, map_location: str | torch.device = "cpu") -
 
 
 def _build(config: Mapping[str, Any]) -> AnyPotential:
-    kind = config.get("class", "Potential")
-    if kind == "ZBL":
-        return ZBL(cutoff=config["cutoff"])
-    return SumPotential.from_config(config) if kind == "SumPotential" else Potential.from_config(config)
+    kinds: dict[str | None, type[Potential] | type[ZBL] | type[SumPotential]]
+    kinds = {None: Potential, "ZBL": ZBL, "SumPotential": SumPotential}
+    return kinds[config.get("class")].from_config(config)
 
 
 def _add(values: tuple[Tensor | None, ...]) -> Tensor | None:
