@@ -188,6 +188,8 @@ class EnergyModel(nn.Module):
     ) -> PotentialOutput:
         """As :meth:`forward`, which reads and checks the structure first.
 
+        :meta private:
+
         Args:
             structure: one or more structures.
             forces: whether to return forces.

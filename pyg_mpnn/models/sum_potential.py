@@ -134,6 +134,8 @@ class SumPotential(nn.Module):
     ) -> PotentialOutput:
         """As :meth:`forward`, which reads and checks the structure first.
 
+        :meta private:
+
         Args:
             structure: one or more structures.
             forces: whether to return forces.
