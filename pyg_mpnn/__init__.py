@@ -36,7 +36,7 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, Potential, PotentialOutput
+from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, SumPotential, load_potential
 from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
 from pyg_mpnn.scatter import NeighborSum, scatter_backend
 
@@ -47,6 +47,9 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
+    "ZBL",
+    "SumPotential",
+    "load_potential",
     # basis
     "Cutoff",
     "CosineCutoff",

@@ -21,7 +21,7 @@ except ImportError as error:
     ) from error
 
 from pyg_mpnn.deploy import CompilationError
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
@@ -89,7 +89,7 @@ def evaluate_command(
         import torch
 
         torch.set_num_threads(threads)
-    potential = Potential.load(model).to(device).compile(compile)
+    potential = load_potential(model).to(device).compile(compile)
     errors = evaluate(potential, data, batch_size=batch_size)
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
@@ -143,8 +143,8 @@ def check_command(
     frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
     frames = frames[:: max(1, len(frames) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
-    if isinstance(potential, Potential) and potential.config is not None:
-        adapter["rebuild"] = functools.partial(Potential.from_config, potential.config)
+    if isinstance(potential, Potential | SumPotential) and potential.config is not None:
+        adapter["rebuild"] = functools.partial(type(potential).from_config, potential.config)
     with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:
@@ -183,7 +183,7 @@ def load_model(model: str) -> Any:
     """
     place, separator, name = model.rpartition(":")
     if not separator or Path(model).exists():
-        return Potential.load(model)
+        return load_potential(model)
     try:
         file = Path(place).resolve() if place.endswith(".py") else None
         sys.path.insert(0, os.getcwd() if file is None else str(file.parent))

@@ -12,7 +12,7 @@ import torch
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from pyg_mpnn import Potential
+from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.cli import main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
 from pyg_mpnn.units import GPA
@@ -223,6 +223,19 @@ def test_check_takes_any_model_and_says_what_is_broken(
     assert "laws broken: " in shown
     assert "rotation: fail. energy (rotated)" in shown
     assert "its call takes no cell" in shown
+
+
+def test_a_trained_potential_and_a_repulsion_are_evaluated_and_checked_as_a_sum(
+    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    SumPotential(Potential.load(trained / "best.ckpt"), ZBL(0.9)).save(tmp_path / "sum.pt")  # no atoms are so near
+    errors = []
+    for model in (trained / "best.ckpt", tmp_path / "sum.pt"):
+        assert main(["evaluate", "--model", str(model), "--data", data, "--json", str(tmp_path / "errors.json")]) == 0
+        errors.append(json.loads((tmp_path / "errors.json").read_text())["forces_mae_meV_per_A"])
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    assert main(["check", "--model", str(tmp_path / "sum.pt"), "--structures", data, "--count", "1"]) == 0
+    assert "PASSED" in capsys.readouterr().out
 
 
 def test_check_says_once_that_a_model_does_not_run(

@@ -22,7 +22,7 @@ from pyg_mpnn.md.drift import energy_drift
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import load_potential
 
 __all__ = ["run_dynamics"]
 
@@ -101,7 +101,7 @@ def run_dynamics(
         threads = 1
     short = steps < 10_000 or (threads or torch.get_num_threads()) > 1
     mode = "off" if compile == "auto" and short else compile
-    potential = Potential.load(model)
+    potential = load_potential(model)
     folder = _empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
     intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -73,6 +74,11 @@ class EnergyModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """Dtype of the parts: of forces and stress. Energies are float64 always."""
         raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return next(itertools.chain(self.parameters(), self.buffers())).device
 
     @property
     def works_in_chunks(self) -> bool:
@@ -172,21 +178,38 @@ class EnergyModel(nn.Module):
         Returns:
             energy, forces, stress and atom energies.
         """
+        trained = self.training and torch.is_grad_enabled()
+        with gradients(enabled=forces or stress):
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
+
+    def evaluate(
+        self, structure: Structure, *, forces: bool, stress: bool, memory: Memory, trained: bool
+    ) -> PotentialOutput:
+        """As :meth:`forward`, which reads and checks the structure first.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures.
+            forces: whether to return forces.
+            stress: whether to return stress.
+            memory: as in :meth:`forward`.
+            trained: whether the results are differentiated again.
+
+        Returns:
+            energy, forces, stress and atom energies.
+        """
         if memory not in get_args(Memory):
             raise ValueError(f"'memory' must be one of {get_args(Memory)}, got {memory!r}")
         if memory == "low" and not self.works_in_chunks:
             raise ValueError(f"'memory' must be 'normal' for a representation other than MPNN, got {memory!r}")
-        trained = self.training and torch.is_grad_enabled()
-        with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
-            self.check_elements(structure.z)
-            structure = leave_inference_mode(structure.with_edges(self.cutoff))
-            structure = structure.sorted_by_receiver() if memory == "low" else structure
-            if stress and (structure.cell is None or structure.pbc is None):
-                raise ValueError(
-                    "'stress' needs a structure that is periodic in three directions, got one without a cell"
-                )
-            result = self._evaluate(structure, forces, stress, memory, create_graph=trained)
+        self.check_elements(structure.z)
+        structure = leave_inference_mode(structure.with_edges(self.cutoff))
+        structure = structure.sorted_by_receiver() if memory == "low" else structure
+        if stress and (structure.cell is None or structure.pbc is None):
+            raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
+        result = self._evaluate(structure, forces, stress, memory, create_graph=trained)
         if trained or not (forces or stress):
             return result
         return PotentialOutput._make(None if item is None else item.detach() for item in result)
@@ -217,7 +240,7 @@ class EnergyModel(nn.Module):
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")
-        reason = why_not(next(self.parameters()).device) if mode == "on" else None
+        reason = why_not(self.device) if mode == "on" else None
         if reason is not None:
             raise CompilationError(f"energies and forces cannot be compiled here: {reason}")
         self.compiler = None if mode == "off" else Compiler(mode)

@@ -19,6 +19,7 @@ from pyg_mpnn.models.energy_model import EnergyModel
 from pyg_mpnn.models.files import read_potential, write_potential
 from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.zbl import ZBL
 from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
 
 
@@ -40,6 +41,8 @@ class Potential(EnergyModel):
         hidden_channels: width of the hidden layer of a head.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
+        zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
+            none.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -74,6 +77,7 @@ class Potential(EnergyModel):
         hidden_channels: int = 64,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
+        zbl: ZBL | None = None,
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -86,11 +90,18 @@ class Potential(EnergyModel):
                 f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
                 "molecules is the sum of both; use SumReadout or LearnedSumReadout"
             )
+        cutoff = float(representation.cutoff)  # type: ignore[arg-type]
+        if zbl is not None and zbl.limit > cutoff:
+            raise ValueError(
+                f"'zbl' must have at most the cutoff of the representation ({cutoff:g} A), got {zbl.limit:g}: pass "
+                f"ZBL(cutoff={cutoff:g})"
+            )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
         self.hidden_channels = hidden_channels
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
         self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.zbl = zbl
 
     @classmethod
     def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
@@ -100,7 +111,8 @@ class Potential(EnergyModel):
             size: ``"small"``, ``"base"`` or ``"large"``.
             cutoff: cutoff radius in angstrom, or several increasing ones.
             **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``) and ``symmetry`` of the potential.
+                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry`` and ``zbl`` (True to add a
+                :class:`~pyg_mpnn.ZBL`) of the potential.
 
         Returns:
             a potential with random weights.
@@ -108,7 +120,7 @@ class Potential(EnergyModel):
         if size not in SIZES:
             raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
         own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
-        own["symmetry"] = overrides.pop("symmetry", "invariant")
+        own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
         return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
 
     @classmethod
@@ -126,15 +138,16 @@ class Potential(EnergyModel):
         unknown = set(options["mpnn"]) - set(known)
         if unknown:
             raise ValueError(
-                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, got "
-                f"{', '.join(sorted(unknown))}"
+                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, "
+                f"zbl, got {', '.join(sorted(unknown))}"
             )
         representation = MPNN(**options.pop("mpnn"))
         readout = options.pop("readout", "sum")
         if readout not in ("sum", "learned"):
             raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
         sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
-        return cls(representation, readout=sums, **options)
+        zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
+        return cls(representation, readout=sums, zbl=zbl, **options)
 
     @property
     def config(self) -> dict[str, Any] | None:
@@ -147,6 +160,7 @@ class Potential(EnergyModel):
             "hidden_channels": self.hidden_channels,
             "readout": "sum" if type(self.readout) is SumReadout else "learned",
             "symmetry": self.symmetry,
+            **({} if self.zbl is None else {"zbl": True}),
         }
 
     @property
@@ -171,8 +185,9 @@ class Potential(EnergyModel):
 
     @property
     def smoothness(self) -> float:
-        """Number of continuous derivatives of the energy, as the representation declares it, else 1."""
-        return float(getattr(self.representation, "smoothness", 1))
+        """Number of continuous derivatives of the energy, as the parts declare it, else 1."""
+        own = float(getattr(self.representation, "smoothness", 1))
+        return own if self.zbl is None else min(own, self.zbl.smoothness)
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -272,7 +287,10 @@ class Potential(EnergyModel):
             options["memory"] = memory
         features = self.representation(z, edge_index, edge_vec, **options)
         values = self.atomwise(features if self.heads == "all" else features[-1:])
-        return self.readout.atom_values(values, batch, num_graphs, features[-1])
+        energies = self.readout.atom_values(values, batch, num_graphs, features[-1])
+        if self.zbl is None:
+            return energies
+        return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
@@ -328,6 +346,8 @@ class Potential(EnergyModel):
             ValueError: a file that holds no potential of this package.
         """
         config, state = read_potential(path, map_location)
+        if "class" in config:
+            raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
         potential = cls.from_config(config)
         potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
         potential.load_state_dict(state)
@@ -337,5 +357,5 @@ class Potential(EnergyModel):
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
             f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
-            f"{parameters} parameters)"
+            f"{'' if self.zbl is None else f'{self.zbl}, '}{parameters} parameters)"
         )

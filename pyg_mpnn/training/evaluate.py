@@ -11,7 +11,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import check_frame
-from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 
 
@@ -31,7 +31,7 @@ def load_frames(source: str | Path, split: str = "train") -> list[Data]:
     return ethanol("test" if split == "test" else "train") if source == "ethanol" else read_structures(source)
 
 
-def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+def evaluate_batch(potential: EnergyModel | SumPotential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
     """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
 
     Args:
@@ -50,7 +50,7 @@ def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -
     return output
 
 
-def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 32) -> Predictions:
+def predict(potential: EnergyModel | SumPotential, frames: Sequence[Data], *, batch_size: int = 32) -> Predictions:
     """Predict energies, forces and, where a reference is known, stresses.
 
     Args:
@@ -69,12 +69,12 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype)
     for index, frame in enumerate(dataset.frames):
         check_frame(frame, f"frame {index}", ("energy", "forces"))
     was_training = potential.training
     potential.eval()
-    device = next(potential.parameters()).device
+    device = potential.device
     parts = []
     with torch.no_grad():
         for batch in DataLoader(dataset, batch_size=batch_size):
@@ -85,12 +85,16 @@ def predict(potential: Potential, frames: Sequence[Data], *, batch_size: int = 3
 
 
 def evaluate(
-    model: str | Path | Potential, data: str | Path | Sequence[Data], *, batch_size: int = 32, device: str | None = None
+    model: str | Path | EnergyModel | SumPotential,
+    data: str | Path | Sequence[Data],
+    *,
+    batch_size: int = 32,
+    device: str | None = None,
 ) -> Errors:
     """Errors of a trained potential.
 
     Args:
-        model: A checkpoint or saved potential, or a potential.
+        model: A checkpoint or saved potential (or sum of potentials), or a potential.
         data: Structures with energies and forces, a file of them, or the word ``ethanol`` for the shipped test set.
         batch_size: Structures per batch.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
@@ -104,7 +108,7 @@ def evaluate(
     Raises:
         ValueError: There is no structure, or one without energy or forces.
     """
-    potential = model if isinstance(model, Potential) else Potential.load(model)
+    potential = load_potential(model) if isinstance(model, str | Path) else model
     frames = load_frames(data, "test") if isinstance(data, (str, Path)) else data
     if device is not None:
         potential = potential.to(device)

@@ -51,6 +51,8 @@ class TrainingSettings:
             thread. ``on`` raises where it is not possible.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
+        zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is
+            learned; the checkpoint holds it.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
             them the reference energies are fitted to the training structures.
         model: Any other argument of the potential by name, for instance ``--model.l_max 3``.
@@ -90,6 +92,7 @@ class TrainingSettings:
     threads: int | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     rotate: bool | None = None
+    zbl: bool = False
     isolated: dict[int, float] | None = None
     model: dict[str, Any] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import StructureDataset
+from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.evaluate import evaluate_batch
@@ -110,9 +110,14 @@ def train(
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
     if potential is None:
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
+        options = {"zbl": settings.zbl, **settings.model}
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options)
         potential = potential.to(getattr(torch, settings.dtype))
     potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    if settings.zbl:
+        if potential.zbl is None:
+            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+        potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)

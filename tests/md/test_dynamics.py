@@ -13,7 +13,7 @@ from ase.constraints import FixAtoms
 from ase.io import read, write
 from ase.md.verlet import VelocityVerlet
 
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
 from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics
 from pyg_mpnn.md.dynamics import _threads
 from pyg_mpnn.md.velocities import thermal_velocities
@@ -234,3 +234,17 @@ def test_settings_out_of_range(
     with pytest.raises(ValueError, match=message):
         run_dynamics(saved, "ethanol", tmp_path / "md", **settings)
     assert not (tmp_path / "md").exists()
+
+
+def test_a_saved_sum_of_potentials_runs(potential: Potential, molecule: Atoms, tmp_path: Path) -> None:
+    SumPotential(potential, ZBL(2.0).double()).save(tmp_path / "sum.pt")
+    write(tmp_path / "ethanol.xyz", molecule)
+    flags = {"steps": 6, "timestep": 0.1, "temperature": 50.0, "trajectory_interval": 6}
+    run_dynamics(tmp_path / "sum.pt", tmp_path / "ethanol.xyz", tmp_path / "md", **flags)
+    last = read(tmp_path / "md" / "trajectory.traj")
+    assert isinstance(last, Atoms)
+    energy = last.get_potential_energy()
+    last.calc = PotentialCalculator(tmp_path / "sum.pt", dtype=torch.float64)
+    assert last.get_potential_energy() == pytest.approx(energy, abs=1e-9)
+    last.calc = PotentialCalculator(potential)
+    assert abs(last.get_potential_energy() - energy) > 1.0  # control: without the repulsion

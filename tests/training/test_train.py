@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn import MPNN, Potential
-from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, train
+from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
+from pyg_mpnn.data import shortest_distances, subtract_baseline
+from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, evaluate, train
 
 Settings = Callable[..., TrainingSettings]
 
@@ -154,3 +155,34 @@ def test_output_without_a_terminal_is_short(
     assert len(shown.err.splitlines()) == 2, "one line of progress an epoch"
     assert "forces MAE (meV/A)" in shown.out
     assert "Note: the errors are those of the validation structures" in shown.out
+
+
+def test_repulsion_ends_where_the_training_structures_begin(settings: Settings, frames: list[Data]) -> None:
+    result = train(settings(zbl=True, epochs=1), frames=frames)
+    loaded = Potential.load(result.out / "best.ckpt")
+    assert loaded.zbl is not None
+    bare = Potential.load(train(settings(out=str(result.out) + "-bare", epochs=1), frames=frames).out / "best.ckpt")
+    assert bare.zbl is None
+    for frame in frames[:3]:  # zero there, so that the same network was learned
+        assert torch.equal(loaded(frame).energy, bare(frame).energy)
+    # of the 8 structures that were trained on, and of the 12 at most
+    shortest = shortest_distances(frames, cutoff=5.0)
+    for pair in ((1, 6), (6, 6), (6, 8)):
+        assert shortest[pair] - 1e-6 <= loaded.zbl.radii[pair].item() < shortest[pair] + 0.05
+    near = Data(z=torch.tensor([6, 1]), pos=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.4]]))
+    assert loaded(near).forces[1, 2] > bare(near).forces[1, 2] + 50.0
+    with pytest.raises(ValueError, match=r"'zbl' needs a potential that has one, got one without: build it with zbl="):
+        train(settings(zbl=True, out=str(result.out) + "-own"), Potential.from_size("small"), frames=frames)
+
+
+def test_difference_to_a_baseline_is_learned_and_added_again(settings: Settings, frames: list[Data]) -> None:
+    baseline = ZBL(2.5).double().eval()
+    whole = [frame.clone() for frame in frames]
+    for frame in whole:
+        output = baseline(frame)
+        frame.energy, frame.forces = frame.energy + output.energy, frame.forces + output.forces
+    result = train(settings(epochs=2), frames=subtract_baseline(whole, baseline))
+    error = evaluate(result.potential, frames).forces_mae_meV_per_A
+    total = SumPotential(baseline, result.potential).eval()
+    assert evaluate(total, whole).forces_mae_meV_per_A == pytest.approx(error, rel=1e-4)
+    assert evaluate(result.potential, whole).forces_mae_meV_per_A > 2 * error  # control: without the baseline
