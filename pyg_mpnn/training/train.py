@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import signal
@@ -15,8 +16,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from torch.utils.data import BatchSampler, DataLoader, Subset
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
@@ -29,7 +30,7 @@ from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import write_report
-from pyg_mpnn.training.sampler import EpochSampler
+from pyg_mpnn.training.sampler import BatchShare, EpochSampler, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, load_training_data
 
@@ -94,7 +95,7 @@ def train(
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
-        FloatingPointError: The training diverged.
+        FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not.
 
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
@@ -191,13 +192,17 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
-    sampler = EpochSampler(len(seen), settings.seed)
+    trainer = _trainer(module, out)
+    order = BatchSampler(EpochSampler(len(seen), settings.seed), settings.batch_size, drop_last=False)
+    share = BatchShare(order, trainer.global_rank, trainer.world_size)
+    part = torch.arange(len(held_out)).tensor_split(trainer.world_size)[trainer.global_rank].tolist()
+    collate = functools.partial(divide, parts=1)
     handler = signal.getsignal(signal.SIGINT)
     try:
-        _trainer(module, out).fit(
+        trainer.fit(
             module,
-            DataLoader(seen, batch_size=settings.batch_size, sampler=sampler, generator=generator),
-            DataLoader(held_out, batch_size=VALID_BATCH_SIZE, generator=generator),
+            DataLoader(seen, batch_sampler=share, collate_fn=collate, generator=generator),
+            DataLoader(Subset(held_out, part), VALID_BATCH_SIZE, collate_fn=Batch.from_data_list, generator=generator),
             ckpt_path=last,
             weights_only=True,
         )
@@ -237,13 +242,13 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         accelerator=accelerator,
         devices=1,
         max_epochs=-1 if settings.epochs is None else settings.epochs,
-        gradient_clip_val=settings.clip,
         callbacks=[ProgressLine(), CsvHistory(out / "metrics.csv"), average, best, last],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=out,
         logger=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
         inference_mode=False,
     )
 
