@@ -115,8 +115,11 @@ class PotentialModule(lightning.LightningModule):
         return self.steps / (self.settings.epochs * self.trainer.num_training_batches)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; the learning rate is set before each step."""
-        return torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate, fused=True)
+        """Adam with decoupled weight decay, none by default; the learning rate is set before each step."""
+        settings = self.settings
+        return torch.optim.AdamW(
+            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -146,9 +149,9 @@ class PotentialModule(lightning.LightningModule):
         """Weights of forces, energy and stress."""
         settings = self.settings
         return (
-            weight_at(progress, settings.force_weight, None),
+            weight_at(progress, settings.force_weight, settings.final_force_weight),
             weight_at(progress, settings.energy_weight, settings.final_energy_weight),
-            weight_at(progress, settings.stress_weight, None),
+            weight_at(progress, settings.stress_weight, settings.final_stress_weight),
         )
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
@@ -191,11 +194,15 @@ class PotentialModule(lightning.LightningModule):
         Returns:
             The loss, to be differentiated, and the mean squared errors of forces, energy and stress.
         """
-        stress = self.settings.stress_weight > 0
-        terms = loss_terms(evaluate_batch(self.potential, batch, stress=stress), batch, self.scale, counts=counts)
+        stress, penalty, delta = self.settings.stress_weight > 0, self.settings.loss, self.settings.huber_delta
+        output = evaluate_batch(self.potential, batch, stress=stress)
+        terms = loss_terms(output, batch, self.scale, penalty=penalty, delta=delta, counts=counts)
         force_weight, energy_weight, stress_weight = self._weights
         loss = force_weight * terms.forces + energy_weight * terms.energy
-        return loss + stress_weight * terms.stress if stress else loss, torch.stack(terms).detach()
+        loss = loss + stress_weight * terms.stress if stress else loss
+        with torch.no_grad():
+            squared = terms if penalty == "mse" else loss_terms(output, batch, self.scale, counts=counts)
+        return loss, torch.stack(squared).detach()
 
     def _count(self, batch: Sequence[Batch]) -> LossTerms:
         """What the means of a step are over: all parts, in all processes."""

@@ -83,9 +83,12 @@ def _card(
 ) -> dict[str, Any]:
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
-    given = {
-        k: v for k, v in asdict(settings).items() if k not in ("data", "test", "out", "resume", "model", "isolated")
-    }
+    left_out = {"data", "test", "out", "resume", "model", "isolated"}
+    source = "least squares on the training structures" if not settings.isolated else "isolated atoms as given"
+    if settings.start_from is not None:
+        left_out |= {"size", "cutoff"}
+        source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"
+    given = {k: v for k, v in asdict(settings).items() if k not in left_out}
     return {
         "model": {
             "class": type(potential).__name__,
@@ -99,7 +102,7 @@ def _card(
             "rank": reference.rank,
             "num_elements": reference.num_elements,
             "energies_eV": reference.energies,
-            "from": "least squares on the training structures" if not settings.isolated else "isolated atoms as given",
+            "from": source,
             "force_scale_eV_per_A": reference.scale,
             "mean_neighbors": list(reference.neighbors),
         },
@@ -109,6 +112,7 @@ def _card(
             "threads": torch.get_num_threads(),
             "epochs_done": int(history[-1]["epoch"]),
             "steps_done": int(history[-1]["step"]),
+            "steps_skipped": int(history[-1]["skipped_steps"]),
             "minutes_done": round(history[-1]["minutes"], 2),
             "best_epoch": int(best["epoch"]),
             "best_by": "validation force MAE (meV/A) + energy MAE (meV/atom) of the averaged weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
@@ -15,7 +16,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from torch.utils.data import BatchSampler, DataLoader, Subset
 from torch_geometric.data import Batch, Data
 
@@ -23,6 +24,7 @@ from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.evaluate import evaluate_batch
+from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
@@ -35,8 +37,9 @@ from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, load_training_data
 
 VALID_BATCH_SIZE = 32
-# What may differ between an interrupted training and its continuation.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device", "compile"}
+# What may differ between an interrupted training and its continuation; the last row changes the rounding only.
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb"}
+_FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -110,17 +113,16 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
-    if potential is None:
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
-        potential = potential.to(getattr(torch, settings.dtype))
-    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    potential, data = _prepare(potential, settings, data)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
     _announce(module, data)
-    if checkpoint is not None and _is_complete(checkpoint, settings):
+    if checkpoint is not None and _is_stopped(checkpoint, settings):
+        print(f"The training had stopped early (patience {settings.patience}). Writing the report again.")
+    elif checkpoint is not None and _is_complete(checkpoint, settings):
         print("The training is complete; to go on, give more epochs or minutes. Writing the report again.")
     else:
         with _quiet_lightning():
@@ -128,6 +130,24 @@ def train(
     _load_best(module, out / "best.ckpt")
     errors, trivial = write_report(potential, settings, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
+
+
+def _prepare(
+    potential: Potential | None, settings: TrainingSettings, data: TrainingData
+) -> tuple[Potential, TrainingData]:
+    """The potential to train with its reference energies, which the data then know."""
+    dtype = getattr(torch, settings.dtype)
+    if settings.start_from is not None:
+        if potential is not None:
+            raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
+        potential = load_start(settings.start_from, dtype)
+        reference = correct_reference(potential, data.train, data.reference)
+        potential.set_reference(reference.energies, reference.scale)
+        return potential, dataclasses.replace(data, reference=reference)
+    if potential is None:
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model).to(dtype)
+    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    return potential, data
 
 
 def _check_folder(out: Path, resume: bool) -> Path | None:
@@ -173,6 +193,11 @@ def _is_complete(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool
     return bool(checkpoint["epoch"] + 1 >= settings.epochs)
 
 
+def _is_stopped(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool:
+    waits = [state["wait_count"] for state in checkpoint["callbacks"].values() if "wait_count" in state]
+    return settings.patience is not None and waits[0] >= settings.patience
+
+
 def _announce(module: PotentialModule, data: TrainingData) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
@@ -196,7 +221,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     order = BatchSampler(EpochSampler(len(seen), settings.seed), settings.batch_size, drop_last=False)
     share = BatchShare(order, trainer.global_rank, trainer.world_size)
     part = torch.arange(len(held_out)).tensor_split(trainer.world_size)[trainer.global_rank].tolist()
-    collate = functools.partial(divide, parts=1)
+    collate = functools.partial(divide, parts=settings.accumulate)
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
@@ -238,11 +263,14 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     rule = moving_average(settings.ema_decay, lambda: module.global_step)
     average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
+    callbacks = [ProgressLine(), CsvHistory(out / "metrics.csv"), average]
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=-1 if settings.epochs is None else settings.epochs,
-        callbacks=[ProgressLine(), CsvHistory(out / "metrics.csv"), average, best, last],
+        callbacks=[*callbacks, best, last],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=out,
         logger=False,

@@ -145,6 +145,12 @@ def test_finished_training_by_minutes_can_be_given_more(
     assert rows[-1]["step"] == 12
 
 
+def test_each_weight_moves_to_its_final_one(settings: Settings) -> None:
+    module = _module(settings(force_weight=4.0, final_force_weight=1.0, final_stress_weight=0.4))
+    for progress, weights in ((0.7, (4.0, 0.1, 0.1)), (0.85, (2.0, 1.0, 0.2)), (1.0, (1.0, 10.0, 0.4))):
+        assert module._weights_at(progress) == pytest.approx(weights)
+
+
 def test_parts_add_up_to_the_whole(settings: Settings, frames: list[Data], silicon: Data) -> None:
     """Parts of different sizes, with other elements, and a stress in one of them only."""
     silicon.energy, silicon.forces = torch.ones(1, dtype=torch.float64), torch.ones_like(silicon.pos)
