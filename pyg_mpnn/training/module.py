@@ -108,11 +108,15 @@ class PotentialModule(lightning.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Fraction of the training that is done; the first process tells the time."""
+        """Fraction of the training that is done, by the clock of this process where the time is limited."""
         if self.settings.minutes is not None:
-            return share_from_first(self.seconds, self.device) / (60 * self.settings.minutes)
+            return self.seconds / (60 * self.settings.minutes)
         assert self.settings.epochs is not None
         return self.steps / (self.settings.epochs * self.trainer.num_training_batches)
+
+    def _shared_progress(self) -> float:
+        """The same for all processes: the first tells the time."""
+        return self.progress if self.settings.minutes is None else share_from_first(self.progress, self.device)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with decoupled weight decay, none by default; the learning rate is set before each step."""
@@ -139,7 +143,7 @@ class PotentialModule(lightning.LightningModule):
             batch: The structures of this step.
             batch_idx: Number of the step within the epoch.
         """
-        progress = self.progress
+        progress = self._shared_progress()
         learning_rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate
@@ -260,7 +264,7 @@ class PotentialModule(lightning.LightningModule):
             batch_idx: Unused.
         """
         self.steps += 1
-        if self.settings.minutes is not None and self.progress >= 1:
+        if self.settings.minutes is not None and self._shared_progress() >= 1:
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -45,6 +45,31 @@ def trivial_predictions(predictions: Predictions, frames: Sequence[Data], refere
     )
 
 
+def final_errors(potential: Potential, data: TrainingData) -> tuple[Errors, Errors]:
+    """Test the potential.
+
+    Args:
+        potential: The trained potential.
+        data: What it was trained and is tested on.
+
+    Returns:
+        The errors of the potential and of the trivial predictor, on the test structures or, where there are none, on
+        the validation structures.
+
+    Units:
+        meV and meV/A.
+    """
+    _, _, errors, trivial = _test(potential, data)
+    return errors, trivial
+
+
+def _test(potential: Potential, data: TrainingData) -> tuple[Predictions, Predictions, Errors, Errors]:
+    frames = data.test or data.valid
+    predictions = predict(potential, frames)
+    baseline = trivial_predictions(predictions, frames, data.trivial)
+    return predictions, baseline, compute_errors(predictions), compute_errors(baseline)
+
+
 def write_report(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
     """Test the potential and write parity.png, learning_curve.png, model_card.md and model_card.json.
 
@@ -54,17 +79,15 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
         data: What it was trained and is tested on.
 
     Returns:
-        The errors of the potential and of the trivial predictor, on the test structures or, where there are none, on
-        the validation structures.
+        What :func:`final_errors` returns.
 
     Units:
         meV and meV/A in the table and the card.
     """
     out, frames = Path(settings.out), data.test or data.valid
     kind = "test" if data.test else "validation"
-    predictions = predict(potential, frames)
-    baseline = trivial_predictions(predictions, frames, data.trivial)
-    columns = {kind: compute_errors(predictions), "trivial predictor": compute_errors(baseline)}
+    predictions, baseline, errors, trivial = _test(potential, data)
+    columns = {kind: errors, "trivial predictor": trivial}
     history = read_history(out / "metrics.csv")
     plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures")
     plot_learning_curve(history, out / "learning_curve.png")
@@ -75,7 +98,7 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
     print(f"\nPictures and model card: {out / 'parity.png'}, {out / 'learning_curve.png'}, {out / 'model_card.md'}")
-    return columns[kind], columns["trivial predictor"]
+    return errors, trivial
 
 
 def _card(

@@ -24,6 +24,7 @@ from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 from pyg_mpnn.training.evaluate import evaluate_batch
+from pyg_mpnn.training.distributed import SumStrategy, launched_rank
 from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.metrics import Errors
@@ -31,7 +32,7 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
-from pyg_mpnn.training.report import write_report
+from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.sampler import BatchShare, EpochSampler, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, load_training_data
@@ -46,6 +47,7 @@ _NOISE = (  # warnings of Lightning that a user of this package can do nothing a
     "You're resuming from a checkpoint that ended before the epoch ended",
     "GPU available but not used",
     ".*isinstance\\(treespec, LeafSpec\\)",
+    "It is recommended to use .*sync_dist=True",  # the values are those of all processes already
 )
 
 
@@ -98,13 +100,15 @@ def train(
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
+        ConnectionError: Another process of the training is gone.
         FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not.
 
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
     """
     out = Path(settings.out)
-    last = _check_folder(out, settings.resume)
+    first = launched_rank(settings.devices, settings.num_nodes) == 0
+    last = _check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
     data = load_training_data(settings, frames, test)
     mode = settings.compile_mode(len(data.train))
     if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
@@ -117,9 +121,10 @@ def train(
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-    _announce(module, data)
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        _announce(module, data)
     if checkpoint is not None and _is_stopped(checkpoint, settings):
         print(f"The training had stopped early (patience {settings.patience}). Writing the report again.")
     elif checkpoint is not None and _is_complete(checkpoint, settings):
@@ -128,7 +133,7 @@ def train(
         with _quiet_lightning():
             _fit(module, data, last)
     _load_best(module, out / "best.ckpt")
-    errors, trivial = write_report(potential, settings, data)
+    errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
@@ -202,9 +207,10 @@ def _announce(module: PotentialModule, data: TrainingData) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())
+    processes = f" with {settings.processes} processes" if settings.processes > 1 else ""
     print(
         f"Training {type(potential).__name__} ({parameters:,} parameters, {settings.dtype}) for {length} on "
-        f"{len(data.train)} structures, validating on {len(data.valid)}",
+        f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
 
@@ -268,7 +274,9 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
         plugins=[AtomicCheckpointIO()],
