@@ -1,11 +1,11 @@
 """Do the forces stay right under mixed precision? Autocast to bfloat16 beside float32, on a trained potential.
 
 Forces of test frames of rMD17 ethanol with one potential, in float64, float32, and float32 with its matrix products and
-linear layers autocast to bfloat16, as mixed-precision training computes them. Asked of mixed precision: that it moves the forces
-by less than a tenth of the error that the potential has anyway, and that the forces of a molecule still add up to zero.
+linear layers autocast to bfloat16, as mixed-precision training computes them. Asked of mixed precision: that it moves
+the forces by less than a tenth of the error that the potential has anyway.
 
     python -m benchmarks.md17.precision --model run/best.ckpt     writes benchmarks/results/precision.json
-    python -m benchmarks.md17.precision --smoke                   random weights, two frames, result in a temporary folder
+    python -m benchmarks.md17.precision --smoke                   random weights, two frames, a temporary folder
 """
 
 from __future__ import annotations

@@ -23,10 +23,11 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
-from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.distributed import SumStrategy, launched_rank
+from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.history import CsvHistory
+from pyg_mpnn.training.loggers import check_loggers, make_loggers
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.moving_average import moving_average
@@ -97,6 +98,7 @@ def train(
         A and eV in the data; meV and meV/A in the reports.
 
     Raises:
+        ImportError: A log was asked for whose package is not installed.
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
@@ -109,6 +111,7 @@ def train(
     out = Path(settings.out)
     first = launched_rank(settings.devices, settings.num_nodes) == 0
     last = _check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
+    check_loggers(settings)
     data = load_training_data(settings, frames, test)
     mode = settings.compile_mode(len(data.train))
     if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
@@ -281,7 +284,8 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         callbacks=[*callbacks, best, last],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=out,
-        logger=False,
+        logger=make_loggers(settings),
+        log_every_n_steps=1,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,

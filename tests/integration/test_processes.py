@@ -51,7 +51,7 @@ sys.exit(main())
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Ethanol, pieces of it and crystals of Si with stresses: 11 to train, in batches of 5, 5 and 1, and 5 to validate."""
+    """Ethanol, pieces of it and crystals of Si with stresses: 11 to train, in batches of 5, 5 and 1, 5 to validate."""
     crystals = ase.io.read(ROOT / "tests" / "data" / "assets" / "si.extxyz", ":")[:4]
     molecules = [to_atoms(frame) for frame in ethanol("train")[:12]]
     for k, atoms in enumerate(molecules):
