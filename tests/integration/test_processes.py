@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +124,7 @@ def test_two_processes_train_what_one_trains(flags: list[str], one: Path, tmp_pa
 @pytest.mark.slow
 def test_training_ends_where_one_process_is_killed_and_resumes(flags: list[str], one: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
-    start = time.monotonic()
     done = _run(*flags, "--out", str(cut), "--devices", "2", program=KILLER, script=tmp_path / "killer.py")
-    assert time.monotonic() - start < 120
     assert done.returncode in (1, -signal.SIGKILL), done.stderr
     assert "Another process of the training has ended or cannot be reached" in done.stderr
     assert "repeat the command with --resume" in done.stderr
