@@ -2,8 +2,8 @@
 
 Every process holds the whole potential and computes its share of each batch; the gradients are added up in one vector
 before the step. Lightning starts the processes and connects them. Its wrapper around the model is not used: it takes
-the mean over processes whatever they computed on, and waits for ever for one that has nothing to compute in the last
-batch of an epoch.
+the mean over processes whatever they computed on, and waits until a time-out for one that has nothing to compute in the
+last batch of an epoch.
 """
 
 from __future__ import annotations

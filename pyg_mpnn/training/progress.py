@@ -54,18 +54,6 @@ class ProgressLine(ProgressBar):
         self._last_time = float("-inf")
         self._next_progress = 0.0
 
-    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
-        """Show the line of the first process alone.
-
-        Args:
-            trainer: The trainer.
-            pl_module: Unused.
-            stage: Unused.
-        """
-        super().setup(trainer, pl_module, stage)
-        if not trainer.is_global_zero:
-            self.disable()
-
     def enable(self) -> None:
         """Show the line."""
         self.enabled = True
