@@ -88,12 +88,13 @@ def fit_reference(
     """
     radii = as_cutoffs(cutoffs)
     structures = prepare_frames(frames, required=["energy"])
-    energies, rank = _fit_energies(structures, isolated or {})
+    energies, rank = fit_energies(structures, isolated or {})
     scale = _fit_scale(structures, energies)
     return Reference(energies, scale, _count_neighbors(structures, radii), rank, len(energies))
 
 
-def _fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+    """Energies of the elements by least squares, and how many the structures determine: :func:`fit_reference`."""
     elements = np.unique(np.concatenate([frame.z.numpy() for frame in frames]))
     counts = np.stack([(frame.z.numpy()[:, None] == elements).sum(axis=0) for frame in frames]).astype(np.float64)
     target = np.array([float(frame.energy) for frame in frames])
