@@ -1,4 +1,4 @@
-"""The commands: ``pyg-mpnn train``, ``evaluate``, ``md`` and ``check``."""
+"""The commands: ``pyg-mpnn train``, ``evaluate``, ``predict``, ``md``, ``relax``, ``vib`` and ``check``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,13 @@ _EPILOG = """examples:
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
+  pyg-mpnn predict --model run/best.ckpt --structures ethanol --out predicted.xyz
+  pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
+  pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
 """
 _BROKEN = 3  # exit code of a check that found a broken law
+_NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 
 class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -189,7 +193,7 @@ def load_model(model: str) -> Any:
 
 def make_parser() -> jsonargparse.ArgumentParser:
     """The parser of all commands; the help texts are the docstrings of what they call."""
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parser = _Parser(
         prog="pyg-mpnn",
@@ -202,6 +206,11 @@ def make_parser() -> jsonargparse.ArgumentParser:
     commands.add_subcommand("evaluate", _parser_of(evaluate_command), help="errors of a trained potential")
     commands.add_subcommand("check", _parser_of(check_command), help="hold a potential to the laws of physics")
     commands.add_subcommand("md", _parser_of(run_dynamics), help="molecular dynamics with a trained potential")
+    commands.add_subcommand(
+        "predict", _parser_of(run_prediction), help="energies and forces of structures, into a file"
+    )
+    commands.add_subcommand("relax", _parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
+    commands.add_subcommand("vib", _parser_of(run_vibrations), help="vibrations from the exact Hessian")
     return parser
 
 
@@ -215,7 +224,8 @@ def _train_parser() -> jsonargparse.ArgumentParser:
 
 
 def _parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
-    parser = _Parser(description=(function.__doc__ or "").split("\n", 1)[0])
+    teaching = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
+    parser = _Parser(description=teaching, formatter_class=_Help)
     parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
     parser.add_function_arguments(function, as_group=False)
     return parser
@@ -230,7 +240,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parsed = make_parser().parse_args(arguments)
     values = parsed[parsed.subcommand].as_dict()
@@ -241,6 +251,12 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         evaluate_command(**values)
     elif parsed.subcommand == "check":
         return 0 if check_command(**values).passed else _BROKEN
+    elif parsed.subcommand == "predict":
+        run_prediction(**values)
+    elif parsed.subcommand == "relax":
+        return 0 if run_relaxation(**values).converged else _NOT_CONVERGED
+    elif parsed.subcommand == "vib":
+        run_vibrations(**values)
     else:
         run_dynamics(**values)
     return 0
