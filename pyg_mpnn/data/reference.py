@@ -88,12 +88,21 @@ def fit_reference(
     """
     radii = as_cutoffs(cutoffs)
     structures = prepare_frames(frames, required=["energy"])
-    energies, rank = _fit_energies(structures, isolated or {})
+    energies, rank = fit_energies(structures, isolated or {})
     scale = _fit_scale(structures, energies)
     return Reference(energies, scale, _count_neighbors(structures, radii), rank, len(energies))
 
 
-def _fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+    """The reference energies alone, as :func:`fit_reference` fits them.
+
+    Args:
+        frames: structures with energies, at least one.
+        isolated: energies of isolated atoms by atomic number, in eV.
+
+    Returns:
+        The reference energy of each element in eV, and how many of them the data determine.
+    """
     elements = np.unique(np.concatenate([frame.z.numpy() for frame in frames]))
     counts = np.stack([(frame.z.numpy()[:, None] == elements).sum(axis=0) for frame in frames]).astype(np.float64)
     target = np.array([float(frame.energy) for frame in frames])

@@ -80,7 +80,7 @@ def normal_modes(atoms: Atoms, hessian: Float[np.ndarray, "nodes 3 nodes 3"]) ->
         >>> from ase import Atoms
         >>> k = np.kron([[1.0, -1.0], [-1.0, 1.0]], np.diag([0.0, 0.0, 36.0]))  # H2: 36 eV/A^2 along the bond
         >>> normal_modes(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), k.reshape(2, 3, 2, 3)).frequencies_cm.round()
-        array([4403.])
+        array([4407.])
     """
     matrix = hessian.reshape(3 * len(atoms), 3 * len(atoms))
     roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
