@@ -9,6 +9,7 @@ from pyg_mpnn.inspect.duplicates import check_duplicates
 from pyg_mpnn.inspect.energy_units import check_energy_units
 from pyg_mpnn.inspect.finding import Finding
 from pyg_mpnn.inspect.force_units import check_force_units
+from pyg_mpnn.inspect.load import load_labelled
 from pyg_mpnn.inspect.neighbors import check_neighbors
 from pyg_mpnn.inspect.outliers import check_outliers
 from pyg_mpnn.inspect.report import Inspection, inspect_frames
@@ -17,6 +18,7 @@ from pyg_mpnn.inspect.training_time import check_training_time
 
 __all__ = [
     "inspect_frames",
+    "load_labelled",
     "Inspection",
     "Finding",
     "check_composition",

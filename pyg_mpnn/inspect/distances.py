@@ -80,7 +80,9 @@ def check_distances(frames: Sequence[Data]) -> Finding:
     numbers |= {"nearest_over_radii_1_percent": low, "nearest_over_radii_median": middle}
     of_radii = f"nearest neighbours at {middle:.2f} of the sum of covalent radii"
     if low > 1.4 and middle > 1.5:
-        return Finding("distances", "warning", f"The positions are likely in BOHR, not A: {of_radii}. {listed}", numbers)
+        return Finding(
+            "distances", "warning", f"The positions are likely in BOHR, not A: {of_radii}. {listed}", numbers
+        )
     if middle < 0.65:
         text = f"The positions are likely in a unit longer than A (nm?): {of_radii}. {listed}"
         return Finding("distances", "warning", text, numbers)

@@ -21,7 +21,7 @@ SAME = 1e-4  # relative; two frames that differ by 1e-3 A are told apart
 def check_duplicates(frames: Sequence[Data], test: Sequence[Data] = ()) -> Finding:
     r"""Look for structures that are equal up to a rotation, mirror image, shift or order of the atoms.
 
-    .. math:: \phi_m = \frac{1}{N} \sum_{i \neq j} (Z_i Z_j)^{1/2} \, \exp \Big( -\frac{(d_{ij} - c_m)^2}{(0.3 \, A)^2} \Big)
+    .. math:: \phi_m = \frac{1}{N} \sum_{i \neq j} \sqrt{Z_i Z_j} \, e^{-(d_{ij} - c_m)^2 / (0.3 \, A)^2}
 
     is compared, and the composition. A structure that is both trained on and tested makes the test too easy, and one
     that is there twice may be both trained on and validated. Crystals that are equal only up to a rotation, such as
@@ -41,9 +41,7 @@ def check_duplicates(frames: Sequence[Data], test: Sequence[Data] = ()) -> Findi
     inside = _twice(first)
     across = [] if not len(test) else _both(first, second)
     contradicting = [
-        (a, b)
-        for a, b in inside
-        if abs(float(frames[a].energy) - float(frames[b].energy)) > 1e-3 * frames[a].z.numel()
+        (a, b) for a, b in inside if abs(float(frames[a].energy) - float(frames[b].energy)) > 1e-3 * frames[a].z.numel()
     ]
     copied = [pair for pair in inside if not _by_symmetry(frames[pair[0]], frames[pair[1]])]
     leaked = [pair for pair in across if not _by_symmetry(frames[pair[0]], test[pair[1]])]

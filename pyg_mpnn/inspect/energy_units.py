@@ -63,6 +63,8 @@ def check_energy_units(frames: Sequence[Data]) -> Finding:
                 wrong = "" if right else " They are read as eV: CONVERT them."
                 return Finding(name, "ok" if right else "warning", text + wrong, numbers)
     if abs(per_atom) > BINDING:
-        text = f"Cannot tell: {per_atom:.4g} per atom fits a pseudopotential in eV, or binding energies in another unit."
+        text = (
+            f"Cannot tell: {per_atom:.4g} per atom fits a pseudopotential in eV, or binding energies in another unit."
+        )
         return Finding(name, "note", text, numbers)
     return Finding(name, "ok", f"{per_atom:.4g} per atom, as of binding energies or pseudopotentials in eV.", numbers)

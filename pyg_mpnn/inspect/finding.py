@@ -16,8 +16,8 @@ class Finding:
 
     Args:
         name: of the check.
-        severity: ``"ok"``; ``"note"`` for what one should know, also that a check could not tell; ``"warning"`` for what
-            is likely wrong.
+        severity: ``"ok"``; ``"note"`` for what one should know, also that a check could not tell; ``"warning"`` for
+            what is likely wrong.
         finding: one or two sentences.
         numbers: what was measured, plain values with their units in the names.
     """

@@ -32,7 +32,7 @@ FEWEST = 50
 def check_force_units(frames: Sequence[Data]) -> Finding:
     r"""Measure the stiffness of bonds between nonmetals, which is much the same in all of chemistry.
 
-    .. math:: k d^2 = -d^2 \, \frac{\partial}{\partial d} \Big\langle \tfrac{1}{2} (F_j - F_i) \cdot \hat r_{ij} \Big\rangle
+    .. math:: k d^2 = -d^2 \, \partial_d \big\langle \tfrac{1}{2} (F_j - F_i) \cdot \hat r_{ij} \big\rangle
 
     of length :math:`d`, by linear regression over the bonds of each kind, those to hydrogen where there are any. Its
     typical size of 40 eV tells the unit of the forces to a factor of 4, and its sign theirs.
@@ -63,7 +63,9 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
             stiffness[label] = -float(np.polyfit(distances, forces, 1)[0] * np.median(distances) ** 2)
     numbers: dict[str, object] = {"stiffness_times_length_squared_eV": stiffness}
     if not stiffness:
-        return Finding(name, "note", "Cannot tell: there are too few bonds between nonmetals of varied length.", numbers)
+        return Finding(
+            name, "note", "Cannot tell: there are too few bonds between nonmetals of varied length.", numbers
+        )
     of_hydrogen = [value for label, value in stiffness.items() if label.startswith("H-")]
     middle = float(np.median(of_hydrogen or list(stiffness.values())))
     if middle == 0:
@@ -71,7 +73,9 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
     unit = min(UNITS, key=lambda unit: abs(np.log(abs(middle) * UNITS[unit] / TYPICAL)))
     measured = f"stiffness times squared length of bonds is {middle:.3g} (about {TYPICAL:g} in eV)"
     if middle < 0:
-        return Finding(name, "warning", f"The forces have the WRONG SIGN: {measured}; they push long bonds apart.", numbers)
+        return Finding(
+            name, "warning", f"The forces have the WRONG SIGN: {measured}; they push long bonds apart.", numbers
+        )
     if unit != "eV/A":
         return Finding(name, "warning", f"The forces are likely in {unit.upper()}, not eV/A: {measured}.", numbers)
     return Finding(name, "ok", f"eV/A: {measured}.", numbers)
@@ -93,4 +97,4 @@ def _add_bonds(frame: Data, kinds: dict[tuple[int, int], list[np.ndarray]]) -> N
     apart = 0.5 * ((forces[first] - forces[second]) * edges).sum(axis=1) / distances
     for kind in np.unique(z[first[bonded]] * 200 + z[second[bonded]]):
         chosen = bonded & (z[first] * 200 + z[second] == kind)
-        kinds[kind // 200, kind % 200].append(np.stack([distances[chosen], apart[chosen]]))
+        kinds[int(kind) // 200, int(kind) % 200].append(np.stack([distances[chosen], apart[chosen]]))

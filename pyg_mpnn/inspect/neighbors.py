@@ -47,9 +47,13 @@ def check_neighbors(frames: Sequence[Data], cutoffs: Sequence[float]) -> Finding
         "edges_per_structure": float(every.sum() / len(frames)),
     }
     means_text = ", ".join(f"{mean:.1f} within {cutoff:g} A" for mean, cutoff in zip(means, cutoffs, strict=True))
-    text = f"{means_text} on average, {every.min()} to {every.max()}; {every.sum() / len(frames):.0f} edges a structure."
+    text = (
+        f"{means_text} on average, {every.min()} to {every.max()}; {every.sum() / len(frames):.0f} edges a structure."
+    )
     if lonely:
-        text += f" In {len(lonely)} frames (the first is {lonely[0]}) an atom has NO neighbour: the model gives no force"
+        text += (
+            f" In {len(lonely)} frames (the first is {lonely[0]}) an atom has NO neighbour: the model gives no force"
+        )
         text += f", the data up to {pulled:.2g} eV/A." if pulled else "."
         return Finding("neighbours", "warning" if pulled > FELT else "note", text, numbers)
     return Finding("neighbours", "ok", text, numbers)

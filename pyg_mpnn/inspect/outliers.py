@@ -75,7 +75,7 @@ def check_outliers(frames: Sequence[Data]) -> Finding:
 def _residuals(frames: Sequence[Data]) -> np.ndarray:
     """Energies per atom that the composition does not explain, fitted twice: the second time without the wildest 5%."""
     sizes = np.array([max(frame.z.numel(), 1) for frame in frames])
-    chosen = np.arange(len(frames))
+    chosen = list(range(len(frames)))
     for _ in range(2):
         reference, _ = fit_energies([frames[k] for k in chosen], {})
         left = np.array(
@@ -84,7 +84,7 @@ def _residuals(frames: Sequence[Data]) -> np.ndarray:
         residuals: np.ndarray = left / sizes
         known = {int(z) for k in chosen for z in frames[k].z.unique()}
         far = np.abs(residuals - np.median(residuals))
-        near = np.flatnonzero(far <= np.quantile(far, 0.95))
+        near = np.flatnonzero(far <= np.quantile(far, 0.95)).tolist()
         if {int(z) for k in near for z in frames[k].z.unique()} != known:
             break  # an element would be lost
         chosen = near

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 __all__ = ["Pairs", "near_pairs"]
 
-MAX_FRAMES = 400  # of one kind, evenly spaced: all distances between them are computed
+MAX_FRAMES = 1000  # of one kind, evenly spaced: all distances between them are computed
 
 
 class Pairs(NamedTuple):
@@ -93,7 +93,7 @@ def _of_molecules(frames: Sequence[Data], chosen: list[int]) -> list[tuple[float
     inner = np.linalg.norm(positions[:, upper[0]] - positions[:, upper[1]], axis=2)
     square = (inner**2).sum(axis=1)
     apart = np.maximum(square[:, None] + square[None] - 2 * inner @ inner.T, 0.0)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for a, b in _nearest(apart):
         turn = _turn(positions[a], positions[b])
         shift = positions[b] @ turn - positions[a]

@@ -72,7 +72,8 @@ class Slope(NamedTuple):
             Whether slope and interval are that near.
         """
         ratios = sorted((self.low / factor, self.value / factor, self.high / factor))
-        return ratios[1] > 1 / within and ratios[1] < within and ratios[0] > 1 / within**2 and ratios[2] < within**2
+        agrees = ratios[1] > 1 / within and ratios[1] < within and ratios[0] > 1 / within**2 and ratios[2] < within**2
+        return bool(agrees)
 
 
 def fit_slope(x: np.ndarray, y: np.ndarray) -> Slope:
@@ -128,7 +129,7 @@ def name_factor(slope: Slope, factors: Mapping[str, float], within: float) -> st
     Returns:
         The names of all factors that agree, nearest first; None where there is none.
     """
-    sign = np.sign(slope.value) or 1.0
+    sign = -1.0 if slope.value < 0 else 1.0
     found = {name: factor for name, factor in factors.items() if slope.agrees(sign * factor, within)}
     names = sorted(found, key=lambda name: abs(np.log(abs(slope.value) / found[name])))
     return "; or ".join(names) or None

@@ -39,7 +39,9 @@ def check_stress(frames: Sequence[Data]) -> Finding:
     """
     name = "stress against energies"
     crystals = [
-        frame for frame in frames if "stress" in frame and "forces" in frame and bool(torch.isfinite(frame.stress).all())
+        frame
+        for frame in frames
+        if "stress" in frame and "forces" in frame and bool(torch.isfinite(frame.stress).all())
     ]
     if not crystals:
         return Finding(name, "ok", "There is no stress to check.")

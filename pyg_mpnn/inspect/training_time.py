@@ -63,7 +63,8 @@ def check_training_time(
     for k in range(steps + 1):
         batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(batch_size)])
         start = time.perf_counter()
-        sum(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).backward()
+        loss = torch.stack(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).sum()
+        torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
         times.append(time.perf_counter() - start)
@@ -79,9 +80,9 @@ def check_training_time(
         "steps_timed": len(times) - 1,
         "threads": torch.get_num_threads(),
     }
+    where = f"CPU, {torch.get_num_threads()} threads, not compiled"
     text = (
         f"size {size}, {batch_size} structures a step: {step:.2g} s a step, {step * per_epoch:.3g} s an epoch of "
-        f"{per_epoch} steps, {epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes (CPU, {torch.get_num_threads()} threads, "
-        "not compiled)."
+        f"{per_epoch} steps, {epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes ({where})."
     )
     return Finding("training time", "note" if epochs < 10 else "ok", text, numbers)
