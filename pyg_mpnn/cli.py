@@ -1,4 +1,4 @@
-"""The commands: ``pyg-mpnn train``, ``evaluate``, ``md`` and ``check``."""
+"""The commands: ``pyg-mpnn train``, ``evaluate``, ``predict``, ``md``, ``relax``, ``vib`` and ``check``."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ except ImportError as error:
     ) from error
 
 from pyg_mpnn.deploy import CompilationError
+from pyg_mpnn.inspect import Inspection
 from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
 from pyg_mpnn.training.table import error_table
 
 _EPILOG = """examples:
+  pyg-mpnn inspect --data ethanol --test ethanol
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
+  pyg-mpnn predict --model run/best.ckpt --structures ethanol --out predicted.xyz
+  pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
+  pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
 """
 _BROKEN = 3  # exit code of a check that found a broken law
+_NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 
 class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -169,6 +175,67 @@ def check_command(
     return report
 
 
+def inspect_command(
+    data: str,
+    test: str | None = None,
+    cutoff: list[float] | None = None,
+    size: Literal["small", "base", "large"] = "base",
+    batch_size: int = 8,
+    steps: int = 5,
+    json: str | None = None,
+    threads: int | None = None,
+) -> Inspection:
+    """Look at structures before training on them: units, signs, outliers, duplicates, neighbours, training time.
+
+    Each check ends in ok, note (worth knowing; also where the data cannot tell) or warning (likely wrong). Nothing is
+    changed. The exit code is 0 whatever is found, and 1 only if the structures cannot be read.
+
+    Args:
+        data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads. The word
+            ``ethanol`` means the shipped sample.
+        test: File with the structures for the test, to look for those that are in both; ``ethanol`` means the shipped
+            test structures.
+        cutoff: Distance in A up to which two atoms are neighbours, as for train; 5 without it.
+        size: Size of the potential whose training is timed.
+        batch_size: Structures per step of that training.
+        steps: Steps of training to time, in at most about 10 seconds; 0 leaves that out.
+        json: File to write the findings to, with all numbers.
+        threads: Number of CPU threads; PyTorch decides without it.
+
+    Returns:
+        The findings.
+
+    Units:
+        A and eV, as which the files are read (an MD17 npz is converted from kcal/mol).
+    """
+    from tqdm import tqdm
+
+    from pyg_mpnn.inspect import inspect_frames, load_labelled
+
+    if steps < 0:
+        raise ValueError(f"'steps' must not be negative, got {steps}")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    frames = load_labelled(data)
+    held_out = [] if test is None else load_labelled(test, "test")
+    with tqdm(unit="check", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps, "progress": progress}
+        found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
+    print(found)
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(found.to_json() + "\n")
+        print(f"Written to {json}")
+    return found
+
+
 def load_model(model: str) -> Any:
     """A potential from a file, or any model from Python code.
 
@@ -196,7 +263,7 @@ def load_model(model: str) -> Any:
 
 def make_parser() -> jsonargparse.ArgumentParser:
     """The parser of all commands; the help texts are the docstrings of what they call."""
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parser = _Parser(
         prog="pyg-mpnn",
@@ -205,10 +272,16 @@ def make_parser() -> jsonargparse.ArgumentParser:
         formatter_class=_Help,
     )
     commands = parser.add_subcommands(required=True)
+    commands.add_subcommand("inspect", _parser_of(inspect_command), help="look at structures before training on them")
     commands.add_subcommand("train", _train_parser(), help="learn a potential from structures with energies and forces")
     commands.add_subcommand("evaluate", _parser_of(evaluate_command), help="errors of a trained potential")
     commands.add_subcommand("check", _parser_of(check_command), help="hold a potential to the laws of physics")
     commands.add_subcommand("md", _parser_of(run_dynamics), help="molecular dynamics with a trained potential")
+    commands.add_subcommand(
+        "predict", _parser_of(run_prediction), help="energies and forces of structures, into a file"
+    )
+    commands.add_subcommand("relax", _parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
+    commands.add_subcommand("vib", _parser_of(run_vibrations), help="vibrations from the exact Hessian")
     return parser
 
 
@@ -222,7 +295,8 @@ def _train_parser() -> jsonargparse.ArgumentParser:
 
 
 def _parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
-    parser = _Parser(description=(function.__doc__ or "").split("\n", 1)[0])
+    teaching = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
+    parser = _Parser(description=teaching, formatter_class=_Help)
     parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
     parser.add_function_arguments(function, as_group=False)
     return parser
@@ -237,17 +311,25 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parsed = make_parser().parse_args(arguments)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
     if parsed.subcommand == "train":
         train(TrainingSettings(**values))
+    elif parsed.subcommand == "inspect":
+        inspect_command(**values)
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
     elif parsed.subcommand == "check":
         return 0 if check_command(**values).passed else _BROKEN
+    elif parsed.subcommand == "predict":
+        run_prediction(**values)
+    elif parsed.subcommand == "relax":
+        return 0 if run_relaxation(**values).converged else _NOT_CONVERGED
+    elif parsed.subcommand == "vib":
+        run_vibrations(**values)
     else:
         run_dynamics(**values)
     return 0

@@ -57,9 +57,20 @@ def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "_size" not in text, "flags have hyphens"
 
 
-@pytest.mark.parametrize(("command", "flag"), [("evaluate", "--json"), ("md", "--timestep")])
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("evaluate", "--json"),
+        ("md", "--timestep"),
+        ("predict", "--batch-size"),
+        ("relax", "--cell"),
+        ("vib", "--relax"),
+    ],
+)
 def test_help_of_the_other_commands_teaches(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert flag in _help(capsys, command)
+    text = _help(capsys, command)
+    assert flag in text
+    assert "Args:" not in text
 
 
 def test_train_leaves_a_potential_and_a_report(trained: Path) -> None:
@@ -117,6 +128,27 @@ def test_md_runs_the_trained_potential(trained: Path, data: str, tmp_path: Path)
     command = ["md", "--model", str(trained / "best.ckpt"), "--structure", data, "--out", str(tmp_path / "md")]
     assert main([*command, "--steps", "5", "--timestep", "0.1", "--temperature", "10"]) == 0
     assert (tmp_path / "md" / "summary.json").exists()
+
+
+def test_predict_relax_and_vib_run_the_trained_potential(trained: Path, data: str, tmp_path: Path) -> None:
+    model = ["--model", str(trained / "best.ckpt")]
+    assert main(["predict", *model, "--structures", data, "--out", str(tmp_path / "out.xyz"), "--batch-size", "4"]) == 0
+    assert len(ase.io.read(tmp_path / "out.xyz", ":")) == 10
+    relax = ["relax", *model, "--structure", data, "--out"]
+    assert main([*relax, str(tmp_path / "one"), "--steps", "1"]) == 3, "not converged"
+    assert main([*relax, str(tmp_path / "two"), "--fmax", "100"]) == 0
+    assert main(["vib", *model, "--structure", data, "--out", str(tmp_path / "vib")]) == 0
+    assert (tmp_path / "vib" / "vibrations.json").exists()
+
+
+def test_inspect_names_faults_and_ends_well(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--test", data, "--cutoff", "3", "5", "--size", "small", "--batch-size", "2", "--steps", "1"]
+    assert main(["inspect", "--data", data, *flags, "--json", str(tmp_path / "new" / "found.json")]) == 0
+    assert "10 test frames are ALSO IN THE DATA" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "new" / "found.json").read_text())["num_warnings"] == 1
+    assert main(["inspect", "--data", "absent.xyz"]) == 1
+    assert main(["inspect", "--data", data, "--steps", "-1"]) == 1
+    assert "'steps' must not be negative, got -1" in capsys.readouterr().err
 
 
 def test_config_repeats_a_training_and_flags_win(trained: Path) -> None:

@@ -94,7 +94,15 @@ def fit_reference(
 
 
 def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
-    """Energies of the elements by least squares, and how many the structures determine: :func:`fit_reference`."""
+    """The reference energies alone, as :func:`fit_reference` fits them.
+
+    Args:
+        frames: structures with energies, at least one.
+        isolated: energies of isolated atoms by atomic number, in eV.
+
+    Returns:
+        The reference energy of each element in eV, and how many of them the data determine.
+    """
     elements = np.unique(np.concatenate([frame.z.numpy() for frame in frames]))
     counts = np.stack([(frame.z.numpy()[:, None] == elements).sum(axis=0) for frame in frames]).astype(np.float64)
     target = np.array([float(frame.energy) for frame in frames])

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
@@ -15,7 +14,6 @@ from ase.md.verlet import VelocityVerlet
 
 from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
 from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics
-from pyg_mpnn.md.dynamics import _threads
 from pyg_mpnn.md.velocities import thermal_velocities
 
 ASSETS = Path(__file__).parents[1] / "data" / "assets"
@@ -155,16 +153,6 @@ def test_float32(saved: Path, tmp_path: Path) -> None:
     energies = [frame.get_potential_energy() for frame in read(tmp_path / "md" / "trajectory.traj", ":")]
     assert all(np.isfinite(energies))
     assert json.loads((tmp_path / "md" / "summary.json").read_text())["settings"]["dtype"] == "float32"
-
-
-def test_threads_are_set_and_given_back() -> None:
-    with _threads(2):
-        assert torch.get_num_threads() == 2
-    with pytest.raises(ZeroDivisionError), _threads(2):
-        1 / 0  # noqa: B018
-    assert torch.get_num_threads() == 1
-    with _threads(None):
-        assert torch.get_num_threads() == 1
 
 
 def test_explosion_keeps_what_was_written(potential: Potential, tmp_path: Path) -> None:
