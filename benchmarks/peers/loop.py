@@ -67,7 +67,7 @@ class Training:
         size, indices = self.recipe["batch_size"], self.frames.parts["train"]
         held_out = self.frames.batches("valid", EVALUATION_BATCH)
         self._warm_up(self.frames.batch(indices[:size]), held_out[0])
-        start = time.monotonic()
+        start, start_cpu = time.monotonic(), time.process_time()
         times: list[float] = []
         while (progress := (time.monotonic() - start) / (60 * minutes)) < 1:
             shuffled = [indices[place] for place in torch.randperm(len(indices), generator=self.order).tolist()]
@@ -86,6 +86,7 @@ class Training:
             "steps": self.steps,
             "epochs": self.steps * size / len(indices),
             "mean_ms_per_step": 1e3 * seconds / self.steps,
+            "mean_cpu_ms_per_step": 1e3 * (time.process_time() - start_cpu) / self.steps,
             "median_ms_per_step_alone": 1e3 * statistics.median(times),
             "frames_per_second": self.steps * size / seconds,
             "parameters": sum(value.numel() for value in self.parameters),

@@ -10,9 +10,9 @@ The same for all, and where it differs from what was published:
   75 and 95 % of the budget. It has the order of weights of the peers' own: NequIP 1000 : 1 (total energy), MACE 100 : 1
   and 1 : 10 in its second stage, PaiNN 0.99 : 0.01, ViSNet 0.95 : 0.05, TensorNet 0.5 : 0.5. A loss for each would make
   the two errors incomparable: some give up energy for forces;
-- schedule: warm-up over 2 % of the budget, then a cosine to zero at its end, by the clock. The published ones lower the
-  rate when the validation loss has not improved for 25 to 75 epochs (SchNet: by 4 % every 100,000 steps), which does not
-  happen within minutes; a constant rate would be a handicap;
+- schedule: warm-up over 2 % of the budget, then a cosine to zero at its end, by the clock. The published ones lower
+  the rate when the validation loss has not improved for 25 to 75 epochs (SchNet: by 4 % every 100,000 steps), which does
+  not happen within minutes; a constant rate would be a handicap;
 - learning rate: the published one, a third and three times it; the validation frames choose, in short runs;
 - no regularisation: MACE's weight decay of 5e-7 has no effect within minutes, the others have none;
 - best weights by the validation frames, after each epoch: force MAE (meV/A) + energy MAE (meV/atom).
@@ -66,7 +66,7 @@ RECIPES = {
     "schnet": Recipe(
         32,
         1e-3,
-        "Schuett et al., NeurIPS 2017, arXiv:1706.08566, section 4; cutoff of SchNetPack's configs/experiment/md17.yaml",
+        "Schuett et al., NeurIPS 2017, arXiv:1706.08566, section 4; cutoff of SchNetPack's experiment/md17.yaml",
         ema_decay=0.99,
     ),
     "visnet": Recipe(

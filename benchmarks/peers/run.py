@@ -2,7 +2,7 @@
 
     python benchmarks/peers/run.py --molecule aspirin --data DIR --minutes 10 --tune-minutes 2 --seeds 0 1 2
     python benchmarks/peers/run.py ... --only ours schnet --budget-minutes 120      what fits, the rest another time
-    python benchmarks/peers/run.py --smoke                  ours and SchNet, seconds on the shipped ethanol, nothing kept
+    python benchmarks/peers/run.py --smoke                  ours and SchNet, seconds on shipped ethanol, nothing kept
 
 Each cell is a process of its own with the Python of the model's environment (`benchmarks/speed/environments.py`), and
 one JSON in benchmarks/results/peers; cells that exist are not run again, so an interrupted grid goes on. In this order:
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -234,14 +235,23 @@ class Grid:
         environment = os.environ | {"OMP_NUM_THREADS": str(job["threads"]), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         environment["PYTHONPATH"] = str(ROOT)
         command = [python, "-m", f"benchmarks.peers.{module}", str(question), str(answer)]
-        begun = time.monotonic()
+        begun, used = time.monotonic(), cpu_seconds()
         with log.open("w") as output:
             subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
         if not answer.exists():
             lines = [line for line in log.read_text().splitlines() if line.strip()]
             return {"error": lines[-1][:300] if lines else "the process ended without a word"}
         found: dict[str, Any] = json.loads(answer.read_text())
-        return found | {"seconds_outside_the_clock": time.monotonic() - begun - 60 * found["minutes_done"]}
+        wall = time.monotonic() - begun
+        found["seconds_outside_the_clock"] = wall - 60 * found["minutes_done"]
+        found["cpu_seconds_per_second"] = (cpu_seconds() - used) / wall
+        return found
+
+
+def cpu_seconds() -> float:
+    """What all processes that have ended used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def run_cell(
     """
     record: Record = {"variant": variant.name, "block": variant.block, "model": variant.model, "seed": seed}
     record |= {"cutoffs_A": list(variant.cutoffs)}
+    clocks = time.monotonic(), time.process_time()
     with tempfile.TemporaryDirectory() as scratch, open(Path(settings.out) / "log.txt", "a") as log:
         try:
             with contextlib.redirect_stdout(log):
@@ -90,6 +92,7 @@ def run_cell(
             return record | {"error": str(error)}
         history = read_history(result.out / "metrics.csv")
         card = json.loads((result.out / "model_card.json").read_text())
+    wall, cpu = time.monotonic() - clocks[0], time.process_time() - clocks[1]
     names = ("minutes", "step", "valid_forces_mae_meV_per_A", "valid_energy_mae_meV_per_atom")
     stride = -(-len(history) // _POINTS)
     return record | {
@@ -102,6 +105,7 @@ def run_cell(
         "minutes_done": history[-1]["minutes"],
         "training_indices_sha256": card["data"]["training_indices_sha256"],
         "threads": torch.get_num_threads(),
+        "cpu_seconds_per_second": cpu / wall,
         "device": card["training"]["device"],
         "versions": package_versions(),
         "learning_curve": [{name: row[name] for name in names} for row in history[::-1][::stride][::-1]],

@@ -15,6 +15,7 @@ from pyg_mpnn.training.ablation.cells import read_cells
 from pyg_mpnn.training.ablation.summary import Row, block_verdict, summarize
 from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
 
+UNDISTURBED = 0.9  # share of the processor that a cell has when nothing else runs
 _BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a1f", "#aaaaaa"
 
 
@@ -161,15 +162,24 @@ def _time(row: Row, kind: str) -> str:
 
 
 def _caption(out: Path) -> list[str]:
-    cell = next((cell for cell in read_cells(out) if "error" not in cell), None)
-    if cell is None:
+    done = [cell for cell in read_cells(out) if "error" not in cell]
+    if not done:
         return []
+    cell = done[0]
     grid = json.loads((out / "grid.json").read_text())
     compiled = "compiled" if grid["compile"] == "on" else "eager"
+    shares = [cell["cpu_seconds_per_second"] / cell["threads"] for cell in done if cell["device"] == "cpu"]
+    disturbed = [share for share in shares if share < UNDISTURBED]
     return [
         f"{Path(grid['data']).name}, size {grid['size']}, cutoff {grid['cutoff']:g} A, {grid['minutes']:g} minutes a "
         f"cell, batch {grid['batch_size']}, {compiled}, {cell['device']}, {cell['threads']} thread(s). Errors on the "
         f"{cell['errors_of']}, mean and standard deviation over the seeds. Differences are means over equal seeds with "
         "their 95 % interval (Student's t); of twenty, one is wrong by chance. Times are medians of interleaved runs, "
         "edges given."
+        + (
+            f" In {len(disturbed)} of {len(done)} cells another program took part of the processor (the lowest share "
+            f"was {min(disturbed):.0%}): equal minutes were not equal work there."
+            if disturbed
+            else ""
+        )
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyg_mpnn.training.ablation.cells import Record, read_cells
 from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
-from pyg_mpnn.training.ablation.verdict import Difference, describe, paired_difference
+from pyg_mpnn.training.ablation.verdict import FASTER, Difference, describe, paired_difference
 
 FORCES, ENERGY = "forces_mae_meV_per_A", "energy_mae_meV"
 
@@ -132,23 +132,18 @@ def block_verdict(block: str, rows: Sequence[Row], reference: Row) -> str:
     own = [row for row in rows if row.block == block]
     known = [(row, difference) for row in own if (difference := row.difference(reference)) is not None]
     known.sort(key=lambda pair: pair[1].mean)
-    lower = [pair for pair in known if pair[1].separable and pair[1].mean < 0]
-    equal = [pair for pair in known if pair[1].half_width is not None and not pair[1].separable]
-    faster = [pair for pair in equal if _ratio(pair[0], reference) < 1]
-    if lower:
-        text = "a change pays: " + "; ".join(_phrase(row, difference, reference) for row, difference in lower)
-    elif not known:
-        text = "not run"
-    elif all(difference.half_width is None for _, difference in known):
-        best, difference = known[0]
-        text = f"one seed, no verdict; lowest error of a change: {_phrase(best, difference, reference)}"
-    elif faster:
-        row, difference = min(faster, key=lambda pair: _ratio(pair[0], reference))
-        text = f"not separable in error, a cheaper choice: {_phrase(row, difference, reference)}"
-    elif equal:
-        text = "not separable: " + "; ".join(_phrase(row, difference, reference) for row, difference in equal)
-    else:
-        text = f"the reference is best; nearest: {_phrase(*known[0], reference)}"
+    if not known:
+        return f"{block}: not run."
+    if all(difference.half_width is None for _, difference in known):
+        return f"{block}: one seed, no verdict; lowest error of a change: {_phrase(*known[0], reference)}."
+    kinds: dict[str, list[str]] = {"pays": [], "not separable and cheaper": [], "not separable": [], "does not pay": []}
+    for row, difference in known:
+        if difference.separable:
+            kind = "pays" if difference.mean < 0 else "does not pay"
+        else:
+            kind = "not separable and cheaper" if _ratio(row, reference) < FASTER else "not separable"
+        kinds[kind].append(_phrase(row, difference, reference))
+    text = "; ".join(f"{kind}: {', '.join(phrases)}" for kind, phrases in kinds.items() if phrases)
     return f"{block}: {text}."
 
 
