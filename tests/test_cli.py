@@ -57,7 +57,9 @@ def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "_size" not in text, "flags have hyphens"
 
 
-@pytest.mark.parametrize(("command", "flag"), [("evaluate", "--json"), ("md", "--timestep")])
+@pytest.mark.parametrize(
+    ("command", "flag"), [("evaluate", "--json"), ("md", "--timestep"), ("ablate", "--budget-minutes")]
+)
 def test_help_of_the_other_commands_teaches(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert flag in _help(capsys, command)
 
@@ -227,3 +229,15 @@ def test_check_takes_any_model_and_says_what_is_broken(
 def test_check_that_cannot_run_is_an_error(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *flags]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_ablate_compares_blocks_and_refuses_unknown_ones(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "blocks")
+    flags = ["--data", data, "--out", out, "--size", "small", "--minutes", "0.001", "--seeds", "1", "--device", "cpu"]
+    command = ["ablate", *flags, "--valid-size", "4", "--cutoff", "4", "--only"]
+    assert main([*command, "num_layers"]) == 0
+    assert "| num_layers 3 | 1 |" in capsys.readouterr().out
+    assert main([*command, "num_layers", "heads"]) == 1
+    assert "'only' must hold blocks of" in capsys.readouterr().err

@@ -11,8 +11,8 @@ The same for all, and where it differs from what was published:
   and 1 : 10 in its second stage, PaiNN 0.99 : 0.01, ViSNet 0.95 : 0.05, TensorNet 0.5 : 0.5. A loss for each would make
   the two errors incomparable: some give up energy for forces;
 - schedule: warm-up over 2 % of the budget, then a cosine to zero at its end, by the clock. The published ones lower
-  the rate when the validation loss has not improved for 25 to 75 epochs (SchNet: by 4 % every 100,000 steps), which does
-  not happen within minutes; a constant rate would be a handicap;
+  the rate when the validation loss has not improved for 25 to 75 epochs (SchNet: by 4 % every 100,000 steps), which
+  does not happen within minutes; a constant rate would be a handicap;
 - learning rate: the published one, a third and three times it; the validation frames choose, in short runs;
 - no regularisation: MACE's weight decay of 5e-7 has no effect within minutes, the others have none;
 - best weights by the validation frames, after each epoch: force MAE (meV/A) + energy MAE (meV/atom).

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 FASTER = 0.95  # a ratio of times below it, or above its inverse, is more than the noise of timing
@@ -68,7 +68,7 @@ def paired_difference(values: Mapping[int, float], reference: Mapping[int, float
     mean, count = statistics.fmean(differences), len(differences)
     if count == 1:
         return Difference(mean, None, 1)
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1))
+    quantile = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2))
     return Difference(mean, quantile * statistics.stdev(differences) / math.sqrt(count), count)
 
 
