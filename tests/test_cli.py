@@ -12,9 +12,10 @@ import torch
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from pyg_mpnn import Potential
+from pyg_mpnn import Potential, cli
 from pyg_mpnn.cli import main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
+from pyg_mpnn.training.ablation import AblationSettings
 from pyg_mpnn.units import GPA
 
 TINY = ["--size", "small", "--model.hidden_channels", "8", "--model.edge_dim", "8", "--model.channels", "2"]
@@ -231,13 +232,13 @@ def test_check_that_cannot_run_is_an_error(flags: list[str], message: str, capsy
     assert message in capsys.readouterr().err
 
 
-def test_ablate_compares_blocks_and_refuses_unknown_ones(
-    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = str(tmp_path / "blocks")
-    flags = ["--data", data, "--out", out, "--size", "small", "--minutes", "0.001", "--seeds", "1", "--device", "cpu"]
-    command = ["ablate", *flags, "--valid-size", "4", "--cutoff", "4", "--only"]
-    assert main([*command, "num_layers"]) == 0
-    assert "| num_layers 3 | 1 |" in capsys.readouterr().out
-    assert main([*command, "num_layers", "heads"]) == 1
+    asked: list[AblationSettings] = []
+    monkeypatch.setattr(cli, "ablate", asked.append)
+    command = ["ablate", "--data", "ethanol", "--out", "blocks", "--cutoff", "4.5", "--seeds", "2", "--only", "l_max"]
+    assert main([*command, "attention"]) == 0
+    assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]
+    assert main([*command, "heads"]) == 1
     assert "'only' must hold blocks of" in capsys.readouterr().err

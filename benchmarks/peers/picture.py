@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from pyg_mpnn.training.ablation.report import pareto_front
 
@@ -24,6 +25,7 @@ COLORS = {
     "mace-128": "tab:red",
     "nequip": "tab:purple",
     "tensornet": "tab:brown",
+    "ours-small-in-the-loop": "tab:pink",
 }
 
 
@@ -42,8 +44,7 @@ def draw(results: Results, path: Path) -> None:
             points.append((x, mean))
             pareto.plot([x, x], [min(forces), max(forces)], color=color, linewidth=1.5)
             pareto.plot(x, mean, "*" if model.startswith("ours") else "o", color=color, markersize=9)
-            label = f"{model} ({time['mode']})"
-            pareto.annotate(label, (x, mean), xytext=(6, 5), textcoords="offset points", fontsize=8)
+            pareto.annotate(model, (x, mean), xytext=(6, 5), textcoords="offset points", fontsize=8)
         for number, cell in enumerate(results.done(model)):
             points_of_curve = cell["learning_curve"]
             curves.plot(
@@ -74,6 +75,7 @@ def _logarithmic(axes: Any, both: bool) -> None:
         shown.append(axes.xaxis)
     for axis in shown:
         axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
         axis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="minor", labelsize=6)
+    axes.tick_params(which="both", labelsize=8)
     axes.grid(alpha=0.25, linewidth=0.5)

@@ -40,7 +40,7 @@ def measure(
             np.savez(works[count, cutoff], **with_edges(structures, cutoff))
     records, ready = [], []
     elements = sorted(set(z.tolist()))
-    for model in options.only:
+    for model in (model for model in options.only if model in MODELS):
         described = MODELS[model]
         for mode in described.modes if described.environment in pythons else ():
             if mode in LEFT_OUT or (options.eager and mode != "eager"):
