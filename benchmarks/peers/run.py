@@ -221,7 +221,8 @@ class Grid:
             print(
                 f"{path.stem}: {kind} force MAE {found['forces_mae_meV_per_A']:.1f} meV/A, energy MAE "
                 f"{found['energy_mae_meV']:.1f} meV after {record['steps']} steps of {record['mean_ms_per_step']:.1f} "
-                f"ms, {record['seconds_outside_the_clock']:.0f} s outside the clock",
+                f"ms, {record['seconds_outside_the_clock']:.0f} s outside the clock, "
+                f"{record['cpu_seconds_per_second']:.0%} of a processor",
                 flush=True,
             )
 
