@@ -110,12 +110,17 @@ class Grid:
         self.failures: list[str] = []
         self.written: dict[tuple[int, float], tuple[Path, str]] = {}
         self.data = files(options.molecule, options.data)
-        self.pythons: dict[str, str] = {}
-        for environment in {described(model).environment for model in options.only}:
+        self.pythons = self.pythons_of(options.only)
+
+    def pythons_of(self, models: list[str]) -> dict[str, str]:
+        """Python of each environment that these models need and that can be made."""
+        pythons = {}
+        for environment in {described(model).environment for model in models}:
             try:
-                self.pythons[environment] = python_of(environment, options.environments, options.torch)
+                pythons[environment] = python_of(environment, self.options.environments, self.options.torch)
             except NotInstalledError as error:
                 print(f"{environment}: {error}")
+        return pythons
 
     def tune(self) -> None:
         """Learning rates, on the validation frames."""
@@ -131,27 +136,37 @@ class Grid:
                 for model in self.options.only:
                     rate = self.chosen_rate(model)
                     if rate is None:
-                        print(f"{model}: no learning rate was tried with success, see its cells 'rate'")
+                        print(f"{model} is left out: three learning rates must be tried first (cells 'rate')")
                         continue
                     self._cell(self.path(model, f"seed{seed}"), model, rate, seed, self.options.minutes, test=True)
 
     def time(self) -> None:
         """Energies and forces, all models in the same rounds."""
-        path = self.options.out / f"{self.options.molecule}-times.json"
-        if "time" not in self.options.parts or path.exists():
+        if "time" not in self.options.parts:
             return
-        self._check_budget(0.0)
-        records = measure(self.options, self.pythons, self.data, self.scratch)
+        path = self.options.out / f"{self.options.molecule}-times.json"
+        before = json.loads(path.read_text())["records"] if path.exists() else []
+        timed = {record["model"] for record in before if "error" not in record}
+        models = [model for model in MODELS if model in RECIPES and self._has_cell(model)]
+        if set(models) <= timed:
+            return
+        self._check_budget(0.0)  # those of an earlier run once more: only times of one run are comparable
+        records = measure(self.options, models, self.pythons_of(models), self.data, self.scratch)
         write(path, self._about() | {"rounds": self.options.rounds, "records": records})
+
+    def _has_cell(self, model: str) -> bool:
+        return any(self.options.out.glob(f"{self.options.molecule}-{model}-seed*.json"))
 
     def path(self, model: str, cell: str) -> Path:
         """File of a cell."""
         return Path(self.options.out) / f"{self.options.molecule}-{model}-{cell}.json"
 
     def chosen_rate(self, model: str) -> float | None:
-        """The learning rate with the best validation score; None where all failed or none was run."""
+        """The learning rate with the best validation score; None where all failed or some have not been run."""
         paths = [self.path(model, f"rate{rate:g}") for rate in RECIPES[model].learning_rates]
         found = [json.loads(path.read_text()) for path in paths if path.exists()]
+        if len(found) < len(paths) and not self.options.smoke:
+            return None
         tried = [record for record in found if "error" not in record]
         return min(tried, key=lambda record: score(record["valid"]))["learning_rate"] if tried else None
 
@@ -175,6 +190,11 @@ class Grid:
     def _cell(self, path: Path, model: str, rate: float, seed: int, minutes: float, *, test: bool) -> None:
         """Run a cell unless it exists, and write what came of it."""
         if path.exists():
+            before = json.loads(path.read_text())
+            if (before["minutes"], before["threads"]) != (minutes, self.options.threads):
+                sys.exit(
+                    f"{path} has {before['minutes']:g} minutes, {before['threads']} thread(s): choose another --out"
+                )
             return
         self._check_budget(minutes)
         recipe, settings = RECIPES[model], described(model)
