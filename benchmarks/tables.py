@@ -10,12 +10,15 @@ import json
 import sys
 from typing import Any
 
+from benchmarks.ablation import run as ablation
 from benchmarks.laws import page
 from benchmarks.md17 import settings, train
+from benchmarks.peers import table as peers
 from benchmarks.periodic import crystals
 from benchmarks.record import RESULTS
 from benchmarks.speed import neighbors
 from benchmarks.speed import page as speed
+from pyg_mpnn.training.ablation.report import markdown
 
 PAGE = RESULTS / "README.md"
 
@@ -49,6 +52,10 @@ def build() -> str:
             "invariant products only where the name says so. "
             f"{settings.caption(settings.FOLDER / 'earlier')}",
             settings.table(settings.FOLDER / "earlier"),
+            "## Equal minutes, ours and the peers: rMD17, split 01, 950 + 50 frames to train, 1000 to test",
+            peers.page(),
+            "## Which building block pays?",
+            blocks(),
             "## Dynamics",
             dynamics(),
             "## Crystals: mlearn's Si and Li (PBE), training + validation + test frames",
@@ -67,6 +74,15 @@ def build() -> str:
             "",
         ]
     )
+
+
+def blocks() -> str:
+    """What the comparison of building blocks found, molecule by molecule."""
+    folders = sorted(path.parent for path in ablation.FOLDER.glob("*/grid.json"))
+    parts = [
+        f"### {folder.name}\n\n{markdown(folder)}\n\n![Errors](ablation/{folder.name}/pareto.png)" for folder in folders
+    ]
+    return "\n\n".join(parts) if parts else "Not run yet."
 
 
 def dynamics() -> str:

@@ -1,4 +1,4 @@
-"""The commands: ``pyg-mpnn train``, ``evaluate``, ``predict``, ``md``, ``relax``, ``vib`` and ``check``."""
+"""The commands of ``pyg-mpnn``: ``inspect``, ``train``, ``evaluate``, ``predict``, ``md`` and the others."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from pyg_mpnn.inspect import Inspection
 from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train
+from pyg_mpnn.training.ablation import AblationSettings, ablate
 from pyg_mpnn.training.table import error_table
 
 _EPILOG = """examples:
@@ -36,6 +37,7 @@ _EPILOG = """examples:
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn ablate --data ethanol --only attention l_max --minutes 3 --out blocks
 """
 _BROKEN = 3  # exit code of a check that found a broken law
 _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
@@ -54,10 +56,12 @@ class _Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
-        if args[:1] == ("--cutoff",):  # in place of the syntax of jsonargparse for lists
-            args, default = args[:1], kwargs["default"]
+        lists = {"--cutoff": float, "--only": str}  # in place of the syntax of jsonargparse for lists
+        if args and args[0] in lists and kwargs.get("type") is not float:
+            default = kwargs["default"]
             default = None if default is None else list(default)
-            kwargs = {"type": float, "nargs": "+", "default": default, "help": kwargs["help"]}
+            kwargs = {"type": lists[args[0]], "nargs": "+", "default": default, "help": kwargs["help"]}
+            args = args[:1]
         return super().add_argument(*args, **kwargs)
 
 
@@ -282,6 +286,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
     )
     commands.add_subcommand("relax", _parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
     commands.add_subcommand("vib", _parser_of(run_vibrations), help="vibrations from the exact Hessian")
+    commands.add_subcommand("ablate", _ablate_parser(), help="which building block pays on given structures")
     return parser
 
 
@@ -291,6 +296,13 @@ def _train_parser() -> jsonargparse.ArgumentParser:
         "--config", action="config", help="Settings to start from: YAML, or settings.json of a training."
     )
     parser.add_class_arguments(TrainingSettings, as_group=False)
+    return parser
+
+
+def _ablate_parser() -> jsonargparse.ArgumentParser:
+    parser = _Parser(description="Train variants of a potential for equal minutes: which building block pays?")
+    parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
+    parser.add_class_arguments(AblationSettings, as_group=False)
     return parser
 
 
@@ -320,6 +332,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         train(TrainingSettings(**values))
     elif parsed.subcommand == "inspect":
         inspect_command(**values)
+    elif parsed.subcommand == "ablate":
+        ablate(AblationSettings(**values))
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
     elif parsed.subcommand == "check":
@@ -347,7 +361,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments)
     except KeyboardInterrupt:
-        print("\npyg-mpnn: interrupted; a training continues with the same command and --resume", file=sys.stderr)
+        print(
+            "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",
+            file=sys.stderr,
+        )
         return 130
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError) as error:
         if os.environ.get("PYG_MPNN_TRACEBACK"):

@@ -12,9 +12,10 @@ import torch
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from pyg_mpnn import ZBL, Potential, SumPotential
+from pyg_mpnn import ZBL, Potential, SumPotential, cli
 from pyg_mpnn.cli import main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
+from pyg_mpnn.training.ablation import AblationSettings
 from pyg_mpnn.units import GPA
 
 TINY = ["--size", "small", "--model.hidden_channels", "8", "--model.edge_dim", "8", "--model.channels", "2"]
@@ -65,6 +66,7 @@ def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         ("predict", "--batch-size"),
         ("relax", "--cell"),
         ("vib", "--relax"),
+        ("ablate", "--budget-minutes"),
     ],
 )
 def test_help_of_the_other_commands_teaches(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,3 +304,15 @@ def test_check_says_once_that_a_model_does_not_run(
 def test_check_that_cannot_run_is_an_error(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *flags]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[AblationSettings] = []
+    monkeypatch.setattr(cli, "ablate", asked.append)
+    command = ["ablate", "--data", "ethanol", "--out", "blocks", "--cutoff", "4.5", "--seeds", "2", "--only", "l_max"]
+    assert main([*command, "attention"]) == 0
+    assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]
+    assert main([*command, "heads"]) == 1
+    assert "'only' must hold blocks of" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from ase.optimize.optimize import Optimizer
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure
 from pyg_mpnn.md.summary import write_settings
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import load_potential
 from pyg_mpnn.units import GPA
 
 __all__ = ["Relaxation", "run_relaxation"]
@@ -121,7 +121,7 @@ def run_relaxation(
     atoms = single_structure(structure, min_atoms=1, constraints=True)
     if cell and not atoms.pbc.all():
         raise ValueError(f"'cell' needs a structure that is periodic in three directions, got pbc {atoms.pbc}")
-    potential = Potential.load(model)
+    potential = load_potential(model)
     folder = empty_folder(out)
     atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
     volume = atoms.get_volume() if cell else None
