@@ -10,13 +10,12 @@ from ase import Atoms
 from jaxtyping import Float
 from tqdm import tqdm
 
-from pyg_mpnn.geometry import edge_vectors, neighbor_list
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["hessian"]
 
 
-def hessian(potential: Potential, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
+def hessian(potential: AnyPotential, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
     r"""Hessian of the energy: the forces differentiated once more by automatic differentiation, no finite steps.
 
     .. math:: H_{i\alpha, j\beta} = \frac{\partial^2 E}{\partial r_{i\alpha} \, \partial r_{j\beta}}
@@ -47,28 +46,23 @@ def hessian(potential: Potential, atoms: Atoms, *, progress: bool = False) -> Fl
 
     Example:
         >>> from ase.build import molecule
+        >>> from pyg_mpnn import Potential
         >>> hessian(Potential.from_size("small"), molecule("H2O")).shape
         (3, 3, 3, 3)
     """
-    potential = copy.deepcopy(potential).double().eval().requires_grad_(False)
-    device = potential.atomwise.reference.device
+    # In training mode forces can be differentiated again.
+    potential = copy.deepcopy(potential).double().train().requires_grad_(False)
+    device = potential.device
     z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
-    pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
-    potential.atomwise.check_elements(z)
+    pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device, requires_grad=True)
     periodic = bool(atoms.pbc.any())
     cell = torch.tensor(atoms.cell.complete().array, dtype=torch.float64, device=device)[None] if periodic else None
     pbc = torch.tensor(atoms.pbc, device=device)[None] if periodic else None
-    batch = torch.zeros_like(z)
-    edges = neighbor_list(pos, potential.cutoff, cell=cell, pbc=pbc)
     with torch.enable_grad():
-        pos.requires_grad_()
-        shifts = edges.shifts if periodic else None
-        edge_vec = edge_vectors(pos, edges.edge_index, shifts, cell, batch if periodic else None)
-        energies = potential.interaction_energies(z, edges.edge_index, edge_vec, batch, 1)
-        if not energies.requires_grad:  # no edges
+        forces = potential(z, pos, cell=cell, pbc=pbc).forces
+        if not forces.requires_grad:  # no edges
             return np.zeros((*pos.shape, *pos.shape))
-        (gradient,) = torch.autograd.grad(energies.sum(), pos, create_graph=True)
-        entries = tqdm(gradient.reshape(-1), unit="row", disable=None if progress else True, leave=False)
-        rows = [torch.autograd.grad(entry, pos, retain_graph=True)[0] for entry in entries]
+        entries = tqdm(forces.reshape(-1), unit="row", disable=None if progress else True, leave=False)
+        rows = [-torch.autograd.grad(entry, pos, retain_graph=True)[0] for entry in entries]
     matrix: np.ndarray = torch.stack(rows).reshape(*pos.shape, *pos.shape).cpu().numpy()
     return matrix

@@ -19,7 +19,8 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from pyg_mpnn.md.entrance import cpu_threads
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import load_potential
+from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["run_prediction"]
 
@@ -74,7 +75,7 @@ def run_prediction(
         raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
     if structures != "ethanol" and not Path(structures).is_file():
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
-    potential = Potential.load(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(_frames(structures))
     count = crystals = 0
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
@@ -144,7 +145,7 @@ def _bare(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def _predict(potential: Potential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
+def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
     """Attach the predictions to the structures; return how many are crystals."""
     data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
     crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
