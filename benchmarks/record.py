@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -32,7 +33,9 @@ def commit() -> str:
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON."""
+    """Write a record as JSON; a write that is cut off leaves no broken file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(partial, path)
     print(f"written to {path}")

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
+from benchmarks.ablation import run as ablation
 from benchmarks.laws import page
 from benchmarks.md17 import settings, train
+from benchmarks.peers import table as peers
 from benchmarks.periodic import crystals
 from benchmarks.record import RESULTS
 from benchmarks.speed import neighbors
+from benchmarks.speed import page as speed
+from pyg_mpnn.training.ablation.report import markdown
 
 PAGE = RESULTS / "README.md"
 
@@ -47,6 +52,10 @@ def build() -> str:
             "invariant products only where the name says so. "
             f"{settings.caption(settings.FOLDER / 'earlier')}",
             settings.table(settings.FOLDER / "earlier"),
+            "## Equal minutes, ours and the peers: rMD17, split 01, 950 + 50 frames to train, 1000 to test",
+            peers.page(),
+            "## Which building block pays?",
+            blocks(),
             "## Dynamics",
             dynamics(),
             "## Crystals: mlearn's Si and Li (PBE), training + validation + test frames",
@@ -55,6 +64,7 @@ def build() -> str:
             "benchmarks/periodic/elastic.py says.",
             crystals.table(),
             "![Diamond Si: equation of state, shear, stress](periodic/si-base-seed0.png)",
+            *speed.sections(),
             "## Periodic neighbour lists: silicon, cutoff 5 A, float64, one thread",
             "Median CPU time of a call; peak of the resident memory above that before the call, of which the edges "
             "(1,120 bytes/atom) stay.",
@@ -64,6 +74,15 @@ def build() -> str:
             "",
         ]
     )
+
+
+def blocks() -> str:
+    """What the comparison of building blocks found, molecule by molecule."""
+    folders = sorted(path.parent for path in ablation.FOLDER.glob("*/grid.json"))
+    parts = [
+        f"### {folder.name}\n\n{markdown(folder)}\n\n![Errors](ablation/{folder.name}/pareto.png)" for folder in folders
+    ]
+    return "\n\n".join(parts) if parts else "Not run yet."
 
 
 def dynamics() -> str:
@@ -77,15 +96,23 @@ def dynamics() -> str:
 
 
 def scatter() -> str:
-    """Times of both packages side by side."""
+    """Times of each way to sum, side by side."""
     records = json.loads((RESULTS / "scatter.json").read_text())["records"]
-    rows = ["| work | part | atoms | edges | channels | torch | torch-scatter |", "|---|---|---|---|---|---|---|"]
-    keys = ("work", "part", "atoms", "edges", "channels")
-    times: dict[tuple[object, ...], dict[str, float]] = {}
-    for record in records:
-        times.setdefault(tuple(record[key] for key in keys), {})[record["backend"]] = record["median_us"]
-    for key, pair in times.items():
-        rows.append("| " + " | ".join(map(str, key)) + f" | {pair['torch']:.0f} | {pair['torch-scatter']:.0f} |")
+    return "\n\n".join(
+        scatter_table([record for record in records if record["work"] == work])
+        for work in dict.fromkeys(record["work"] for record in records)
+    )
+
+
+def scatter_table(records: list[dict[str, Any]]) -> str:
+    """One kind of sum."""
+    ways = list(dict.fromkeys(record["way"] for record in records))
+    keys = ("part", "atoms", "edges", "channels")
+    rows = [f"| {' | '.join((records[0]['work'], *keys[1:], *ways))} |", "|---" * (len(keys) + len(ways)) + "|"]
+    for size in dict.fromkeys(tuple(record[key] for key in keys) for record in records):
+        found = {record["way"]: record for record in records if tuple(record[key] for key in keys) == size}
+        times = [f"{found[way]['median_us']:.0f}" if "median_us" in found[way] else "none" for way in ways]
+        rows.append(f"| {' | '.join(map(str, (*size, *times)))} |")
     return "\n".join(rows)
 
 

@@ -36,7 +36,7 @@ from pyg_mpnn.layers import (
     SoftmaxAttention,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, Potential, PotentialOutput, PropertyModel
+from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, PropertyModel, SumPotential, load_potential
 from pyg_mpnn.readout import (
     AtomwiseEnergy,
     DipoleReadout,
@@ -57,6 +57,9 @@ __all__ = [
     "PotentialOutput",
     "MPNN",
     "PropertyModel",
+    "ZBL",
+    "SumPotential",
+    "load_potential",
     # basis
     "Cutoff",
     "CosineCutoff",

@@ -1,4 +1,4 @@
-"""The commands: ``pyg-mpnn train``, ``evaluate``, ``md`` and ``check``."""
+"""The commands of ``pyg-mpnn``: ``inspect``, ``train``, ``evaluate``, ``predict``, ``md`` and the others."""
 
 from __future__ import annotations
 
@@ -20,19 +20,28 @@ except ImportError as error:
         'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
     ) from error
 
-from pyg_mpnn.models import Potential
+from pyg_mpnn.deploy import CompilationError
+from pyg_mpnn.inspect import Inspection
+from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
 from pyg_mpnn.training import Errors, TrainingSettings, evaluate, train, train_property
+from pyg_mpnn.training.ablation import AblationSettings, ablate
 from pyg_mpnn.training.table import error_table
 
 _EPILOG = """examples:
+  pyg-mpnn inspect --data ethanol --test ethanol
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
+  pyg-mpnn predict --model run/best.ckpt --structures ethanol --out predicted.xyz
+  pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
+  pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn ablate --data ethanol --only attention l_max --minutes 3 --out blocks
 """
 _FILES = ("--data", "--test")  # flags that take one file or several
 _BROKEN = 3  # exit code of a check that found a broken law
+_NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 
 class _Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -48,10 +57,12 @@ class _Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
-        if args[:1] == ("--cutoff",):  # in place of the syntax of jsonargparse for lists
-            args, default = args[:1], kwargs["default"]
+        lists = {"--cutoff": float, "--only": str}  # in place of the syntax of jsonargparse for lists
+        if args and args[0] in lists and kwargs.get("type") is not float:
+            default = kwargs["default"]
             default = None if default is None else list(default)
-            kwargs = {"type": float, "nargs": "+", "default": default, "help": kwargs["help"]}
+            kwargs = {"type": lists[args[0]], "nargs": "+", "default": default, "help": kwargs["help"]}
+            args = args[:1]
         return super().add_argument(*args, **kwargs)
 
 
@@ -64,6 +75,7 @@ def evaluate_command(
     batch_edges: int | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
+    compile: Literal["auto", "on", "off"] = "off",
 ) -> Errors:
     """Print the errors of a trained potential on a set of structures.
 
@@ -77,6 +89,8 @@ def evaluate_command(
         batch_edges: Edges per batch at most, in place of the number of structures.
         device: Where to compute.
         threads: Number of CPU threads; PyTorch decides without it.
+        compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
+            It needs one CPU thread and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
 
     Returns:
         The errors.
@@ -84,12 +98,15 @@ def evaluate_command(
     Units:
         meV, meV/A, meV/A^3 and GPa.
     """
+    if compile != "off" and threads is None:
+        threads = 1
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+    potential = load_potential(model).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    errors = evaluate(model, data, **sizes, device=device)  # type: ignore[arg-type]
+    errors = evaluate(potential, data, **sizes)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +159,8 @@ def check_command(
     frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
     frames = frames[:: max(1, len(frames) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
-    if isinstance(potential, Potential) and potential.config is not None:
-        adapter["rebuild"] = functools.partial(Potential.from_config, potential.config)
+    if isinstance(potential, Potential | SumPotential) and potential.config is not None:
+        adapter["rebuild"] = functools.partial(type(potential).from_config, potential.config)
     with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:
@@ -152,7 +169,7 @@ def check_command(
 
         report = check_potential(potential, frames, progress=progress, **adapter)
     print(report)
-    for name in report.failed:
+    for name in report.failed if not report.errors else ():
         print(f"  {report.results[name]}")
     for path in filter(None, (json, picture)):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +183,67 @@ def check_command(
         except Exception as error:  # the verdict stands whatever the model does on the scan
             print(f"Not drawn: {error}")
     return report
+
+
+def inspect_command(
+    data: str,
+    test: str | None = None,
+    cutoff: list[float] | None = None,
+    size: Literal["small", "base", "large"] = "base",
+    batch_size: int = 8,
+    steps: int = 5,
+    json: str | None = None,
+    threads: int | None = None,
+) -> Inspection:
+    """Look at structures before training on them: units, signs, outliers, duplicates, neighbours, training time.
+
+    Each check ends in ok, note (worth knowing; also where the data cannot tell) or warning (likely wrong). Nothing is
+    changed. The exit code is 0 whatever is found, and 1 only if the structures cannot be read.
+
+    Args:
+        data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads. The word
+            ``ethanol`` means the shipped sample.
+        test: File with the structures for the test, to look for those that are in both; ``ethanol`` means the shipped
+            test structures.
+        cutoff: Distance in A up to which two atoms are neighbours, as for train; 5 without it.
+        size: Size of the potential whose training is timed.
+        batch_size: Structures per step of that training.
+        steps: Steps of training to time, in at most about 10 seconds; 0 leaves that out.
+        json: File to write the findings to, with all numbers.
+        threads: Number of CPU threads; PyTorch decides without it.
+
+    Returns:
+        The findings.
+
+    Units:
+        A and eV, as which the files are read (an MD17 npz is converted from kcal/mol).
+    """
+    from tqdm import tqdm
+
+    from pyg_mpnn.inspect import inspect_frames, load_labelled
+
+    if steps < 0:
+        raise ValueError(f"'steps' must not be negative, got {steps}")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    frames = load_labelled(data)
+    held_out = [] if test is None else load_labelled(test, "test")
+    with tqdm(unit="check", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps, "progress": progress}
+        found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
+    print(found)
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(found.to_json() + "\n")
+        print(f"Written to {json}")
+    return found
 
 
 def load_model(model: str) -> Any:
@@ -182,7 +260,7 @@ def load_model(model: str) -> Any:
     """
     place, separator, name = model.rpartition(":")
     if not separator or Path(model).exists():
-        return Potential.load(model)
+        return load_potential(model)
     try:
         file = Path(place).resolve() if place.endswith(".py") else None
         sys.path.insert(0, os.getcwd() if file is None else str(file.parent))
@@ -195,7 +273,7 @@ def load_model(model: str) -> Any:
 
 def make_parser() -> jsonargparse.ArgumentParser:
     """The parser of all commands; the help texts are the docstrings of what they call."""
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parser = _Parser(
         prog="pyg-mpnn",
@@ -204,10 +282,17 @@ def make_parser() -> jsonargparse.ArgumentParser:
         formatter_class=_Help,
     )
     commands = parser.add_subcommands(required=True)
+    commands.add_subcommand("inspect", _parser_of(inspect_command), help="look at structures before training on them")
     commands.add_subcommand("train", _train_parser(), help="learn a potential from structures with energies and forces")
     commands.add_subcommand("evaluate", _parser_of(evaluate_command), help="errors of a trained potential")
     commands.add_subcommand("check", _parser_of(check_command), help="hold a potential to the laws of physics")
     commands.add_subcommand("md", _parser_of(run_dynamics), help="molecular dynamics with a trained potential")
+    commands.add_subcommand(
+        "predict", _parser_of(run_prediction), help="energies and forces of structures, into a file"
+    )
+    commands.add_subcommand("relax", _parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
+    commands.add_subcommand("vib", _parser_of(run_vibrations), help="vibrations from the exact Hessian")
+    commands.add_subcommand("ablate", _ablate_parser(), help="which building block pays on given structures")
     return parser
 
 
@@ -220,8 +305,16 @@ def _train_parser() -> jsonargparse.ArgumentParser:
     return parser
 
 
+def _ablate_parser() -> jsonargparse.ArgumentParser:
+    parser = _Parser(description="Train variants of a potential for equal minutes: which building block pays?")
+    parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
+    parser.add_class_arguments(AblationSettings, as_group=False)
+    return parser
+
+
 def _parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
-    parser = _Parser(description=(function.__doc__ or "").split("\n", 1)[0])
+    teaching = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
+    parser = _Parser(description=teaching, formatter_class=_Help)
     parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
     parser.add_function_arguments(function, as_group=False)
     return parser
@@ -258,7 +351,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from pyg_mpnn.md import run_dynamics
+    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parsed = make_parser().parse_args(join_files(sys.argv[1:] if arguments is None else arguments))
     values = parsed[parsed.subcommand].as_dict()
@@ -266,10 +359,20 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     if parsed.subcommand == "train":
         settings = TrainingSettings(**values)
         train(settings) if settings.target is None else train_property(settings)
+    elif parsed.subcommand == "inspect":
+        inspect_command(**values)
+    elif parsed.subcommand == "ablate":
+        ablate(AblationSettings(**values))
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
     elif parsed.subcommand == "check":
         return 0 if check_command(**values).passed else _BROKEN
+    elif parsed.subcommand == "predict":
+        run_prediction(**values)
+    elif parsed.subcommand == "relax":
+        return 0 if run_relaxation(**values).converged else _NOT_CONVERGED
+    elif parsed.subcommand == "vib":
+        run_vibrations(**values)
     else:
         run_dynamics(**values)
     return 0
@@ -287,9 +390,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments)
     except KeyboardInterrupt:
-        print("\npyg-mpnn: interrupted; a training continues with the same command and --resume", file=sys.stderr)
+        print(
+            "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",
+            file=sys.stderr,
+        )
         return 130
-    except (ValueError, TypeError, OSError, ImportError, ArithmeticError) as error:
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError) as error:
         if os.environ.get("PYG_MPNN_TRACEBACK"):
             raise
         print(f"pyg-mpnn: error: {error}\n(PYG_MPNN_TRACEBACK=1 shows where it came from)", file=sys.stderr)

@@ -12,9 +12,10 @@ import torch
 import yaml
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from pyg_mpnn import Potential
+from pyg_mpnn import ZBL, Potential, SumPotential, cli
 from pyg_mpnn.cli import join_files, main, make_parser
 from pyg_mpnn.data import ethanol, to_atoms, to_data
+from pyg_mpnn.training.ablation import AblationSettings
 from pyg_mpnn.units import GPA
 
 TINY = ["--size", "small", "--model.hidden_channels", "8", "--model.edge_dim", "8", "--model.channels", "2"]
@@ -57,9 +58,21 @@ def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "_size" not in text, "flags have hyphens"
 
 
-@pytest.mark.parametrize(("command", "flag"), [("evaluate", "--json"), ("md", "--timestep")])
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("evaluate", "--json"),
+        ("md", "--timestep"),
+        ("predict", "--batch-size"),
+        ("relax", "--cell"),
+        ("vib", "--relax"),
+        ("ablate", "--budget-minutes"),
+    ],
+)
 def test_help_of_the_other_commands_teaches(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert flag in _help(capsys, command)
+    text = _help(capsys, command)
+    assert flag in text
+    assert "Args:" not in text
 
 
 def test_train_leaves_a_potential_and_a_report(trained: Path) -> None:
@@ -85,6 +98,16 @@ def test_evaluate_writes_the_promised_numbers(trained: Path, data: str, capsys: 
     assert found["forces_mae_meV_per_A"] == pytest.approx(card["errors"]["test"]["forces_mae_meV_per_A"], rel=1e-6)
 
 
+def test_evaluate_compiles_on_request(
+    trained: Path, data: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    command = ["evaluate", "--model", str(trained / "best.ckpt"), "--data", data, "--compile"]
+    assert main([*command, "on"]) == 1
+    assert "there is no C++ compiler 'no-such-compiler'" in capsys.readouterr().err
+    assert main([*command, "off"]) == 0
+
+
 def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     atoms = to_atoms(ethanol("train")[0])
     atoms.set_cell([8.0, 8.0, 8.0])
@@ -107,6 +130,27 @@ def test_md_runs_the_trained_potential(trained: Path, data: str, tmp_path: Path)
     command = ["md", "--model", str(trained / "best.ckpt"), "--structure", data, "--out", str(tmp_path / "md")]
     assert main([*command, "--steps", "5", "--timestep", "0.1", "--temperature", "10"]) == 0
     assert (tmp_path / "md" / "summary.json").exists()
+
+
+def test_predict_relax_and_vib_run_the_trained_potential(trained: Path, data: str, tmp_path: Path) -> None:
+    model = ["--model", str(trained / "best.ckpt")]
+    assert main(["predict", *model, "--structures", data, "--out", str(tmp_path / "out.xyz"), "--batch-size", "4"]) == 0
+    assert len(ase.io.read(tmp_path / "out.xyz", ":")) == 10
+    relax = ["relax", *model, "--structure", data, "--out"]
+    assert main([*relax, str(tmp_path / "one"), "--steps", "1"]) == 3, "not converged"
+    assert main([*relax, str(tmp_path / "two"), "--fmax", "100"]) == 0
+    assert main(["vib", *model, "--structure", data, "--out", str(tmp_path / "vib")]) == 0
+    assert (tmp_path / "vib" / "vibrations.json").exists()
+
+
+def test_inspect_names_faults_and_ends_well(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--test", data, "--cutoff", "3", "5", "--size", "small", "--batch-size", "2", "--steps", "1"]
+    assert main(["inspect", "--data", data, *flags, "--json", str(tmp_path / "new" / "found.json")]) == 0
+    assert "10 test frames are ALSO IN THE DATA" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "new" / "found.json").read_text())["num_warnings"] == 1
+    assert main(["inspect", "--data", "absent.xyz"]) == 1
+    assert main(["inspect", "--data", data, "--steps", "-1"]) == 1
+    assert "'steps' must not be negative, got -1" in capsys.readouterr().err
 
 
 def test_config_repeats_a_training_and_flags_win(trained: Path) -> None:
@@ -237,6 +281,39 @@ def test_check_takes_any_model_and_says_what_is_broken(
     assert "its call takes no cell" in shown
 
 
+def test_a_trained_potential_and_a_repulsion_are_evaluated_and_checked_as_a_sum(
+    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    SumPotential(Potential.load(trained / "best.ckpt"), ZBL(0.9)).save(tmp_path / "sum.pt")  # no atoms are so near
+    errors = []
+    for model in (trained / "best.ckpt", tmp_path / "sum.pt"):
+        assert main(["evaluate", "--model", str(model), "--data", data, "--json", str(tmp_path / "errors.json")]) == 0
+        errors.append(json.loads((tmp_path / "errors.json").read_text())["forces_mae_meV_per_A"])
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+    assert main(["check", "--model", str(tmp_path / "sum.pt"), "--structures", data, "--count", "1"]) == 0
+    assert "PASSED" in capsys.readouterr().out
+
+
+def test_check_says_once_that_a_model_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    (tmp_path / "unfinished.py").write_text(
+        "import torch\n"
+        "class Unfinished(torch.nn.Module):\n"
+        "    def forward(self, z, pos, batch):\n"
+        "        return torch.nn.Linear(7, 1)(pos)\n"
+    )
+    files = ["--json", str(tmp_path / "report.json"), "--picture", str(tmp_path / "scan.png")]
+    command = ["check", "--model", f"{tmp_path}/unfinished.py:Unfinished", "--cutoff", "3", "--count", "1", *files]
+    assert main(command) == 3
+    shown = capsys.readouterr().out
+    assert shown.count("The model does not run, so no law could be measured. RuntimeError: mat1 and mat2") == 1
+    assert len(shown.splitlines()) < 12, shown
+    assert "PASSED" not in shown
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert {result["verdict"] for result in report["results"].values()} == {"fail", "n/a"}
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -249,3 +326,15 @@ def test_check_takes_any_model_and_says_what_is_broken(
 def test_check_that_cannot_run_is_an_error(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *flags]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[AblationSettings] = []
+    monkeypatch.setattr(cli, "ablate", asked.append)
+    command = ["ablate", "--data", "ethanol", "--out", "blocks", "--cutoff", "4.5", "--seeds", "2", "--only", "l_max"]
+    assert main([*command, "attention"]) == 0
+    assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]
+    assert main([*command, "heads"]) == 1
+    assert "'only' must hold blocks of" in capsys.readouterr().err

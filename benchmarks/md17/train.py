@@ -48,28 +48,15 @@ def run(options: argparse.Namespace) -> None:
     """Train, test and write the result file."""
     if options.smoke:
         options.size, options.minutes = "small", 0.1
-    files = [
-        f"{options.data}/rmd17_{options.molecule}_{split}_01.npz" if options.data else "ethanol"
-        for split in ("train", "test")
-    ]
     with tempfile.TemporaryDirectory() as scratch:
-        settings = TrainingSettings(
-            data=files[0],
-            test=files[1],
-            out=f"{scratch}/run",
-            size=options.size,
-            minutes=options.minutes,
-            seed=options.seed,
-            threads=options.threads,
-            compile="on" if options.compile else "off",
-        )
+        settings = settings_of(options, f"{scratch}/run")
         result = train(settings)
         card = json.loads((result.out / "model_card.json").read_text())
         if options.keep:
             shutil.copytree(result.out, options.keep, dirs_exist_ok=True)
     record = provenance() | {
         "molecule": options.molecule,
-        "data": [Path(file).name for file in files],
+        "data": [Path(file).name for file in (settings.data, settings.test or "")],
         "split": "rMD17 split 01: 950 training and 50 validation frames drawn from the training file, 1000 test frames",
         "size": options.size,
         "seed": options.seed,
@@ -83,6 +70,24 @@ def run(options: argparse.Namespace) -> None:
     }
     folder = Path(tempfile.mkdtemp()) if options.smoke else FOLDER
     write(folder / f"{options.molecule}-{options.size}-seed{options.seed}.json", record)
+
+
+def settings_of(options: argparse.Namespace, out: str) -> TrainingSettings:
+    """What the training is told; benchmarks/configs/md17-MOLECULE.yaml says the same to `pyg-mpnn train`."""
+    train_file, test_file = (
+        f"{options.data}/rmd17_{options.molecule}_{split}_01.npz" if options.data else "ethanol"
+        for split in ("train", "test")
+    )
+    return TrainingSettings(
+        data=train_file,
+        test=test_file,
+        out=out,
+        size=options.size,
+        minutes=options.minutes,
+        seed=options.seed,
+        threads=options.threads,
+        compile="on" if options.compile else "off",
+    )
 
 
 def table() -> str:

@@ -94,19 +94,7 @@ def run(options: argparse.Namespace) -> None:
 def learn(options: argparse.Namespace, files: list[Path]) -> tuple[dict[str, Any], Potential]:
     """Train and test; what the result file says about it, and the potential."""
     with tempfile.TemporaryDirectory() as scratch:
-        settings = TrainingSettings(
-            data=str(files[0]),
-            test=str(files[1]),
-            out=f"{scratch}/run",
-            valid_size=1 if options.smoke else 20,
-            batch_size=options.batch_size,
-            size=options.size,
-            minutes=options.minutes,
-            epochs=options.epochs,
-            energy_weight=options.energy_weight,
-            seed=options.seed,
-            threads=options.threads,
-        )
+        settings = settings_of(options, files, f"{scratch}/run")
         start = time.process_time()
         result = train(settings)
         cpu_minutes = (time.process_time() - start) / 60
@@ -134,6 +122,23 @@ def learn(options: argparse.Namespace, files: list[Path]) -> tuple[dict[str, Any
         "trivial predictor": asdict(result.trivial),
     }
     return record, result.potential
+
+
+def settings_of(options: argparse.Namespace, files: list[Path], out: str) -> TrainingSettings:
+    """What the training is told; benchmarks/configs/periodic-ELEMENT.yaml says the same to `pyg-mpnn train`."""
+    return TrainingSettings(
+        data=str(files[0]),
+        test=str(files[1]),
+        out=out,
+        valid_size=1 if options.smoke else 20,
+        batch_size=options.batch_size,
+        size=options.size,
+        minutes=options.minutes,
+        epochs=options.epochs,
+        energy_weight=options.energy_weight,
+        seed=options.seed,
+        threads=options.threads,
+    )
 
 
 def silicon(files: list[Path], calculator: Calculator) -> tuple[dict[str, Any], tuple[Any, ...]]:

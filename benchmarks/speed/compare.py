@@ -35,13 +35,23 @@ CRYSTALS = [name for name in WORKS if WORKS[name].alone]
 def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        comparison = Comparison(options, Path(folder))
+        comparison = Comparison(options, Path(folder), lambda: save(options, comparison))
         comparison.interleaved([name for name in options.works if not WORKS[name].alone])
         if options.defaults:
             comparison.interleaved(
                 [name for name in options.works if name in ("aspirin", "aspirin32")], own_cutoff=True
             )
         comparison.one_by_one([name for name in options.works if WORKS[name].alone])
+    if not options.json:
+        print(json.dumps(comparison.records, indent=2))
+    if options.smoke and any("error" in record for record in comparison.records):
+        sys.exit("a record has an error")
+
+
+def save(options: argparse.Namespace, comparison: Comparison) -> None:
+    """Write what is known so far: after every work."""
+    if not options.json:
+        return
     result = provenance() | {
         "threads": options.threads,
         "seed": SEED,
@@ -52,12 +62,7 @@ def main() -> None:
         "environments": comparison.versions,
         "records": comparison.records,
     }
-    if options.json:
-        write(options.json, result)
-    else:
-        print(json.dumps(comparison.records, indent=2))
-    if options.smoke and any("error" in record for record in comparison.records):
-        sys.exit("a record has an error")
+    write(options.json, result)
 
 
 def arguments() -> argparse.Namespace:

@@ -16,6 +16,7 @@ class Model:
     settings: dict[str, Any] = field(default_factory=dict)
     modes: tuple[str, ...] = ("eager", "compiled")
     own_cutoff: float = 5.0  # default of the package or of its published configuration, A
+    undocumented: tuple[str, ...] = ()  # modes that work, but that the package does not name to its users
 
     @property
     def ours(self) -> bool:
@@ -33,6 +34,7 @@ MODELS = {
         "painn",
         "SchNetPack PaiNN, 128 features, 3 interactions",
         modes=("eager", "torchscript", "compiled"),
+        undocumented=("compiled",),
     ),
     "tensornet": Model(
         "torchmdnet",

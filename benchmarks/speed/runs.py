@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ class Comparison:
     Args:
         options: the command line of `compare.py`.
         folder: for the files of the works and what the processes print.
+        save: called after every work.
     """
 
-    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
-        self.options, self.folder = options, folder
+    def __init__(self, options: argparse.Namespace, folder: Path, save: Callable[[], None]) -> None:
+        self.options, self.folder, self.save = options, folder, save
         self.records: list[Record] = []
         self.versions: dict[str, dict[str, str]] = {}
         self.not_installed: dict[str, str] = {}
@@ -151,6 +153,7 @@ class Comparison:
             self.records.append(record)
             shown = record.get("error") or f"{record['median_ms']:.4g} ms, {record.get('peak_memory_mb', 0):.0f} MB"
             print(f"{record['work']} {record['model']} {record['mode']}: {shown}", flush=True)
+        self.save()
 
 
 def spread(seconds: list[float]) -> Record:

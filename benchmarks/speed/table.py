@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.models import MODELS
+
 Record = dict[str, Any]
 FLOOR = "floor"
 CUTOFF = 5.0
@@ -49,15 +51,15 @@ def times(records: list[Record]) -> str:
     if not ran:
         return ""
     head = ["model", "mode", "ms", "10 to 90 %", "us/atom", "peak MB", "parameters", "x floor"]
-    lines = [_title(ran), "", _row(head), "|---" * len(head) + "|"]
+    lines = [_title(ran), "", row(head), "|---" * len(head) + "|"]
     for record in sorted(ran, key=lambda record: record["median_ms"]):
         floor = record.get("matmul_floor_ms")
-        cells = [record["model"], record["mode"], _number(record["median_ms"])]
-        cells += [f"{_number(record['p10_ms'])} to {_number(record['p90_ms'])}", _number(us_per_atom(record))]
+        cells = [record["model"], record["mode"], number(record["median_ms"])]
+        cells += [f"{number(record['p10_ms'])} to {number(record['p90_ms'])}", number(us_per_atom(record))]
         cells += [f"{record['peak_memory_mb']:.0f}" if "peak_memory_mb" in record else ""]
         cells += [f"{record['parameters']:,}" if record.get("parameters") else ""]
         cells += [f"{record['median_ms'] / floor:.2f}" if floor else ""]
-        lines.append(_row(cells))
+        lines.append(row(cells))
     return "\n".join(lines)
 
 
@@ -65,14 +67,10 @@ def bars(records: list[Record]) -> str:
     """Ours against the peers, eager against eager and best mode against best mode, one thread."""
     lines = []
     for work, peer, most in BARS:
-        ours, other = (by_mode(records, model, work) for model in ("ours", peer))
-        if not ours or not other:
-            continue
-        best = min(ours.values()) / min(other.values())
-        eager = f"{ours['eager'] / other['eager']:.2f}" if "eager" in ours and "eager" in other else ""
-        verdict = "yes" if best <= most else "no"
-        modes = f"{min(ours, key=lambda mode: ours[mode])} / {min(other, key=lambda mode: other[mode])}"
-        lines.append(_row([work, f"ours / {peer}", eager, f"{best:.2f}", modes, f"{most:.2f}", verdict]))
+        hidden = MODELS[peer].undocumented
+        lines += bar(records, work, peer, most, leave_out=hidden)
+        if hidden:
+            lines += bar(records, work, peer, most, note=f", with {', '.join(hidden)}, not documented there")
     for record in records:
         if (record["work"], record["model"]) == (FLOOR_BAR[0], "ours") and record["mode"] == "compiled":
             if "error" in record or "matmul_floor_ms" not in record or record["threads"] != 1:
@@ -80,10 +78,25 @@ def bars(records: list[Record]) -> str:
             ratio = record["median_ms"] / record["matmul_floor_ms"]
             verdict = "yes" if ratio <= FLOOR_BAR[1] else "no"
             lines.append(
-                _row([record["work"], "ours / matrix products", "", f"{ratio:.2f}", "compiled", "2.50", verdict])
+                row([record["work"], "ours / matrix products", "", f"{ratio:.2f}", "compiled", "2.50", verdict])
             )
-    head = _row(["work", "ratio of medians", "eager", "best modes", "which", "at most", "met"])
+    head = row(["work", "ratio of medians", "eager", "best modes", "which", "at most", "met"])
     return "\n".join(["Against the aims, one thread:", "", head, "|---" * 7 + "|", *lines]) if lines else ""
+
+
+def bar(
+    records: list[Record], work: str, peer: str, most: float, leave_out: tuple[str, ...] = (), note: str = ""
+) -> list[str]:
+    """The line of one ratio, if both were measured."""
+    ours, other = (by_mode(records, model, work) for model in ("ours", peer))
+    other = {mode: other[mode] for mode in other if mode not in leave_out}
+    if not ours or not other:
+        return []
+    best = min(ours.values()) / min(other.values())
+    eager = f"{ours['eager'] / other['eager']:.2f}" if "eager" in ours and "eager" in other else ""
+    verdict = "yes" if best <= most else "no"
+    modes = f"{min(ours, key=lambda mode: ours[mode])} / {min(other, key=lambda mode: other[mode])}"
+    return [row([work, f"ours / {peer}{note}", eager, f"{best:.2f}", modes, f"{most:.2f}", verdict])]
 
 
 def growth(records: list[Record]) -> str:
@@ -106,7 +119,7 @@ def growth(records: list[Record]) -> str:
         sizes = f"{min(record['atoms'] for record in large):,} to {max(record['atoms'] for record in large):,}"
         cells = [large[0]["model"], large[0]["mode"], str(large[0]["threads"]), sizes]
         cells += [f"{100 * spreads[name]:.0f} %" for name in FLAT] + [f"{most / 1e9:.1f}", "yes" if met else "no"]
-        lines.append(_row(cells))
+        lines.append(row(cells))
     head = [
         "model",
         "mode",
@@ -117,7 +130,7 @@ def growth(records: list[Record]) -> str:
         "process GB",
         "met (25 %, 20 %, 20)",
     ]
-    return "\n".join(["Growth with the size of silicon:", "", _row(head), "|---" * 8 + "|", *lines]) if lines else ""
+    return "\n".join(["Growth with the size of silicon:", "", row(head), "|---" * 8 + "|", *lines]) if lines else ""
 
 
 def errors(records: list[Record]) -> str:
@@ -127,11 +140,11 @@ def errors(records: list[Record]) -> str:
         if "error" in record:
             reasons.setdefault((record["model"], record["mode"], record["error"]), []).append(record["work"])
     lines = [
-        _row([model, mode, ", ".join(dict.fromkeys(works)), error.replace("|", "/")])
+        row([model, mode, ", ".join(dict.fromkeys(works)), error.replace("|", "/")])
         for (model, mode, error), works in reasons.items()
     ]
     return (
-        "\n".join(["Did not run:", "", _row(["model", "mode", "works", "reason"]), "|---" * 4 + "|", *lines])
+        "\n".join(["Did not run:", "", row(["model", "mode", "works", "reason"]), "|---" * 4 + "|", *lines])
         if lines
         else ""
     )
@@ -176,11 +189,13 @@ def _title(records: list[Record]) -> str:
     return title
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or whole numbers with commas."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
+    """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
 
 

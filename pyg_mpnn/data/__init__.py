@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pyg_mpnn.data.baseline import subtract_baseline
 from pyg_mpnn.data.convert import to_atoms, to_data
 from pyg_mpnn.data.dataset import StructureDataset
+from pyg_mpnn.data.distances import shortest_distances
 from pyg_mpnn.data.fields import normalize_fields
 from pyg_mpnn.data.fingerprint import data_hash
 from pyg_mpnn.data.qm9 import QM9
@@ -29,6 +31,8 @@ __all__ = [
     "split_frames",
     "Reference",
     "fit_reference",
+    "shortest_distances",
+    "subtract_baseline",
     "StructureDataset",
     "StreamedDataset",
     "data_hash",

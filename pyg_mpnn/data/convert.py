@@ -70,7 +70,7 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
     if labels.get("forces") is not None:
         data.forces = torch.as_tensor(np.asarray(labels["forces"], dtype=np.float64), dtype=dtype)
     if labels.get("stress") is not None and atoms.pbc.all():
-        data.stress = torch.as_tensor(_full_stress(labels["stress"]), dtype=dtype)
+        data.stress = torch.as_tensor(full_stress(labels["stress"]), dtype=dtype)
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:
         data.weight = _weight(weight, dtype)
@@ -106,7 +106,18 @@ def _stored_result(atoms: ase.Atoms, name: str) -> Any:
         return None
 
 
-def _full_stress(stress: Any) -> np.ndarray:
+def full_stress(stress: Any) -> np.ndarray:
+    """A stress as ASE gives it, in full.
+
+    Args:
+        stress: 6 components in the order xx, yy, zz, yz, xz, xy, or 3 x 3.
+
+    Returns:
+        ``(1, 3, 3)``.
+
+    Raises:
+        ValueError: another number of components.
+    """
     values = np.asarray(stress, dtype=np.float64)
     if values.size == 9:
         return values.reshape(1, 3, 3)

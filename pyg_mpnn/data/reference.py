@@ -91,9 +91,21 @@ def fit_reference(
         seen.add(frame, index, radii)
     if not seen.energies:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
-    elements = sorted({element for counts in seen.counts for element in counts})
-    energies, rank = _fit_energies(seen, elements, isolated or {})
+    energies, rank = _fit_energies(seen.counts, seen.energies, isolated or {})
     return Reference(energies, _fit_scale(seen, energies), seen.mean_neighbors(), rank, len(energies))
+
+
+def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+    """The reference energies alone, as :func:`fit_reference` fits them.
+
+    Args:
+        frames: structures with energies, at least one.
+        isolated: energies of isolated atoms by atomic number, in eV.
+
+    Returns:
+        The reference energy of each element in eV, and how many of them the data determine.
+    """
+    return _fit_energies([_count_elements(frame) for frame in frames], [float(f.energy) for f in frames], isolated)
 
 
 class _Seen:
@@ -109,8 +121,7 @@ class _Seen:
 
     def add(self, frame: Data, index: int, radii: Sequence[float]) -> None:
         (frame,) = prepare_frames([frame], required=["energy"], first=index)
-        elements, counts = np.unique(frame.z.numpy(), return_counts=True)
-        self.counts.append(dict(zip(elements.tolist(), counts.tolist(), strict=True)))
+        self.counts.append(_count_elements(frame))
         self.energies.append(float(frame.energy))
         if "forces" in frame:
             self.with_forces += 1
@@ -130,9 +141,17 @@ class _Seen:
         return tuple((self.edges / max(self.nodes, 1)).tolist())
 
 
-def _fit_energies(seen: _Seen, elements: Sequence[int], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
-    counts = np.array([[of.get(element, 0) for element in elements] for of in seen.counts], dtype=np.float64)
-    target = np.array(seen.energies)
+def _count_elements(frame: Data) -> dict[int, int]:
+    elements, counts = np.unique(frame.z.numpy(), return_counts=True)
+    return dict(zip(elements.tolist(), counts.tolist(), strict=True))
+
+
+def _fit_energies(
+    counts_by_structure: Sequence[Mapping[int, int]], energies: Sequence[float], isolated: Mapping[int, float]
+) -> tuple[dict[int, float], int]:
+    elements = sorted({element for counts in counts_by_structure for element in counts})
+    counts = np.array([[of.get(element, 0) for element in elements] for of in counts_by_structure], dtype=np.float64)
+    target = np.array(energies)
     given = np.array([element in isolated for element in elements], dtype=bool)
     fixed = np.array([isolated.get(element, 0.0) for element in elements])
     if not np.isfinite(fixed).all():

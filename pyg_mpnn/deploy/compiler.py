@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
-from pyg_mpnn.deploy.support import why_not
+from pyg_mpnn.deploy.support import CompilationError, why_not
 from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, example_tensors, trace, unflatten
 
 CompileMode = Literal["auto", "on", "off"]
@@ -52,7 +52,7 @@ class Compiler:
             energies, forces and virial.
 
         Raises:
-            RuntimeError: in mode ``"on"``, the module cannot be compiled.
+            CompilationError: in mode ``"on"``, the module cannot be compiled.
         """
         lengths = (len(inputs.z), inputs.edge_index.shape[1], *(len(edges) for edges in inputs.near))
         if min(lengths) < 2:
@@ -78,10 +78,10 @@ class Compiler:
                 return _Entry(module, kind, pos)
             except Exception as error:
                 if self.mode == "on":
-                    raise RuntimeError(f"'mode' must be 'auto' or 'off' for this potential: {_ADVICE}") from error
+                    raise CompilationError(f"'mode' must be 'auto' or 'off' for this potential: {_ADVICE}") from error
                 reason = f"{_ADVICE}: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
         if self.mode == "on":
-            raise RuntimeError(f"energies and forces cannot be compiled here: {reason}")
+            raise CompilationError(f"energies and forces cannot be compiled here: {reason}")
         warnings.warn(f"energies and forces are not compiled: {reason}", stacklevel=5)
         return None
 

@@ -16,6 +16,10 @@ TESTED_TORCH = ("2.13",)
 """Versions of torch that the tests of this package compile with; the settings below are theirs."""
 
 
+class CompilationError(RuntimeError):
+    """Energies and forces cannot be compiled, and it was asked that they must."""
+
+
 def why_not(device: torch.device) -> str | None:
     """Why energies and forces cannot be compiled here, or ``None`` where they can.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyg_mpnn.geometry.backends import Backend
+from pyg_mpnn.geometry.covalent_radii import covalent_radii
 from pyg_mpnn.geometry.cutoffs import as_cutoffs, edge_scale
 from pyg_mpnn.geometry.edges import edge_vectors
 from pyg_mpnn.geometry.neighbors import NeighborList, neighbor_list
@@ -20,4 +21,5 @@ __all__ = [
     "RadiusGraph",
     "apply_strain",
     "SkinList",
+    "covalent_radii",
 ]

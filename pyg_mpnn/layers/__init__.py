@@ -10,6 +10,7 @@ from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
 from pyg_mpnn.layers.interaction import Interaction
 from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
+from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.multi_scale import MultiScale
 from pyg_mpnn.layers.node_update import NodeUpdate
@@ -31,6 +32,7 @@ __all__ = [
     "DensityUpdate",
     "DensityPowers",
     "NodeUpdate",
+    "MessageLayer",
     "Interaction",
     "MultiScale",
 ]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
 
-from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
-from pyg_mpnn.scatter import NeighborSum
 
 
-class Interaction(MessagePassing):
+class Interaction(MessageLayer):
     r"""One message-passing layer: messages, their sum, the density carried on, and the node update.
 
     .. math::
@@ -62,29 +60,12 @@ class Interaction(MessagePassing):
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
         if messages.out_channels != node_update.message_channels:
             raise ValueError(
                 f"'node_update' must take messages of {messages.out_channels} channels, got "
                 f"{node_update.message_channels}"
             )
-        self.messages, self.node_update = messages, node_update
-        self.density_update, self.powers = density_update, powers
-
-    def reset_parameters(self) -> None:
-        """Draw new weights in every part."""
-        super().reset_parameters()
-        for part in (self.messages, self.node_update, self.density_update, self.powers):
-            if part is not None:
-                part.reset_parameters()
-
-    def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
-        """Symmetry of the new node features and of the new density."""
-        message = self.messages.symmetry(x, radial, sphere, density)
-        if self.density_update is not None:
-            density = self.density_update.symmetry(x, message, sphere, density)
-        powers: Symmetry = "invariant" if self.powers is None else self.powers.symmetry(density)
-        return self.node_update.symmetry(x, message, powers), density
+        super().__init__(messages, node_update, density_update, powers)
 
     def forward(
         self,
@@ -111,27 +92,5 @@ class Interaction(MessagePassing):
 
         The sets must be split by receiver, because an attention may compare all neighbours of an atom.
         """
-        message = self.messages(x, edge_index, radial, envelope, sphere, density)
-        change = None
-        if self.density_update is not None:
-            change = self.density_update(x, edge_index, message, sphere, density)
-        return self.propagate(edge_index, edge_attr=message, size=(x.shape[0], x.shape[0])), change
-
-    def advance(
-        self,
-        x: Float[Tensor, "nodes _"],
-        density: Float[Tensor, "nodes angular channels"] | None,
-        total: Float[Tensor, "nodes _"],
-        change: Float[Tensor, "nodes angular channels"] | None,
-    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """New node features and new density from the sums over all edges."""
-        new_density = density if density is None or change is None else density + change
-        powers = None if self.powers is None else self.powers(new_density)
-        return self.node_update.update(total, x, powers), new_density
-
-    def message(self, edge_attr: Tensor) -> Tensor:
-        """The weighted message as it came."""
-        return edge_attr
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.messages}, {self.node_update}, {self.density_update}, {self.powers})"
+        (messages,) = self.scales
+        return self.scale_sums(messages, x, edge_index, radial, envelope, sphere, density)

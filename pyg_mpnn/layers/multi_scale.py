@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
-from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
-from pyg_mpnn.scatter import NeighborSum
 
 
-class MultiScale(MessagePassing):
+class MultiScale(MessageLayer):
     r"""One message-passing layer over several cutoffs: messages of every scale, one node update.
 
     .. math::
@@ -68,31 +66,13 @@ class MultiScale(MessagePassing):
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
         widths = {scale.out_channels for scale in messages}
         if widths != {node_update.message_channels}:
             raise ValueError(
                 f"'messages' must hold at least one scale, all with the {node_update.message_channels} channels of "
                 f"'node_update', got widths {sorted(widths)}"
             )
-        self.messages, self.node_update = nn.ModuleList(messages), node_update
-        self.density_update, self.powers = density_update, powers
-
-    def reset_parameters(self) -> None:
-        """Draw new weights in every part."""
-        super().reset_parameters()
-        for part in (*self.messages, self.node_update, self.density_update, self.powers):
-            if part is not None:
-                part.reset_parameters()
-
-    def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
-        """Symmetry of the new node features and of the new density."""
-        messages: set[Symmetry] = {part.symmetry(x, radial, sphere, density) for part in self.messages}  # type: ignore[operator]
-        message: Symmetry = "invariant" if messages == {"invariant"} else "unconstrained"
-        if self.density_update is not None:
-            density = self.density_update.symmetry(x, message, sphere, density)
-        powers: Symmetry = "invariant" if self.powers is None else self.powers.symmetry(density)
-        return self.node_update.symmetry(x, message, powers), density
+        super().__init__(nn.ModuleList(messages), node_update, density_update, powers)
 
     def forward(
         self,
@@ -123,29 +103,11 @@ class MultiScale(MessagePassing):
                 f"{len(self.messages)} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
             )
         total, change = x.new_zeros(()), None
-        for scale, *edges in zip(self.messages, edge_index, radial, envelope, sphere, strict=True):
-            message = scale(x, *edges, density)
-            total = total + self.propagate(edges[0], edge_attr=message, size=(x.shape[0], x.shape[0]))
-            if self.density_update is not None:
-                part = self.density_update(x, edges[0], message, edges[-1], density)
-                change = part if change is None else change + part
+        for scale, pairs, basis, weight, directions in zip(
+            self.scales, edge_index, radial, envelope, sphere, strict=True
+        ):
+            part, part_change = self.scale_sums(scale, x, pairs, basis, weight, directions, density)
+            total = total + part
+            if part_change is not None:
+                change = part_change if change is None else change + part_change
         return total, change
-
-    def advance(
-        self,
-        x: Float[Tensor, "nodes _"],
-        density: Float[Tensor, "nodes angular channels"] | None,
-        total: Float[Tensor, "nodes _"],
-        change: Float[Tensor, "nodes angular channels"] | None,
-    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """As :meth:`Interaction.advance`."""
-        new_density = density if density is None or change is None else density + change
-        powers = None if self.powers is None else self.powers(new_density)
-        return self.node_update.update(total, x, powers), new_density
-
-    def message(self, edge_attr: Tensor) -> Tensor:
-        """The weighted message as it came."""
-        return edge_attr
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({list(self.messages)}, {self.node_update}, {self.density_update}, {self.powers})"

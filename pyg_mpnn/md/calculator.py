@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
 
 try:
     from ase import Atoms
@@ -40,7 +40,7 @@ class PotentialCalculator(Calculator):
     directions.
 
     Args:
-        potential: the potential, or the path of a saved potential or of a training checkpoint.
+        potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
         device: where to run, for example "cuda"; the potential's own device if None.
         dtype: torch.float32 or torch.float64 (the choice for dynamics that must conserve energy); the potential's own
             if None.
@@ -72,7 +72,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(
         self,
-        potential: Potential | str | Path,
+        potential: EnergyModel | SumPotential | str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
@@ -80,7 +80,7 @@ class PotentialCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         _check_place(device, dtype)
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
-        self.device = next(self.potential.parameters()).device
+        self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
 
     def calculate(
@@ -154,13 +154,13 @@ class PotentialCalculator(Calculator):
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
-def _own_copy(potential: Potential | str | Path) -> Potential:
+def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
     if isinstance(potential, str | Path):
-        return Potential.load(potential)
-    if not isinstance(potential, Potential):
+        return load_potential(potential)
+    if not isinstance(potential, EnergyModel | SumPotential):
         raise TypeError(
             f"'potential' must be a Potential or the path of a saved one, got {type(potential).__name__}; "
-            f"load a checkpoint with Potential.load(path)"
+            f"load a checkpoint with load_potential(path)"
         )
     return copy.deepcopy(potential)
 

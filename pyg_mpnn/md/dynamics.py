@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import ase.io
 import numpy as np
 import torch
 from ase import Atoms, units
@@ -19,10 +16,11 @@ from tqdm import tqdm
 
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import energy_drift
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
-from pyg_mpnn.models import Potential
+from pyg_mpnn.models import load_potential
 
 __all__ = ["run_dynamics"]
 
@@ -96,20 +94,20 @@ def run_dynamics(
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
-    atoms = _read_structure(structure)
+    atoms = single_structure(structure)
     if compile == "on" and threads is None:
         threads = 1
     short = steps < 10_000 or (threads or torch.get_num_threads()) > 1
     mode = "off" if compile == "auto" and short else compile
-    potential = Potential.load(model)
-    folder = _empty_folder(out)
+    potential = load_potential(model)
+    folder = empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
     intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
-    with _threads(threads):
+    with cpu_threads(threads):
         potential.compile(mode)
         atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype), skin=skin)
         atoms.get_forces()  # compiled code is made here, before the clock starts
-    with _threads(threads), Recorder(atoms, folder, timestep, temperature, dof, **intervals) as recorder:
+    with cpu_threads(threads), Recorder(atoms, folder, timestep, temperature, dof, **intervals) as recorder:
         steps_per_second = _run(dynamics, recorder, steps)
     log = recorder.log()
     drift = energy_drift(log.time, log.potential + log.kinetic) if ensemble == "nve" else None
@@ -136,33 +134,6 @@ def _check_settings(settings: dict[str, Any]) -> None:
         )
 
 
-def _read_structure(structure: str | Path) -> Atoms:
-    if structure == "ethanol":
-        from pyg_mpnn.data import ethanol, to_atoms
-
-        return to_atoms(ethanol("test")[0])
-    if not Path(structure).is_file():
-        raise FileNotFoundError(f"'structure' must be a file that ASE reads or the word ethanol, got {structure}")
-    atoms = ase.io.read(structure)
-    assert isinstance(atoms, Atoms)
-    if len(atoms) < 2:
-        raise ValueError(f"'structure' must have at least 2 atoms to move against each other, got {len(atoms)}")
-    if atoms.constraints:
-        raise ValueError(
-            f"'structure' must have no constraints, got {atoms.constraints}; remove them with atoms.set_constraint(), "
-            f"or run ASE's dynamics with a PotentialCalculator"
-        )
-    return atoms
-
-
-def _empty_folder(out: str | Path) -> Path:
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"'out' must be a new or empty folder, got {folder}; choose another or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _integrator(
     atoms: Atoms, timestep: float, temperature: float, friction: float | None, seed: int
 ) -> tuple[MolecularDynamics, int]:
@@ -181,16 +152,6 @@ def _integrator(
     kinetic = 0.5 * dof * units.kB * temperature
     atoms.set_velocities(atoms.get_velocities() * np.sqrt(kinetic / atoms.get_kinetic_energy()))
     return VelocityVerlet(atoms, timestep * units.fs), dof
-
-
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run(dynamics: MolecularDynamics, recorder: Recorder, steps: int) -> float:

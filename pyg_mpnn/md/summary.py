@@ -12,7 +12,7 @@ from typing import Any
 from pyg_mpnn.md.drift import EnergyDrift
 from pyg_mpnn.md.recorder import Recorder
 
-__all__ = ["DynamicsSummary", "summarize", "write_summary"]
+__all__ = ["DynamicsSummary", "summarize", "write_settings", "write_summary"]
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,20 @@ def write_summary(path: Path, summary: DynamicsSummary, settings: dict[str, Any]
         summary: to be written.
         settings: arguments of :func:`run_dynamics`.
     """
+    write_settings(path, asdict(summary), settings)
+
+
+def write_settings(path: Path, numbers: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Write the numbers of any command as JSON, with the settings and versions that reproduce them.
+
+    Args:
+        path: of the file.
+        numbers: plain values.
+        settings: arguments of the command.
+    """
     versions = {name: version(name) for name in ("torch", "torch-geometric", "ase", "numpy")}
     content = {
-        **asdict(summary),
+        **numbers,
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
         "versions": {"python": platform.python_version(), **versions},
     }

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.potential import Potential, PotentialOutput
+from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.property import PropertyModel
 from pyg_mpnn.models.sizes import SIZES
+from pyg_mpnn.models.sum_potential import SumPotential, load_potential
+from pyg_mpnn.models.zbl import ZBL, zbl_energy
 
-__all__ = ["MPNN", "Potential", "PotentialOutput", "PropertyModel", "SIZES"]
+__all__ = [
+    "MPNN",
+    "EnergyModel",
+    "Potential",
+    "PotentialOutput",
+    "PropertyModel",
+    "SIZES",
+    "ZBL",
+    "zbl_energy",
+    "SumPotential",
+    "load_potential",
+]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pyg_mpnn.layers import Interaction, MultiScale
+
+Memory = Literal["normal", "low"]
 
 CHUNK = 2**17
 """Edges of all scales that are worked on at once, as far as the neighbours of one atom allow."""

@@ -1,4 +1,4 @@
-"""Files of models: written so that nothing is lost, read without executing code."""
+"""Files of models: plain values and weights, read without executing code, replaced only by complete ones."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ import os
 import pickle
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
+
+FILE_FORMAT = 3  # 1: no asinh around invariant products; 2: a network of their own on the contracted features
+_POTENTIAL = "a file of Potential.save or a checkpoint of pyg-mpnn train"
+_PROPERTY = "a file of PropertyModel.save or a checkpoint of pyg-mpnn train --target"
 
 
-def write_file(path: str | Path, content: dict[str, Any]) -> None:
+class SavedModel(NamedTuple):
+    """What a file holds."""
+
+    config: dict[str, Any]
+    state_dict: dict[str, Tensor]
+
+
+def write_model(path: str | Path, config: dict[str, Any], state_dict: dict[str, Tensor]) -> None:
     """Write a file; an existing one is replaced only by a complete one.
 
     Args:
         path: file to write.
-        content: tensors and plain values.
+        config: plain values that rebuild the model; those of a property model have the key ``property``.
+        state_dict: its weights and buffers.
     """
+    content = {"pyg_mpnn": {"format": FILE_FORMAT, "config": config, "prefix": ""}, "state_dict": state_dict}
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     os.close(handle)
@@ -28,25 +42,67 @@ def write_file(path: str | Path, content: dict[str, Any]) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def read_file(path: str | Path, map_location: str | torch.device, expected: str) -> Any:
-    """Read a file, without executing code.
+def read_potential(path: str | Path, map_location: str | torch.device = "cpu") -> SavedModel:
+    """Read a potential of :func:`write_model` or a checkpoint of ``pyg-mpnn train``, without executing code.
 
     Args:
         path: file to read.
         map_location: device to load to.
-        expected: what the file must be, for the message.
 
     Returns:
-        what was written.
+        configuration and weights.
 
     Raises:
-        ValueError: the file cannot be read.
+        ValueError: a file that holds no potential of this package's own parts, or one of another format.
     """
-    try:
-        return torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
+    saved = _read(path, map_location, _POTENTIAL, "potential")
+    if "property" in saved.config:
+        raise ValueError(f"'path' must hold a potential, got {path} with a property: read it by PropertyModel.load")
+    return saved
+
+
+def read_property(path: str | Path, map_location: str | torch.device = "cpu") -> SavedModel:
+    """Read a property model of :func:`write_model` or a checkpoint of ``pyg-mpnn train --target``, as above.
+
+    Args:
+        path: file to read.
+        map_location: device to load to.
+
+    Returns:
+        configuration and weights.
+
+    Raises:
+        ValueError: a file that holds no property model of this package's own parts, or one of another format.
+    """
+    saved = _read(path, map_location, _PROPERTY, "property model")
+    if "property" not in saved.config:
         raise ValueError(
-            f"'path' must be {expected}, got {path}, which cannot be read as one (damaged, or of another program): "
-            f"{first}"
+            f"'path' must be {_PROPERTY}, got {path} with a potential: a potential is read by load_potential"
+        )
+    return saved
+
+
+def _read(path: str | Path, map_location: str | torch.device, expected: str, kind: str) -> SavedModel:
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"'path' must be {expected}, got {path}, which "
+            f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
         ) from error
+    own = content.get("pyg_mpnn") if isinstance(content, dict) else None
+    if not isinstance(own, dict) or own.get("format") != FILE_FORMAT:
+        older = f", of format {own.get('format')}: train again" if isinstance(own, dict) else ""
+        raise ValueError(f"'path' must be {expected} (format {FILE_FORMAT}), got {path}{older}")
+    if own["config"] is None:
+        raise ValueError(
+            f"'path' must hold a {kind} of this package's own parts, got {path} with a composition of your own: "
+            f"build it in code and load its weights with load_state_dict (keys with the prefix {own['prefix']!r})"
+        )
+    prefix = own["prefix"]
+    state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    return SavedModel(own["config"], state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pyg_mpnn.basis import (
-    BesselBasis,
-    BumpCutoff,
-    CosineCutoff,
-    Cutoff,
-    DirectionalBasis,
-    ExpNormalBasis,
-    GaussianBasis,
-    PolynomialCutoff,
-    RadialBasis,
-    Symmetry,
-)
+from pyg_mpnn.basis import Cutoff, DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import (
     AtomEmbedding,
-    Attention,
     ContractedFeatures,
     DensityPowers,
     DensityUpdate,
@@ -37,25 +25,10 @@ from pyg_mpnn.layers import (
     NodeUpdate,
     RadialFeatures,
     RawFeatures,
-    SigmoidAttention,
-    SoftmaxAttention,
 )
 from pyg_mpnn.layers.learned_features import Invariant
-from pyg_mpnn.models.chunks import advance_in_chunks
-
-_BASES: Mapping[str, type[RadialBasis]] = {
-    "bessel": BesselBasis,
-    "gaussian": GaussianBasis,
-    "exp_normal": ExpNormalBasis,
-}
-_ENVELOPES: Mapping[str, type[Cutoff]] = {"polynomial": PolynomialCutoff, "cosine": CosineCutoff, "bump": BumpCutoff}
-_ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "softmax": SoftmaxAttention}
-
-Basis = Literal["bessel", "gaussian", "exp_normal"]
-Envelope = Literal["polynomial", "cosine", "bump"]
-Directions = Literal["contracted", "raw", "radial"]
-Memory = Literal["normal", "low"]
-AttentionKind = Literal["sigmoid", "softmax"]
+from pyg_mpnn.models.chunks import Memory, advance_in_chunks
+from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, AttentionKind, Basis, Directions, Envelope, check_name
 
 
 class _Edges(NamedTuple):
@@ -133,10 +106,10 @@ class MPNN(nn.Module):
     ) -> None:
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
-        _check_name("basis", basis, _BASES)
-        _check_name("envelope", envelope, _ENVELOPES)
-        _check_name("directions", directions, get_args(Directions))
-        _check_name("attention", attention, (*_ATTENTIONS, None))
+        check_name("basis", basis, BASES)
+        check_name("envelope", envelope, ENVELOPES)
+        check_name("directions", directions, get_args(Directions))
+        check_name("attention", attention, (*ATTENTIONS, None))
         if attention is None and heads != 1:
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if num_layers < 1:
@@ -169,7 +142,7 @@ class MPNN(nn.Module):
         def make_messages() -> Messages:
             features = make_features()
             edge_mlp = EdgeMLP(hidden_channels, features.out_channels, edge_dim, edge_dim)
-            weights = None if attention is None else _ATTENTIONS[attention](hidden_channels, edge_dim, heads)
+            weights = None if attention is None else ATTENTIONS[attention](hidden_channels, edge_dim, heads)
             return Messages(features, edge_mlp, num_radial, attention=weights)
 
         def make_layer() -> Interaction | MultiScale:
@@ -181,8 +154,8 @@ class MPNN(nn.Module):
             return MultiScale([make_messages() for _ in cutoffs], update, density_update, powers)
 
         self.embedding = AtomEmbedding(hidden_channels)
-        self.radial = _BASES[basis](cutoffs[-1], num_radial)
-        self.envelopes = nn.ModuleList(_ENVELOPES[envelope](radius) for radius in cutoffs)
+        self.radial = BASES[basis](cutoffs[-1], num_radial)
+        self.envelopes = nn.ModuleList(ENVELOPES[envelope](radius) for radius in cutoffs)
         self.directional = None if directions == "radial" else DirectionalBasis(l_max)
         self.density = DirectionalDensity(hidden_channels, channels, num_radial, l_max) if contracted else None
         self.layers = nn.ModuleList(make_layer() for _ in range(num_layers))
@@ -235,8 +208,7 @@ class MPNN(nn.Module):
             for envelope, count in zip(self.envelopes, neighbors, strict=True)
         ]
         for layer in self.layers:
-            scales: Any = layer.messages if isinstance(layer, MultiScale) else [layer.messages]
-            for messages, nu in zip(scales, counts, strict=True):
+            for messages, nu in zip(layer.scales, counts, strict=True):  # type: ignore[arg-type]
                 messages.nu.fill_(nu)
         if self.density is not None:
             self.density.nu.fill_(counts[-1])
@@ -305,8 +277,3 @@ class MPNN(nn.Module):
 def _effective(envelope: Cutoff, count: float) -> float:
     x = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     return count * float((3 * x**2 * envelope(x * envelope.cutoff)).mean())
-
-
-def _check_name(argument: str, value: str | None, choices: Any) -> None:
-    if value not in tuple(choices):
-        raise ValueError(f"'{argument}' must be one of {tuple(choices)}, got {value!r}")

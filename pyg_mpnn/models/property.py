@@ -12,9 +12,8 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.geometry import edge_vectors
-from pyg_mpnn.models.files import read_file, write_file
+from pyg_mpnn.models.files import read_property, write_model
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.potential import FILE_FORMAT
 from pyg_mpnn.models.sizes import SIZES, Size
 from pyg_mpnn.models.structure import read_structure
 from pyg_mpnn.readout import AtomwiseEnergy, DipoleReadout, MeanReadout, SpatialExtentReadout, SumReadout
@@ -223,8 +222,7 @@ class PropertyModel(nn.Module):
                 f"'save' needs an MPNN, got {type(self.representation).__name__}: save state_dict() and rebuild your "
                 "own composition in code"
             )
-        own = {"format": FILE_FORMAT, "config": self.config, "prefix": ""}
-        write_file(path, {"pyg_mpnn": own, "state_dict": self.state_dict()})
+        write_model(path, self.config, self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> PropertyModel:
@@ -240,15 +238,7 @@ class PropertyModel(nn.Module):
         Raises:
             ValueError: a file that holds no such model.
         """
-        expected = f"a file of PropertyModel.save or a checkpoint of pyg-mpnn train --target (format {FILE_FORMAT})"
-        content = read_file(path, map_location, expected)
-        own = content.get("pyg_mpnn") if isinstance(content, dict) else None
-        config = own.get("config") if isinstance(own, dict) and own.get("format") == FILE_FORMAT else None
-        if not isinstance(config, dict) or "property" not in config:
-            raise ValueError(f"'path' must be {expected}, got {path}: a potential is read by Potential.load")
-        assert own is not None
-        prefix = own["prefix"]
-        state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+        config, state = read_property(path, map_location)
         model = cls.from_config(config)
         model.to(device=map_location, dtype=state["atomwise.scale"].dtype)
         model.load_state_dict(state)

@@ -1,6 +1,6 @@
 """Three sizes of the network.
 
-Base was chosen by measuring on aspirin and ethanol (``benchmarks/md17/settings.py``, table in
+Base was chosen by measuring on aspirin and ethanol (``benchmarks/results/settings``, table in
 ``benchmarks/results/README.md``): edges of width 64 lower the force error most for their time, attention does not pay.
 Small and large were not tuned.
 """

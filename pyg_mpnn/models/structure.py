@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn.geometry import neighbor_list
+from pyg_mpnn.geometry import edge_vectors, neighbor_list
 
 
 class Structure(NamedTuple):
@@ -31,6 +31,19 @@ class Structure(NamedTuple):
             self.pos.detach(), cutoff, batch=self.batch, num_graphs=self.num_graphs, cell=self.cell, pbc=self.pbc
         )
         return self._replace(edge_index=edges.edge_index, shifts=edges.shifts)
+
+    def within(self, cutoff: float) -> Structure:
+        """The same structure with only the edges shorter than a smaller cutoff."""
+        assert self.edge_index is not None
+        vec = edge_vectors(self.pos.detach(), self.edge_index, self.shifts, self.cell, self.batch)
+        inside = (vec.square().sum(-1) < cutoff**2).nonzero().squeeze(-1)
+        shifts = None if self.shifts is None else self.shifts[inside]
+        return self._replace(edge_index=self.edge_index[:, inside], shifts=shifts)
+
+    def to(self, dtype: torch.dtype) -> Structure:
+        """Positions and cells in another precision."""
+        cell = None if self.cell is None else self.cell.to(dtype)
+        return self._replace(pos=self.pos.to(dtype), cell=cell)
 
     def sorted_by_receiver(self) -> Structure:
         """The same edges with their receivers in order."""

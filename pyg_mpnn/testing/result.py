@@ -137,6 +137,16 @@ class Report:
         """Names of the laws that do not apply."""
         return self._with("n/a")
 
+    @property
+    def errors(self) -> Mapping[str, Sequence[str]]:
+        """Where the model ran for none of several laws: these by the error that it raised, the most frequent first."""
+        results = list(self.results.values())
+        if len(self.failed) < 2 or any(result.checks or result.verdict == "pass" for result in results):
+            return {}
+        failed = [result for result in results if result.verdict == "fail"]
+        laws = {result.reason: [other.law for other in failed if other.reason == result.reason] for result in failed}
+        return dict(sorted(laws.items(), key=lambda item: -len(item[1])))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values: verdict, value, unit, tolerance, reason and checks of each law.
 
@@ -169,8 +179,14 @@ class Report:
         return tuple(name for name, result in self.results.items() if result.verdict == verdict)
 
     def __str__(self) -> str:
-        width = max(len(name) for name in ("law", *self.results))
         lines = [f"{self.model}, {self.dtype}, on {', '.join(self.structures)}", ""]
+        if self.errors:
+            first, *others = self.errors
+            lines += [f"The model does not run, so no law could be measured. {first}"]
+            lines += [f"({', '.join(self.errors[error])}: {error})" for error in others]
+            end = f"FAILED: the model raises an error in each of {len(self.failed)} laws"
+            return "\n".join([*lines, "", end])
+        width = max(len(name) for name in ("law", *self.results))
         lines.append(f"{'law':<{width}}  verdict  {'measured':>9}  {'allowed':>9}  unit")
         for name, result in self.results.items():
             if result.worst is None:

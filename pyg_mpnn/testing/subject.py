@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-Invoke = Callable[[Any, Batch, bool], Any]
-_TENSORS = ("z", "pos", "batch", "cell", "pbc", "edge_index", "shifts")
+from pyg_mpnn.testing.call import Invoke, choose_call, energy_gradient, read_output
 
 CAPABILITIES = {
     "invariance": "the energy does not change when the structure is rotated or inverted",
@@ -96,7 +94,7 @@ class Subject:
             batch.pos.requires_grad_()
             energy, forces, pressure = read_output(self.invoke(self.model, batch, stress), batch)
             if forces is None:
-                forces = _gradient(energy, batch.pos, differentiable)
+                forces = energy_gradient(energy, batch.pos, differentiable)
         if stress and pressure is None:
             raise ValueError("the model returned no stress; declare it with lacks={'stress': reason} if it has none")
         return Evaluation(energy, forces, pressure if stress else None)
@@ -179,7 +177,7 @@ def as_subject(
         invoke: Invoke = invoke_calculator
         missing = LACKS | missing
     else:
-        invoke, declared = _choose_call(model, call)
+        invoke, declared = choose_call(model, call)
         missing = declared | missing
     smoothness = float(getattr(model, "smoothness", 1) if smoothness is None else smoothness)
     if not smoothness >= 0.0:
@@ -205,80 +203,6 @@ def as_subject(
         lacks=missing,
         rebuild=rebuild,
     )
-
-
-def read_output(output: Any, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Energies (graphs,), forces and stress out of what a model returned.
-
-    Args:
-        output: energies, a tuple (energies, forces[, stress]), or a dictionary or object with ``energy``, ``forces``,
-            ``stress``.
-        batch: the batch it belongs to.
-
-    Returns:
-        the three, None where there is none.
-
-    Raises:
-        ValueError: no energies, or shapes that do not fit the batch.
-    """
-    if isinstance(output, Mapping):
-        found = [output.get(name) for name in ("energy", "forces", "stress")]
-    elif hasattr(output, "energy"):
-        found = [getattr(output, name, None) for name in ("energy", "forces", "stress")]
-    elif isinstance(output, tuple):
-        found = [*output, None, None][:3]
-    else:
-        found = [output, None, None]
-    energy, forces, stress = found
-    if not isinstance(energy, Tensor):
-        raise ValueError(f"the model must return energies as a tensor, got {type(energy).__name__}")
-    if energy.numel() != batch.num_graphs:
-        raise ValueError(f"the model must return {batch.num_graphs} energies, got shape {tuple(energy.shape)}")
-    if forces is not None and forces.shape != batch.pos.shape:
-        raise ValueError(f"the model must return forces {tuple(batch.pos.shape)}, got {tuple(forces.shape)}")
-    if stress is not None:
-        stress = stress.reshape(batch.num_graphs, 3, 3)
-    return energy.reshape(-1), forces, stress
-
-
-def _choose_call(model: Any, call: Callable[[Any, Batch], Any] | None) -> tuple[Invoke, dict[str, str]]:
-    """How to call the model, and what its signature says that it does not take."""
-    if call is not None:
-        return lambda model, batch, stress: call(model, batch), {}
-    if not callable(model):
-        raise TypeError(f"'model' must be callable or an ASE calculator, got {type(model).__name__}: pass call=")
-    parameters = inspect.signature(model.forward if isinstance(model, nn.Module) else model).parameters
-    names = list(parameters)
-    extra = {"stress": True} if "stress" in names else {}
-    if names[:1] != ["z"]:
-        return lambda model, batch, stress: model(batch, **(extra if stress else {})), {}
-    taken = [name for name in _TENSORS if name in names]
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    required = {name for name, item in parameters.items() if item.default is item.empty and item.kind in kinds}
-    if required - set(taken):
-        raise TypeError(
-            f"'model' must be called with a batch or with {', '.join(_TENSORS)}, got one that needs "
-            f"{', '.join(sorted(required - set(taken)))}: pass call=lambda model, batch: ..."
-        )
-
-    def invoke(model: Any, batch: Batch, stress: bool) -> Any:
-        return model(**{name: batch.get(name) for name in taken}, **(extra if stress else {}))
-
-    declared = {} if {"edge_index", "shifts"} <= set(taken) else {"edges": "its call takes no edge_index and shifts"}
-    if "pbc" not in taken:
-        declared["partly periodic"] = "its call takes no pbc"
-    if "cell" not in taken:
-        declared |= dict.fromkeys(("periodic", "partly periodic", "stress"), "its call takes no cell")
-    return invoke, declared
-
-
-def _gradient(energy: Tensor, pos: Tensor, differentiable: bool) -> Tensor:
-    if not energy.requires_grad:
-        raise ValueError("the model returned no forces, and its energy has no derivative by the positions")
-    gradients = torch.autograd.grad(
-        energy.sum(), pos, create_graph=differentiable, allow_unused=True, materialize_grads=True
-    )
-    return -gradients[0]
 
 
 def _dtype(model: Any) -> torch.dtype:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
+from torch.utils.data import BatchSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.models import Potential, PotentialOutput
+from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
@@ -57,7 +58,7 @@ def load_frames(source: str | Path | Sequence[str | Path], split: str = "train")
     return frames
 
 
-def evaluate_batch(potential: Potential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+def evaluate_batch(potential: EnergyModel | SumPotential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
     """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
 
     Args:
@@ -81,38 +82,75 @@ def batching(
     batch_size: int,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
-    seed: int | None = None,
-) -> dict[str, Any]:
-    """What a loader is told about its batches.
+    places: Sequence[int] | None = None,
+) -> list[list[int]]:
+    """Batches for an evaluation, in order.
 
     Args:
         dataset: Structures with their edges.
         batch_size: Structures per batch, where no other limit is given.
         batch_atoms: Atoms per batch at most.
         batch_edges: Edges per batch at most.
-        seed: Seed of a random order that changes with the epoch; without it the structures come in order.
+        places: Which structures; all by default.
 
     Returns:
-        Keyword arguments of PyG's ``DataLoader``.
+        Places of the structures of each batch, a ``batch_sampler`` of a loader.
 
     Raises:
         ValueError: Both limits are given, or a structure is larger than the limit.
     """
+    places = range(len(dataset)) if places is None else places
+    found = _budget(dataset, batch_atoms, batch_edges)
+    if found is None:
+        return [list(places[k : k + batch_size]) for k in range(0, len(places), batch_size)]
+    sizes, budget, name = found
+    return [[places[k] for k in batch] for batch in fill_batches([sizes[k] for k in places], budget, name)]
+
+
+def shuffled_batching(
+    dataset: SizedStructures,
+    batch_size: int,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
+    *,
+    seed: int,
+) -> BatchSampler | BudgetBatchSampler:
+    """Batches for a training, in a random order that changes with the epoch.
+
+    Args:
+        dataset: Structures with their edges.
+        batch_size: Structures per batch, where no other limit is given.
+        batch_atoms: Atoms per batch at most.
+        batch_edges: Edges per batch at most.
+        seed: Seed of the order.
+
+    Returns:
+        A ``batch_sampler`` of a loader.
+
+    Raises:
+        ValueError: Both limits are given, or a structure is larger than the limit.
+    """
+    found = _budget(dataset, batch_atoms, batch_edges)
+    if found is None:
+        return BatchSampler(EpochSampler(len(dataset), seed), batch_size, drop_last=False)
+    sizes, budget, name = found
+    return BudgetBatchSampler(sizes, budget, seed, name)
+
+
+def _budget(
+    dataset: SizedStructures, batch_atoms: int | None, batch_edges: int | None
+) -> tuple[Sequence[int], int, str] | None:
     if batch_atoms is not None and batch_edges is not None:
         raise ValueError(
             f"'batch_atoms' and 'batch_edges' exclude each other, got {batch_atoms} and {batch_edges}: give one."
         )
-    budget, name = (batch_atoms, "batch_atoms") if batch_edges is None else (batch_edges, "batch_edges")
-    if budget is None:
-        return {"batch_size": batch_size} | ({} if seed is None else {"sampler": EpochSampler(len(dataset), seed)})
-    sizes = dataset.num_atoms if batch_edges is None else dataset.num_edges
-    if seed is None:
-        return {"batch_sampler": fill_batches(sizes, budget, name)}
-    return {"batch_sampler": BudgetBatchSampler(sizes, budget, seed, name)}
+    if batch_atoms is not None:
+        return dataset.num_atoms, batch_atoms, "batch_atoms"
+    return None if batch_edges is None else (dataset.num_edges, batch_edges, "batch_edges")
 
 
 def predict(
-    potential: Potential,
+    potential: EnergyModel | SumPotential,
     frames: Sequence[Data],
     *,
     batch_size: int = 32,
@@ -139,15 +177,15 @@ def predict(
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype)
     for index, frame in enumerate(dataset.frames):
         check_frame(frame, f"frame {index}", ("energy", "forces"))
     was_training = potential.training
     potential.eval()
-    device = next(potential.parameters()).device
+    device = potential.device
     parts = []
     with torch.no_grad():
-        for batch in DataLoader(dataset, **batching(dataset, batch_size, batch_atoms, batch_edges)):
+        for batch in DataLoader(dataset, batch_sampler=batching(dataset, batch_size, batch_atoms, batch_edges)):
             batch = batch.to(device)
             parts.append(compare(evaluate_batch(potential, batch), batch))
     potential.train(was_training)
@@ -155,7 +193,7 @@ def predict(
 
 
 def evaluate(
-    model: str | Path | Potential,
+    model: str | Path | EnergyModel | SumPotential,
     data: str | Path | Sequence[str | Path] | Sequence[Data],
     *,
     batch_size: int = 32,
@@ -166,7 +204,7 @@ def evaluate(
     """Errors of a trained potential.
 
     Args:
-        model: A checkpoint or saved potential, or a potential.
+        model: A checkpoint or saved potential (or sum of potentials), or a potential.
         data: Structures with energies and forces, a file of them or several, or the word ``ethanol`` for the shipped
             test set.
         batch_size: Structures per batch.
@@ -183,7 +221,7 @@ def evaluate(
     Raises:
         ValueError: There is no structure, or one without energy or forces.
     """
-    potential = model if isinstance(model, Potential) else Potential.load(model)
+    potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
     frames = load_frames(data, "test") if names else data
     if device is not None:

@@ -57,6 +57,8 @@ class CsvHistory(Callback):
             trainer: The trainer.
             pl_module: Unused.
         """
+        if not trainer.is_global_zero:
+            return
         values: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         values |= {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,34 +11,72 @@ from torch_geometric.data import Batch
 
 from pyg_mpnn.models import PotentialOutput
 
+Penalty = Literal["mse", "l1", "huber"]
+
 
 class LossTerms(NamedTuple):
-    """Mean squared errors in units of the force scale; ``stress`` is zero where no stress is known."""
+    """Mean penalties of errors in units of the force scale; ``stress`` is zero where no stress is known."""
 
     forces: Float[Tensor, ""]
     energy: Float[Tensor, ""]
     stress: Float[Tensor, ""]
 
 
-def loss_terms(output: PotentialOutput, batch: Batch, scale: float) -> LossTerms:
-    r"""Mean squared errors of forces, energy per atom and virial per atom, made dimensionless.
+def count_terms(batch: Batch) -> LossTerms:
+    """What the three means of :func:`loss_terms` are taken over.
+
+    Args:
+        batch: Structures with ``energy``, ``forces`` and perhaps ``stress`` (NaN where unknown).
+
+    Returns:
+        Numbers of force components, structures, and known stress components, in float64.
+
+    Shapes:
+        scalars.
+
+    Units:
+        none.
+    """
+    known = (~torch.isnan(batch.stress)).sum() if "stress" in batch else batch.energy.new_zeros(())
+    forces, energy = (batch.energy.new_tensor(float(value.numel())) for value in (batch.forces, batch.energy))
+    return LossTerms(forces.double(), energy.double(), known.double())
+
+
+def loss_terms(
+    output: PotentialOutput,
+    batch: Batch,
+    scale: float,
+    *,
+    penalty: Penalty = "mse",
+    delta: float = 0.1,
+    counts: LossTerms | None = None,
+    weighted: bool = True,
+) -> LossTerms:
+    r"""Mean penalties of the errors of forces, energy per atom and virial per atom, made dimensionless.
 
     .. math::
-        L_F = \Big\langle \big(\tfrac{\hat F - F}{s}\big)^2 \Big\rangle, \quad
-        L_E = \Big\langle \big(\tfrac{\hat E - E}{N s}\big)^2 \Big\rangle, \quad
-        L_W = \Big\langle \big(\tfrac{V (\hat\sigma - \sigma)}{N s}\big)^2 \Big\rangle
+        L_F = \Big\langle \ell\big(\tfrac{\hat F - F}{s}\big) \Big\rangle, \quad
+        L_E = \Big\langle \ell\big(\tfrac{\hat E - E}{N s}\big) \Big\rangle, \quad
+        L_W = \Big\langle \ell\big(\tfrac{V (\hat\sigma - \sigma)}{N s}\big) \Big\rangle
 
-    over force components, structures, and known stress components, where the squares of a structure count
+    over force components, structures, and known stress components, where the penalties of a structure count
     ``batch.weight`` times if there is one (the mean is not divided by the weights: 2 pulls twice as hard, 0 leaves the
     structure out, and all doubled doubles the loss); N is the number of atoms of a structure, V its
-    volume, s the root mean square force component of the training data (times 1 A for energies). The energy difference
-    is taken in float64 and cast afterwards: total energies of -17,000 eV have a spacing of 2 meV in float32.
+    volume, s the root mean square force component of the training data (times 1 A for energies). The penalty
+    :math:`\ell(x)` is :math:`x^2` ("mse"), :math:`|x|` ("l1"), or "huber": :math:`x^2` up to :math:`|x| = \delta` and
+    the straight line :math:`2 \delta |x| - \delta^2` from there on. The energy difference is taken in float64 and cast
+    afterwards: total energies of -17,000 eV have a spacing of 2 meV in float32.
 
     Args:
         output: What the potential returned.
         batch: The structures with ``energy``, ``forces`` and, where known, ``stress`` (NaN where unknown)
             and ``weight``.
         scale: The number s.
+        penalty: The penalty.
+        delta: Where the Huber penalty becomes a straight line, positive.
+        counts: What the sums are divided by, where ``batch`` is a part of the structures that the means are over:
+            then the terms of all parts add up to those of the whole. Without it :func:`count_terms` of ``batch``.
+        weighted: Whether ``batch.weight`` counts.
 
     Returns:
         The three terms, differentiable.
@@ -50,20 +88,30 @@ def loss_terms(output: PotentialOutput, batch: Batch, scale: float) -> LossTerms
         none; ``scale`` in eV/A.
 
     Source:
-        own design; the virial per atom V sigma / N is used because it has the unit of the energy per atom.
+        Huber, Ann. Math. Statist. 35, 73 (1964), times 2 so that it continues the square; the rest is own design: the
+        virial per atom V sigma / N is used because it has the unit of the energy per atom.
     """
     assert output.forces is not None
     dtype = output.forces.dtype
+    number = LossTerms(*(count.clamp(min=1).to(dtype) for count in counts or count_terms(batch)))
     num_atoms = (batch.ptr[1:] - batch.ptr[:-1]).clamp(min=1)
     energy_error = (output.energy - batch.energy.to(torch.float64)) / (num_atoms * scale)
-    weight = batch.weight.to(dtype) if "weight" in batch else torch.ones_like(energy_error, dtype=dtype)  # (graphs,)
-    energy = (weight * energy_error.to(dtype).square()).mean()
-    squared_forces = ((output.forces - batch.forces) / scale).square()
-    forces = (weight[batch.batch, None] * squared_forces).mean() if len(batch.forces) else energy * 0
+    weight = batch.weight.to(dtype) if "weight" in batch and weighted else torch.ones_like(energy_error, dtype=dtype)
+    energy = (weight * _penalize(energy_error.to(dtype), penalty, delta)).sum() / number.energy
+    force_penalty = _penalize((output.forces - batch.forces) / scale, penalty, delta)
+    forces = (weight[batch.batch, None] * force_penalty).sum() / number.forces
     if output.stress is None:
         return LossTerms(forces, energy, torch.zeros_like(energy))
     known = ~torch.isnan(batch.stress)
     volume_per_atom = torch.linalg.det(batch.cell).abs() / num_atoms  # (graphs,)
     virial_error = (output.stress - batch.stress) * (volume_per_atom / scale)[:, None, None]
-    squared = weight[:, None, None] * torch.where(known, virial_error, 0.0).square()
-    return LossTerms(forces, energy, (squared.sum() / known.sum().clamp(min=1)).to(dtype))
+    stress = weight[:, None, None] * _penalize(torch.where(known, virial_error, 0.0), penalty, delta)
+    return LossTerms(forces, energy, stress.sum().to(dtype) / number.stress)
+
+
+def _penalize(error: Tensor, penalty: Penalty, delta: float) -> Tensor:
+    if penalty == "mse":
+        return error.square()
+    if penalty == "l1":
+        return error.abs()
+    return 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)

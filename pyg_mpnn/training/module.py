@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -13,14 +16,18 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential, PropertyModel
-from pyg_mpnn.models.potential import FILE_FORMAT
+from pyg_mpnn.models.files import FILE_FORMAT
+from pyg_mpnn.training.distributed import count_processes, gather, share_from_first, sum_over_processes
 from pyg_mpnn.training.evaluate import evaluate_batch
-from pyg_mpnn.training.loss import LossTerms, loss_terms
+from pyg_mpnn.training.loss import LossTerms, count_terms, loss_terms
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
-from pyg_mpnn.training.rotation import rotate_batch
-from pyg_mpnn.training.schedule import energy_weight_at, learning_rate_factor
+from pyg_mpnn.training.rotation import random_rotation, rotate_batch
+from pyg_mpnn.training.schedule import learning_rate_factor, weight_at
 from pyg_mpnn.training.settings import TrainingSettings
+
+MAX_SKIPPED = 10
+"""Steps in a row with a non-finite loss or gradient after which a training stops."""
 
 
 def score(errors: Errors) -> float:
@@ -42,8 +49,12 @@ class PotentialModule(lightning.LightningModule):
     """A potential in training.
 
     The loss is ``force_weight`` L_F + ``energy_weight`` L_E + ``stress_weight`` L_W of
-    :func:`~pyg_mpnn.training.loss.loss_terms`. Learning rate and energy weight follow the fraction of the training that
-    is done, counted in steps where ``settings.epochs`` is given and in seconds where ``settings.minutes`` is.
+    :func:`~pyg_mpnn.training.loss.loss_terms`, with means over all structures of a step, whatever the parts and
+    processes that they are computed in. Learning rate and weights follow the fraction of the training that is done,
+    counted in steps where ``settings.epochs`` is given and in seconds where ``settings.minutes`` is.
+
+    A step whose loss or gradient is not finite is skipped with a warning: weights, averaged weights, optimizer and sums
+    of the epoch stay as they were. After 10 in a row the training stops.
 
     Args:
         potential: The potential, with its reference energies set.
@@ -51,7 +62,7 @@ class PotentialModule(lightning.LightningModule):
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
 
     Shapes:
-        batches of PyG structures in, a scalar loss out.
+        lists of batches of PyG structures in, which together are one step.
 
     Units:
         A, eV, eV/A in the batches; the loss has none.
@@ -66,6 +77,9 @@ class PotentialModule(lightning.LightningModule):
         False
     """
 
+    term_names: tuple[str, ...] = LossTerms._fields
+    """What the loss is made of, as warnings call it."""
+
     def __init__(
         self,
         potential: Potential | PropertyModel,
@@ -73,6 +87,7 @@ class PotentialModule(lightning.LightningModule):
         provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # a step may have several parts, or be skipped
         self.potential: Any = potential
         self.settings = settings
         self.provenance = provenance or {}
@@ -80,8 +95,11 @@ class PotentialModule(lightning.LightningModule):
         self.scale = float(potential.atomwise.scale)
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
+        self.steps = 0
+        self.skipped = 0
+        self.skipped_in_a_row = 0
         self._started: float | None = None
-        self._energy_weight = settings.energy_weight
+        self._weights = self._weights_at(0.0)
         self._epoch_sums: Tensor | None = None
         self._epoch_steps = 0
         self._predictions: list[Predictions] = []
@@ -93,15 +111,22 @@ class PotentialModule(lightning.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Fraction of the training that is done."""
+        """Fraction of the training that is done, by the clock of this process where the time is limited."""
         if self.settings.minutes is not None:
             return self.seconds / (60 * self.settings.minutes)
         assert self.settings.epochs is not None
-        return self.global_step / (self.settings.epochs * self.trainer.num_training_batches)
+        return self.steps / (self.settings.epochs * self.trainer.num_training_batches)
+
+    def _shared_progress(self) -> float:
+        """The same for all processes: the first tells the time."""
+        return self.progress if self.settings.minutes is None else share_from_first(self.progress, self.device)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; the learning rate is set before each step."""
-        return torch.optim.Adam(self.parameters(), lr=self.settings.learning_rate, fused=True)
+        """Adam with decoupled weight decay, none by default; the learning rate is set before each step."""
+        settings = self.settings
+        return torch.optim.AdamW(
+            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -114,50 +139,148 @@ class PotentialModule(lightning.LightningModule):
             self.random_state = None
         self._epoch_sums, self._epoch_steps = None, 0
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate and the energy weight.
+    def on_train_batch_start(self, batch: list[Batch], batch_idx: int) -> None:
+        """Set the learning rate and the weights of the loss.
 
         Args:
             batch: The structures of this step.
             batch_idx: Number of the step within the epoch.
         """
-        settings, progress = self.settings, self.progress
-        learning_rate = settings.learning_rate * learning_rate_factor(progress, settings.warmup)
+        progress = self._shared_progress()
+        learning_rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate
-        self._energy_weight = energy_weight_at(progress, settings.energy_weight, settings.final_energy_weight)
+        self._weights = self._weights_at(progress)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The weighted loss of one batch.
+    def _weights_at(self, progress: float) -> tuple[float, float, float]:
+        """Weights of forces, energy and stress."""
+        settings = self.settings
+        return (
+            weight_at(progress, settings.force_weight, settings.final_force_weight),
+            weight_at(progress, settings.energy_weight, settings.final_energy_weight),
+            weight_at(progress, settings.stress_weight, settings.final_stress_weight),
+        )
+
+    def training_step(self, batch: list[Batch], batch_idx: int) -> None:
+        """One step: the gradient of the loss over all parts of the batch in all processes, unless it is not finite.
 
         Args:
-            batch: The structures of this step.
+            batch: The structures that this process computes, in parts that are computed one after the other; none
+                where there are fewer structures than processes.
             batch_idx: Number of the step within the epoch.
+        """
+        optimizer = self.trainer.optimizers[0]
+        optimizer.zero_grad()
+        counts = self._count(batch)
+        if self.rotate:
+            matrix = random_rotation()  # also where there is nothing to rotate: all processes draw the same numbers
+            batch = [rotate_batch(part, matrix) for part in batch]
+        terms = torch.zeros(len(self.term_names), dtype=self.potential.dtype, device=self.device)
+        for part in batch:
+            loss, squared = self.weighted_loss(part, counts)
+            loss.backward()  # type: ignore[no-untyped-call]
+            terms += squared
+        terms = self._sum_gradients(terms)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.settings.clip)
+        if bool(torch.isfinite(norm) & torch.isfinite(terms).all()):
+            self.optimizers().step()  # type: ignore[union-attr]
+            self._epoch_sums = terms if self._epoch_sums is None else self._epoch_sums + terms
+            self._epoch_steps += 1
+            self.skipped_in_a_row = 0
+        else:
+            optimizer.zero_grad()
+            self._skip(terms)
+
+    def count(self, batch: Batch) -> Tensor:
+        """What the means of the loss are over.
+
+        Args:
+            batch: Structures.
 
         Returns:
-            The loss.
+            A number for each term of the loss.
         """
-        if self.rotate:
-            batch = rotate_batch(batch)
-        settings = self.settings
-        stress = settings.stress_weight > 0
-        output = evaluate_batch(self.potential, batch, stress=stress)
-        terms = loss_terms(output, batch, self.scale)
-        sums = torch.stack(terms).detach()
-        self._epoch_sums = sums if self._epoch_sums is None else self._epoch_sums + sums
-        self._epoch_steps += 1
-        loss = settings.force_weight * terms.forces + self._energy_weight * terms.energy
-        return loss + settings.stress_weight * terms.stress if stress else loss
+        return torch.stack(count_terms(batch))
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Stop when the time is over.
+    def weighted_loss(self, batch: Batch, counts: Iterable[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """The loss of some structures.
+
+        Args:
+            batch: The structures.
+            counts: What the means are over, where ``batch`` is a part of it: sums of :meth:`count`.
+
+        Returns:
+            The loss, to be differentiated, and the mean squared errors of forces, energy and stress, in which all
+            structures count alike.
+        """
+        counts = None if counts is None else LossTerms(*counts)
+        stress, penalty, delta = self.settings.stress_weight > 0, self.settings.loss, self.settings.huber_delta
+        output = evaluate_batch(self.potential, batch, stress=stress)
+        terms = loss_terms(output, batch, self.scale, penalty=penalty, delta=delta, counts=counts)
+        force_weight, energy_weight, stress_weight = self._weights
+        loss = force_weight * terms.forces + energy_weight * terms.energy
+        loss = loss + stress_weight * terms.stress if stress else loss
+        with torch.no_grad():
+            plain = penalty == "mse" and "weight" not in batch
+            squared = terms if plain else loss_terms(output, batch, self.scale, counts=counts, weighted=False)
+        return loss, torch.stack(squared).detach()
+
+    def _count(self, batch: Sequence[Batch]) -> Tensor:
+        """What the means of a step are over: all parts, in all processes."""
+        zero = torch.zeros(len(self.term_names), dtype=torch.float64, device=self.device)
+        return sum_over_processes([sum(map(self.count, batch), zero)])[0]
+
+    def _sum_gradients(self, terms: Tensor) -> Tensor:
+        """Add up the gradients of all processes, and the terms of the loss with them."""
+        if count_processes() == 1:
+            return terms
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        *gradients, terms = sum_over_processes([*(p.grad for p in parameters if p.grad is not None), terms])
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return terms
+
+    def _skip(self, terms: Tensor) -> None:
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        values = zip(self.term_names, terms.tolist(), strict=True)
+        found = ", ".join(f"{name} {value:.3g}" for name, value in values)
+        where = f"step {self.steps + 1} (epoch {self.current_epoch + 1})"
+        if self.skipped_in_a_row == MAX_SKIPPED:
+            raise FloatingPointError(
+                f"The loss and its gradient must be finite, got {found} in {where} and in the {MAX_SKIPPED - 1} steps "
+                f"before it, which were skipped too. {self._advice()}"
+            )
+        if self.trainer.is_global_zero:
+            warnings.warn(
+                f"The loss and its gradient must be finite, got {found} in {where}: the step is skipped (in a row: "
+                f"{self.skipped_in_a_row}; the training stops at {MAX_SKIPPED}).",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _advice(self) -> str:
+        """What is left after a divergence, and what to do."""
+        last = Path(self.settings.out) / "last.ckpt"
+        left = f"The last good checkpoint is {last}" if last.exists() else "No checkpoint had been written"
+        return (
+            f"{left}. Start again with a lower 'learning_rate' (was {self.settings.learning_rate:g}) or 'clip' (was "
+            f"{self.settings.clip:g}), or look for outliers in 'data'."
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: list[Batch], batch_idx: int) -> None:
+        """Count the step, and stop when the time is over.
 
         Args:
             outputs: Unused.
             batch: Unused.
             batch_idx: Unused.
         """
-        if self.settings.minutes is not None and self.progress >= 1:
+        self.steps += 1
+        if self.settings.minutes is not None and self._shared_progress() >= 1:
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -173,29 +296,31 @@ class PotentialModule(lightning.LightningModule):
         """Log the errors of the epoch: training (as the weights were at each step) and validation (averaged weights).
 
         Raises:
-            FloatingPointError: The loss is not finite.
+            FloatingPointError: The validation errors are not finite.
         """
-        found = compute_errors(join(self._predictions))
+        found = compute_errors(join(gather(join(self._predictions))))
         self._predictions.clear()
+        value = score(found)
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"The validation errors must be finite, got {found.forces_mae_meV_per_A} meV/A and "
+                f"{found.energy_mae_meV_per_atom} meV/atom in epoch {self.current_epoch + 1}. {self._advice()}"
+            )
         values = {f"valid_{name}": value for name, value in asdict(found).items() if value is not None}
         del values["valid_n_structures"]
-        self.log_dict({**self._training_log(), **values, "valid_score": score(found)})
+        self.log_dict({**self._training_log(), **values, "valid_score": value})
 
     def _training_log(self) -> dict[str, float]:
-        if self._epoch_sums is None:
-            return {}
-        terms = LossTerms(*(self._epoch_sums / self._epoch_steps).tolist())
-        if not all(math.isfinite(term) for term in terms):
-            raise FloatingPointError(
-                f"The loss must be finite, got {terms} in epoch {self.current_epoch + 1}: lower 'learning_rate' "
-                f"({self.settings.learning_rate:g}) or 'clip' ({self.settings.clip:g}), or look for outliers in 'data'."
-            )
+        forces, energy, _ = [math.nan] * 3  # unknown where every step was skipped
+        if self._epoch_sums is not None:
+            forces, energy, _ = (self._epoch_sums / self._epoch_steps).tolist()
         return {
             "minutes": self.seconds / 60,
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
-            "energy_weight": self._energy_weight,
-            "train_forces_rmse_meV_per_A": 1e3 * self.scale * math.sqrt(terms.forces),
-            "train_energy_rmse_meV_per_atom": 1e3 * self.scale * math.sqrt(terms.energy),
+            "energy_weight": self._weights[1],
+            "skipped_steps": float(self.skipped),
+            "train_forces_rmse_meV_per_A": 1e3 * self.scale * math.sqrt(forces),
+            "train_energy_rmse_meV_per_atom": 1e3 * self.scale * math.sqrt(energy),
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -211,14 +336,16 @@ class PotentialModule(lightning.LightningModule):
             "settings": asdict(self.settings),
             "provenance": self.provenance,
             "seconds": self.seconds,
+            "steps": [self.steps, self.skipped, self.skipped_in_a_row],
             "random_state": get_random_state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read back the clock and the random states.
+        """Read back the clock, the counters and the random states.
 
         Args:
             checkpoint: The dictionary that was read.
         """
         self.seconds_before = checkpoint["pyg_mpnn"]["seconds"]
+        self.steps, self.skipped, self.skipped_in_a_row = checkpoint["pyg_mpnn"]["steps"]
         self.random_state = checkpoint["pyg_mpnn"]["random_state"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ class PropertyModule(PotentialModule):
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
 
     Shapes:
-        batches of PyG structures with ``target`` in, a scalar loss out.
+        as for a potential, structures with ``target``.
 
     Units:
         A; ``spread`` and logged errors in the unit of the target; the loss has none.
@@ -42,6 +43,8 @@ class PropertyModule(PotentialModule):
         >>> PropertyModule(PropertyModel.from_size("small", kind="intensive"), settings, 1.0, "eV").rotate
         False
     """
+
+    term_names = ("error",)
 
     def __init__(
         self,
@@ -56,22 +59,32 @@ class PropertyModule(PotentialModule):
         self.unit = unit
         self._errors: list[Tensor] = []
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch.
+    def count(self, batch: Batch) -> Tensor:
+        """What the mean of the loss is over.
 
         Args:
-            batch: The structures of this step.
-            batch_idx: Number of the step within the epoch.
+            batch: Structures.
 
         Returns:
-            The loss.
+            The number of structures, ``(1,)``.
         """
+        return torch.full((1,), float(batch.num_graphs), dtype=torch.float64, device=batch.target.device)
+
+    def weighted_loss(self, batch: Batch, counts: Iterable[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """The loss of some structures.
+
+        Args:
+            batch: The structures.
+            counts: What the mean is over, where ``batch`` is a part of it: sums of :meth:`count`.
+
+        Returns:
+            The loss, to be differentiated, and the mean absolute error over the spread, in which all structures count
+            alike.
+        """
+        (number,) = self.count(batch) if counts is None else counts
         error = (self.potential(batch) - batch.target).abs() / self.spread
-        sums = error.mean().detach()
-        self._epoch_sums = sums if self._epoch_sums is None else self._epoch_sums + sums
-        self._epoch_steps += 1
-        loss: Tensor = (error * batch.weight).mean() if "weight" in batch else error.mean()
-        return loss
+        loss: Tensor = (error * batch.weight if "weight" in batch else error).sum() / number
+        return loss, (error.detach().sum(dim=0, keepdim=True) / number).to(self.potential.dtype)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the errors of one batch.
@@ -86,19 +99,23 @@ class PropertyModule(PotentialModule):
         """Log the mean absolute errors: training (as the weights were at each step) and validation (averaged weights).
 
         Raises:
-            FloatingPointError: The loss is not finite.
+            FloatingPointError: The validation errors are not finite.
         """
         valid = torch.cat(self._errors).mean().item()
         self._errors.clear()
-        values = {"valid_mae": valid, "valid_score": valid}
-        if self._epoch_sums is not None:
-            seen = self._epoch_sums.item() / self._epoch_steps
-            if not math.isfinite(seen):
-                raise FloatingPointError(
-                    f"The loss must be finite, got {seen} in epoch {self.current_epoch + 1}: lower 'learning_rate' "
-                    f"({self.settings.learning_rate:g}) or 'clip' ({self.settings.clip:g}), or look for outliers."
-                )
-            values["minutes"] = self.seconds / 60
-            values["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-            values["train_mae"] = seen * self.spread
-        self.log_dict(values)
+        if not math.isfinite(valid):
+            raise FloatingPointError(
+                f"The validation errors must be finite, got {valid} {self.unit} in epoch {self.current_epoch + 1}. "
+                f"{self._advice()}"
+            )
+        seen = math.nan if self._epoch_sums is None else self._epoch_sums.item() / self._epoch_steps
+        self.log_dict(
+            {
+                "minutes": self.seconds / 60,
+                "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
+                "skipped_steps": float(self.skipped),
+                "train_mae": seen * self.spread,
+                "valid_mae": valid,
+                "valid_score": valid,
+            }
+        )

@@ -45,6 +45,34 @@ def trivial_predictions(predictions: Predictions, frames: Sequence[Data], refere
     )
 
 
+def final_errors(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
+    """Test the potential.
+
+    Args:
+        potential: The trained potential.
+        settings: What the training was told; its limits of atoms or edges per batch count here too.
+        data: What it was trained and is tested on.
+
+    Returns:
+        The errors of the potential and of the trivial predictor, on the test structures or, where there are none, on
+        the validation structures.
+
+    Units:
+        meV and meV/A.
+    """
+    _, _, errors, trivial = _test(potential, settings, data)
+    return errors, trivial
+
+
+def _test(
+    potential: Potential, settings: TrainingSettings, data: TrainingData
+) -> tuple[Predictions, Predictions, Errors, Errors]:
+    frames = data.test or data.valid
+    predictions = predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges)
+    baseline = trivial_predictions(predictions, frames, data.trivial)
+    return predictions, baseline, compute_errors(predictions), compute_errors(baseline)
+
+
 def write_report(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
     """Test the potential and write parity.png, learning_curve.png, model_card.md and model_card.json.
 
@@ -54,17 +82,15 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
         data: What it was trained and is tested on.
 
     Returns:
-        The errors of the potential and of the trivial predictor, on the test structures or, where there are none, on
-        the validation structures.
+        What :func:`final_errors` returns.
 
     Units:
         meV and meV/A in the table and the card.
     """
     out, frames = Path(settings.out), data.test or data.valid
     kind = "test" if data.test else "validation"
-    predictions = predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges)
-    baseline = trivial_predictions(predictions, frames, data.trivial)
-    columns = {kind: compute_errors(predictions), "trivial predictor": compute_errors(baseline)}
+    predictions, baseline, errors, trivial = _test(potential, settings, data)
+    columns = {kind: errors, "trivial predictor": trivial}
     history = read_history(out / "metrics.csv")
     plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures")
     plot_learning_curve(history, out / "learning_curve.png")
@@ -75,7 +101,7 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
     print(f"\nPictures and model card: {out / 'parity.png'}, {out / 'learning_curve.png'}, {out / 'model_card.md'}")
-    return columns[kind], columns["trivial predictor"]
+    return errors, trivial
 
 
 def _card(
@@ -83,9 +109,12 @@ def _card(
 ) -> dict[str, Any]:
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
-    given = {
-        k: v for k, v in asdict(settings).items() if k not in ("data", "test", "out", "resume", "model", "isolated")
-    }
+    left_out = {"data", "test", "out", "resume", "model", "isolated"}
+    source = "least squares on the training structures" if not settings.isolated else "isolated atoms as given"
+    if settings.start_from is not None:
+        left_out |= {"size", "cutoff"}
+        source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"
+    given = {k: v for k, v in asdict(settings).items() if k not in left_out}
     return {
         "model": {
             "class": type(potential).__name__,
@@ -99,7 +128,7 @@ def _card(
             "rank": reference.rank,
             "num_elements": reference.num_elements,
             "energies_eV": reference.energies,
-            "from": "least squares on the training structures" if not settings.isolated else "isolated atoms as given",
+            "from": source,
             "force_scale_eV_per_A": reference.scale,
             "mean_neighbors": list(reference.neighbors),
         },
@@ -109,6 +138,7 @@ def _card(
             "threads": torch.get_num_threads(),
             "epochs_done": int(history[-1]["epoch"]),
             "steps_done": int(history[-1]["step"]),
+            "steps_skipped": int(history[-1]["skipped_steps"]),
             "minutes_done": round(history[-1]["minutes"], 2),
             "best_epoch": int(best["epoch"]),
             "best_by": "validation force MAE (meV/A) + energy MAE (meV/atom) of the averaged weights",

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import torch
 from e3nn import o3
+from jaxtyping import Float
+from torch import Tensor
 from torch_geometric.data import Batch
 
 
-def rotate_batch(batch: Batch) -> Batch:
-    r"""A copy of the batch turned by one random rotation.
+def random_rotation() -> Float[Tensor, "3 3"]:
+    """A rotation drawn uniformly from SO(3) by PyTorch's global generator, whose state the checkpoints keep.
+
+    Returns:
+        The matrix, in float64.
+    """
+    matrix: Tensor = o3.rand_matrix(dtype=torch.float64)
+    return matrix
+
+
+def rotate_batch(batch: Batch, matrix: Float[Tensor, "3 3"] | None = None) -> Batch:
+    r"""A copy of the batch turned by one rotation.
 
     .. math:: r' = R r, \quad F' = R F, \quad c' = R c, \quad \sigma' = R \sigma R^T
 
-    R is uniform over SO(3) and drawn from PyTorch's global generator, whose state the checkpoints keep. Energies,
-    edges and integer shifts do not change.
+    Energies, edges and integer shifts do not change.
 
     Args:
         batch: Structures with ``pos`` and perhaps ``forces``, ``cell``, ``stress``.
+        matrix: The rotation R; :func:`random_rotation` without it.
 
     Returns:
         The rotated copy.
@@ -31,7 +43,7 @@ def rotate_batch(batch: Batch) -> Batch:
         own design; one rotation per batch, because a batch is small and the next one is turned differently.
     """
     batch = batch.clone()
-    matrix = o3.rand_matrix(dtype=torch.float64).to(batch.pos)
+    matrix = (random_rotation() if matrix is None else matrix).to(batch.pos)
     for name in ("pos", "forces", "cell"):
         if name in batch:
             batch[name] = batch[name] @ matrix.to(batch[name].dtype).T

@@ -1,10 +1,10 @@
-"""How the learning rate and the energy weight depend on the fraction of the training that is done."""
+"""How the learning rate and the weights of the loss depend on the fraction of the training that is done."""
 
 from __future__ import annotations
 
 import math
 
-ENERGY_PHASE = (0.75, 0.95)
+SECOND_STAGE = (0.75, 0.95)
 
 
 def learning_rate_factor(progress: float, warmup: float) -> float:
@@ -38,15 +38,15 @@ def learning_rate_factor(progress: float, warmup: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
 
 
-def energy_weight_at(progress: float, early: float, final: float) -> float:
-    r"""Weight of the energy in the loss: small while the forces are learned, large at the end.
+def weight_at(progress: float, early: float, final: float | None) -> float:
+    r"""Weight of a term of the loss: one value for three quarters of the training, then gradually another.
 
     .. math:: w(p) = w_0 \, (w_1 / w_0)^{x}, \qquad x = \frac{p - 0.75}{0.95 - 0.75} \text{ clipped to } [0, 1]
 
     Args:
         progress: Fraction of the training done, p.
-        early: Weight during the first three quarters, positive.
-        final: Weight at the end, positive.
+        early: Weight during the first three quarters, positive (any, where ``final`` is not given).
+        final: Weight at the end, positive; without it the weight stays.
 
     Returns:
         The weight.
@@ -55,13 +55,15 @@ def energy_weight_at(progress: float, early: float, final: float) -> float:
         none
 
     Source:
-        own design: validation energies settle only under the larger weight; raised at once it would throw Adam off,
-        whose second moments remember the smaller gradients.
+        own design: validation energies settle only under a larger weight, and the forces are learned under a smaller
+        one; raised at once it would throw Adam off, whose second moments remember the smaller gradients.
 
     Example:
-        >>> [round(energy_weight_at(p, 0.1, 10.0), 3) for p in (0.5, 0.75, 0.85, 0.95, 1.0)]
+        >>> [round(weight_at(p, 0.1, 10.0), 3) for p in (0.5, 0.75, 0.85, 0.95, 1.0)]
         [0.1, 0.1, 1.0, 10.0, 10.0]
     """
-    start, end = ENERGY_PHASE
+    if final is None:
+        return early
+    start, end = SECOND_STAGE
     rise = min(max((progress - start) / (end - start), 0.0), 1.0)
     return early * math.pow(final / early, rise)

@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pyg_mpnn.training.loss import Penalty
+
 DEFAULT_MINUTES = 10.0
-_LENGTHS = ("epochs", "minutes")
-_BATCH = ("batch_size", "batch_atoms", "batch_edges")
-_ENERGY = ("energy_weight", "final_energy_weight")
+_OF_START: tuple[Any, ...] = ("base", (5.0,), None, False, {})  # the defaults: not given
+_OF_POTENTIALS = (  # what a training of a property has no use for
+    *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
+    *("force_weight", "energy_weight", "stress_weight"),
+    *("final_force_weight", "final_energy_weight", "final_stress_weight"),
+)
+_POSITIVE = (
+    *("epochs", "minutes", "patience", "valid_size", "batch_size", "batch_atoms", "batch_edges", "accumulate"),
+    *("learning_rate", "clip"),
+    *("huber_delta", "energy_weight", "final_force_weight", "final_energy_weight", "final_stress_weight"),
+    *("devices", "num_nodes", "threads"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,31 +50,52 @@ class TrainingSettings:
         seed: Seed of the weights, of the split and of the order of the structures.
         resume: Continue from ``out``/last.ckpt; the other settings must be those of the interrupted training, only
             ``epochs`` or ``minutes`` may grow.
-        batch_size: Structures per step.
+        start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
+            and all else of the model are those of the file; the reference energies are corrected by least squares to
+            what it leaves on the new training structures; an element that it does not know is an error.
+        patience: Stop after this many epochs without a better validation score (force MAE in meV/A plus energy MAE in
+            meV/atom); never without it. The learning rate still falls as if all ``epochs`` or ``minutes`` were used.
+        batch_size: Structures per step, those of all processes together.
         batch_atoms: Atoms per step at most, in place of a number of structures, where their sizes vary; at least the
-            atoms of the largest structure. Validation uses it too.
+            atoms of the largest structure. Validation and test use it too.
         batch_edges: Edges per step at most (pairs of atoms within the cutoff, both directions), as above.
+        accumulate: Number of parts in which the structures of a step are computed, one after the other: less memory for
+            the same step.
         learning_rate: Highest learning rate of Adam, reached after the warm-up; it then falls to zero along a cosine.
         warmup: Fraction of the training over which the learning rate rises from zero.
+        loss: Penalty of an error: its square, its absolute value (l1), or the square of a small one and a straight line
+            for a large one (huber), which follows outliers less.
+        huber_delta: Error from which the Huber loss is a straight line, in units of the force scale of the data.
         force_weight: Weight of the forces in the loss.
         energy_weight: Weight of the energy per atom in the loss.
-        final_energy_weight: The same at the end; the weight rises gradually in the last quarter of the training.
         stress_weight: Weight of the virial per atom in the loss, for structures with a known stress.
+        final_force_weight: Weight at the end: each weight moves gradually to its final one, if it has one, in the last
+            quarter of the training.
+        final_energy_weight: The same for the energy.
+        final_stress_weight: The same for the stress.
+        weight_decay: Fraction, times the learning rate, by which each step shrinks all weights (AdamW).
         ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
             to this value over the first steps.
         clip: Longest gradient of a step; longer ones are shortened to it. After the first epochs the usual length is
             near 0.1.
         dtype: Precision of the network; energies are summed in float64 in any case.
         device: Where to compute; ``auto`` takes the GPU if there is one.
-        threads: Number of CPU threads; PyTorch decides without it.
+        devices: Processes on each machine, one a GPU or several on the CPU; they share the structures of each step, and
+            the result is that of one process up to rounding.
+        num_nodes: Machines; start the same command on each by torchrun or SLURM, as Lightning wants it.
+        threads: Number of CPU threads of each process; PyTorch decides without it.
         compile: Compile energies and forces: faster steps after some minutes of compiling, which do not count as
             ``minutes`` and whose result is kept for later trainings. ``auto`` compiles trainings that are
             long enough for it (3 minutes, or 3000 steps) where it is possible: on a CPU, with a C++ compiler, in one
-            thread. ``on`` raises where it is not possible.
+            thread and process. ``on`` raises where it is not possible.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
+        zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is
+            learned; the checkpoint holds it.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
             them the reference energies are fitted to the training structures.
+        tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
+        wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
         model: Any other argument of the potential by name, for instance ``--model.l_max 3``.
 
     Units:
@@ -90,23 +122,36 @@ class TrainingSettings:
     minutes: float | None = None
     seed: int = 0
     resume: bool = False
+    start_from: str | None = None
+    patience: int | None = None
     batch_size: int = 8
     batch_atoms: int | None = None
     batch_edges: int | None = None
+    accumulate: int = 1
     learning_rate: float = 3e-3
     warmup: float = 0.02
+    loss: Penalty = "mse"
+    huber_delta: float = 0.1
     force_weight: float = 1.0
     energy_weight: float = 0.1
-    final_energy_weight: float = 10.0
     stress_weight: float = 0.1
+    final_force_weight: float | None = None
+    final_energy_weight: float | None = 10.0
+    final_stress_weight: float | None = None
+    weight_decay: float = 0.0
     ema_decay: float = 0.99
     clip: float = 0.5
     dtype: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    num_nodes: int = 1
     threads: int | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     rotate: bool | None = None
+    zbl: bool = False
     isolated: dict[int, float] | None = None
+    tensorboard: bool = False
+    wandb: Literal["online", "offline"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -124,27 +169,56 @@ class TrainingSettings:
                 f"'batch_atoms' and 'batch_edges' exclude each other, got {self.batch_atoms} and {self.batch_edges}: "
                 "give one."
             )
-        for name in (*_LENGTHS, "valid_size", *_BATCH, "learning_rate", "clip", "threads", *_ENERGY):
+        for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        if self.compile == "on" and (self.threads not in (None, 1) or self.device == "cuda"):
+        if self.compile == "on" and (self.threads not in (None, 1) or self.device == "cuda" or self.processes > 1):
             raise ValueError(
-                f"'compile' needs one CPU thread, got 'threads' {self.threads} and 'device' {self.device!r}: leave "
-                "them out."
+                f"'compile' needs one CPU thread in one process, got 'threads' {self.threads}, 'device' "
+                f"{self.device!r} and {self.processes} processes: leave them out."
             )
+        if self.target is not None:
+            for name in _OF_POTENTIALS:
+                if getattr(self, name) != getattr(type(self), name):
+                    raise ValueError(
+                        f"{name!r} is for energies and forces and must be left out with 'target', got "
+                        f"{getattr(self, name)!r}."
+                    )
         if self.stream and not (isinstance(self.data, str) and self.target is None):
             raise ValueError(
                 f"'stream' needs one file in 'data' and no 'target', got {self.data!r} and {self.target!r}."
             )
-        for name in ("force_weight", "stress_weight", "workers"):
+        if self.stream and (self.start_from is not None or self.processes > 1):
+            raise ValueError(
+                f"'stream' needs random weights to start from and one process, got 'start_from' {self.start_from!r} "
+                f"and {self.processes} processes: leave one of them out."
+            )
+        for name in ("force_weight", "stress_weight", "weight_decay", "workers"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")
+        for name in ("force_weight", "stress_weight"):
+            if getattr(self, name) == 0 and getattr(self, f"final_{name}") is not None:
+                raise ValueError(
+                    f"'final_{name}' must be left out where '{name}' is 0, got {getattr(self, f'final_{name}')}."
+                )
+        by_size = self.batch_atoms is not None or self.batch_edges is not None
+        for name in ("valid_size",) if by_size else ("batch_size", "valid_size"):
+            if getattr(self, name) < self.processes:
+                raise ValueError(
+                    f"'{name}' must be at least the number of processes ('devices' times 'num_nodes', "
+                    f"{self.processes}), got {getattr(self, name)}: raise it, or take fewer processes."
+                )
         for name in ("ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'{name}' must be in [0, 1), got {getattr(self, name)}.")
         if not self.cutoffs or min(self.cutoffs) <= 0:
             raise ValueError(f"'cutoff' must be positive (in A), got {list(self.cutoffs)}.")
+        if self.start_from is not None and _of_start(self) != _OF_START:
+            raise ValueError(
+                "'size', 'cutoff', 'isolated', 'zbl' and 'model' must be left out with 'start_from', whose file has "
+                f"them, got {self.size!r}, {list(self.cutoffs)}, {self.isolated}, {self.zbl} and {self.model}."
+            )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
 
@@ -161,7 +235,13 @@ class TrainingSettings:
             return self.compile
         steps = (self.epochs or 0) * -(-structures // self.batch_size)
         long_enough = steps >= 3000 if self.minutes is None else self.minutes >= 3
-        return "auto" if long_enough and self.threads in (None, 1) and self.device != "cuda" else "off"
+        alone = self.threads in (None, 1) and self.device != "cuda" and self.processes == 1
+        return "auto" if long_enough and alone else "off"
+
+    @property
+    def processes(self) -> int:
+        """Number of processes on all machines."""
+        return self.devices * self.num_nodes
 
     @property
     def cutoffs(self) -> tuple[float, ...]:
@@ -176,3 +256,7 @@ def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple
     if not files:
         raise ValueError(f"'{name}' must name at least one file, got an empty list.")
     return files[0] if len(files) == 1 else tuple(files)
+
+
+def _of_start(settings: TrainingSettings) -> tuple[Any, ...]:
+    return settings.size, settings.cutoffs, settings.isolated, settings.zbl, settings.model

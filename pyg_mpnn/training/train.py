@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import logging
 import signal
@@ -14,35 +16,41 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data
-from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import StructureDataset
+from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
 from pyg_mpnn.models import Potential
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
-from pyg_mpnn.training.evaluate import batching, evaluate_batch
+from pyg_mpnn.training.distributed import SumStrategy, launched_rank
+from pyg_mpnn.training.evaluate import batching, evaluate_batch, shuffled_batching
+from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.history import CsvHistory
+from pyg_mpnn.training.loggers import check_loggers, make_loggers
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
-from pyg_mpnn.training.report import write_report
+from pyg_mpnn.training.report import final_errors, write_report
+from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, load_training_data
 
 VALID_BATCH_SIZE = 32
-# What may differ between an interrupted training and its continuation.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "threads", "device", "compile"}
+# What may differ between an interrupted training and its continuation; the last row changes the rounding only.
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb"}
 _FREE_SETTINGS |= {"stream", "workers"}
+_FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory .* exists and is not empty",
     "You're resuming from a checkpoint that ended before the epoch ended",
     "GPU available but not used",
     ".*isinstance\\(treespec, LeafSpec\\)",
+    "It is recommended to use .*sync_dist=True",  # the values are those of all processes already
 )
 
 
@@ -92,10 +100,12 @@ def train(
         A and eV in the data; meV and meV/A in the reports.
 
     Raises:
+        ImportError: A log was asked for whose package is not installed.
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
-        FloatingPointError: The training diverged.
+        ConnectionError: Another process of the training is gone.
+        FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not.
 
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
@@ -105,7 +115,9 @@ def train(
             f"'target' must be None for energies and forces, got {settings.target!r}: call train_property."
         )
     out = Path(settings.out)
-    last = _check_folder(out, settings.resume)
+    first = launched_rank(settings.devices, settings.num_nodes) == 0
+    last = _check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
+    check_loggers(settings)
     data = load_training_data(settings, frames, test)
     mode = settings.compile_mode(len(data.train))
     if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
@@ -114,24 +126,60 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
-    if potential is None:
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **settings.model)
-        potential = potential.to(getattr(torch, settings.dtype))
-    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    potential, data = _prepare(potential, settings, data)
+    _check_data(data, settings, potential)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-    _announce(module, data)
-    if checkpoint is not None and _is_complete(checkpoint, settings):
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+        _announce(module, data)
+    if checkpoint is not None and _is_stopped(checkpoint, settings):
+        print(f"The training had stopped early (patience {settings.patience}). Writing the report again.")
+    elif checkpoint is not None and _is_complete(checkpoint, settings):
         print("The training is complete; to go on, give more epochs or minutes. Writing the report again.")
     else:
         with _quiet_lightning():
             _fit(module, data, last)
     _load_best(module, out / "best.ckpt")
-    errors, trivial = write_report(potential, settings, data)
+    errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
+
+
+def _prepare(
+    potential: Potential | None, settings: TrainingSettings, data: TrainingData
+) -> tuple[Potential, TrainingData]:
+    """The potential to train with its reference energies, which the data then know."""
+    dtype = getattr(torch, settings.dtype)
+    if settings.start_from is not None:
+        if potential is not None:
+            raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
+        potential = load_start(settings.start_from, dtype)
+        reference = correct_reference(potential, data.train, data.reference)
+        potential.set_reference(reference.energies, reference.scale)
+        return potential, dataclasses.replace(data, reference=reference)
+    if potential is None:
+        options = {"zbl": settings.zbl, **settings.model}
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
+    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    if settings.zbl:
+        if potential.zbl is None:
+            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+        potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
+    return potential, data
+
+
+def _check_data(data: TrainingData, settings: TrainingSettings, potential: Potential) -> None:
+    """Refuse at the start what would fail, or be wrong, in the training or after it."""
+    if isinstance(data.train, StreamedFrames) and data.train.dataset.cutoffs != potential.cutoffs:
+        raise ValueError(
+            f"'cutoff' must be that of 'potential' ({list(potential.cutoffs)} A) with 'stream', whose neighbour lists "
+            f"are found before, got {list(data.train.dataset.cutoffs)}: give the same."
+        )
+    if data.test and (settings.batch_atoms is not None or settings.batch_edges is not None):
+        dataset = StructureDataset(data.test, potential.cutoff, dtype=getattr(torch, settings.dtype))
+        batching(dataset, VALID_BATCH_SIZE, settings.batch_atoms, settings.batch_edges)
 
 
 def _check_folder(out: Path, resume: bool) -> Path | None:
@@ -177,13 +225,19 @@ def _is_complete(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool
     return bool(checkpoint["epoch"] + 1 >= settings.epochs)
 
 
+def _is_stopped(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool:
+    waits = [state["wait_count"] for state in checkpoint["callbacks"].values() if "wait_count" in state]
+    return settings.patience is not None and waits[0] >= settings.patience
+
+
 def _announce(module: PotentialModule, data: TrainingData) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())
+    processes = f" with {settings.processes} processes" if settings.processes > 1 else ""
     print(
         f"Training {type(potential).__name__} ({parameters:,} parameters, {settings.dtype}) for {length} on "
-        f"{len(data.train)} structures, validating on {len(data.valid)}",
+        f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
 
@@ -201,19 +255,28 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
+    trainer = _trainer(module, out)
     sizes = settings.batch_size, settings.batch_atoms, settings.batch_edges
+    order = shuffled_batching(seen, *sizes, seed=settings.seed)
+    part = torch.arange(len(held_out)).tensor_split(trainer.world_size)[trainer.global_rank].tolist()
     handler = signal.getsignal(signal.SIGINT)
     try:
-        _trainer(module, out).fit(
+        trainer.fit(
             module,
             DataLoader(
                 seen,
-                **batching(seen, *sizes, seed=settings.seed),
+                batch_sampler=BatchShare(order, trainer.global_rank, trainer.world_size),
+                collate_fn=functools.partial(divide, parts=settings.accumulate),
                 generator=generator,
                 num_workers=settings.workers,
                 persistent_workers=settings.workers > 0,
             ),
-            DataLoader(held_out, **batching(held_out, VALID_BATCH_SIZE, *sizes[1:]), generator=generator),
+            DataLoader(
+                held_out,
+                batch_sampler=batching(held_out, VALID_BATCH_SIZE, *sizes[1:], places=part),
+                collate_fn=Batch.from_data_list,
+                generator=generator,
+            ),
             ckpt_path=last,
             weights_only=True,
         )
@@ -249,17 +312,23 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     rule = moving_average(settings.ema_decay, lambda: module.global_step)
     average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
+    callbacks = [ProgressLine(), CsvHistory(out / "metrics.csv"), average]
+    if settings.patience is not None:
+        callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(
         accelerator=accelerator,
-        devices=1,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
-        gradient_clip_val=settings.clip,
-        callbacks=[ProgressLine(), CsvHistory(out / "metrics.csv"), average, best, last],
+        callbacks=[*callbacks, best, last],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=out,
-        logger=False,
+        logger=make_loggers(settings),
+        log_every_n_steps=1,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        use_distributed_sampler=False,
         inference_mode=False,
     )
 

@@ -18,12 +18,21 @@ from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.models import PropertyModel
 from pyg_mpnn.training.evaluate import batching
 from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.loggers import check_loggers
 from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.property_module import PropertyModule
 from pyg_mpnn.training.property_reference import design_matrix, fit_property_reference
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.train import _announce, _check_folder, _fit, _is_complete, _load_best, _quiet_lightning
+from pyg_mpnn.training.train import (
+    _announce,
+    _check_folder,
+    _fit,
+    _is_complete,
+    _is_stopped,
+    _load_best,
+    _quiet_lightning,
+)
 from pyg_mpnn.training.train import _read_checkpoint as read_last
 from pyg_mpnn.training.training_data import TrainingData
 
@@ -74,6 +83,7 @@ def train_property(
         those of the target, see ``QM9_TARGETS``.
 
     Raises:
+        ImportError: A log was asked for whose package is not installed.
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: QM9 is not there, or ``resume`` is on and there is no last.ckpt.
         ValueError: An unknown target, unusable molecules, or a setting that differs from the interrupted training.
@@ -89,6 +99,7 @@ def train_property(
         raise ValueError("'compile' must be 'off' or 'auto' for a property, got 'on': properties are not compiled.")
     out = Path(settings.out)
     last = _check_folder(out, settings.resume)
+    check_loggers(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     seed_generators(settings.seed)
@@ -104,7 +115,9 @@ def train_property(
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
     _announce(module, data)
-    if checkpoint is not None and _is_complete(checkpoint, settings):
+    if checkpoint is not None and _is_stopped(checkpoint, settings):
+        print(f"The training had stopped early (patience {settings.patience}). Writing the result again.")
+    elif checkpoint is not None and _is_complete(checkpoint, settings):
         print("The training is complete; to go on, give more epochs or minutes. Writing the result again.")
     else:
         with _quiet_lightning():
@@ -114,7 +127,12 @@ def train_property(
 
 
 def predict_property(
-    model: PropertyModel, frames: Sequence[Data], *, batch_size: int = 32, batch_atoms: int | None = None
+    model: PropertyModel,
+    frames: Sequence[Data],
+    *,
+    batch_size: int = 32,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
 ) -> torch.Tensor:
     """Predict the property of molecules.
 
@@ -123,6 +141,7 @@ def predict_property(
         frames: Molecules.
         batch_size: Molecules per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
+        batch_edges: Edges per batch at most, in place of ``batch_size``.
 
     Returns:
         One value a molecule, float64, on the CPU.
@@ -134,7 +153,7 @@ def predict_property(
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        loader = DataLoader(dataset, **batching(dataset, batch_size, batch_atoms))
+        loader = DataLoader(dataset, batch_sampler=batching(dataset, batch_size, batch_atoms, batch_edges))
         values = [model(batch.to(device)).cpu() for batch in loader]
     model.train(was_training)
     return torch.cat(values)
@@ -169,7 +188,9 @@ def _report(model: PropertyModel, settings: TrainingSettings, data: TrainingData
     numbers = data.reference.energies
     fit = design_matrix(data.test, model.kind, list(numbers)) @ np.array(list(numbers.values()))
     composition = np.full(len(truth), mean) if model.kind == "dipole" else fit
-    predicted = predict_property(model, data.test, batch_atoms=settings.batch_atoms).numpy()
+    predicted = predict_property(
+        model, data.test, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges
+    ).numpy()
     mae, composition_mae, mean_mae = (float(np.abs(values - truth).mean()) for values in (predicted, composition, mean))
     history = read_history(out / "metrics.csv")
     record = {

@@ -31,8 +31,9 @@ def folder(tmp_path_factory):
 def structures(ethanol, silicon):
     """Molecule and crystal with edges, and what a potential says about them."""
     torch.manual_seed(0)
-    potential = Potential.from_size("small", cutoff=4.0, **SMALL).double().eval()
+    potential = Potential.from_size("small", cutoff=4.0, zbl=True, **SMALL).double().eval()
     potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}, 0.5, [6.0])
+    potential.zbl.set_radii({(1, 6): 2.0, (14, 14): 2.5})  # edges that it acts on
     ethanol.pos, silicon.pos, silicon.cell = ethanol.pos.double(), silicon.pos.double(), silicon.cell.double()
     return potential, RadiusGraph(4.0)(ethanol), RadiusGraph(4.0)(silicon)
 

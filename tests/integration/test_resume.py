@@ -111,7 +111,7 @@ def frames() -> list[Data]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> TrainingSettings:
-    """A model that is rotated at random while it learns, so that the random state matters."""
+    """A model that is rotated at random while it learns, so that the random state matters, and all that has a state."""
     model = {**TINY, "directions": "raw", "symmetry": "unconstrained"}
     return TrainingSettings(
         "tiny",
@@ -121,6 +121,11 @@ def settings(tmp_path: Path) -> TrainingSettings:
         batch_size=2,
         dtype="float64",
         device="cpu",
+        loss="huber",
+        final_force_weight=0.5,
+        weight_decay=0.01,
+        accumulate=2,
+        patience=3,
         model=model,
     )
 

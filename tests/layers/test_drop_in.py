@@ -44,6 +44,7 @@ def test_the_listed_blocks_pass_messages():
         "DensityUpdate",
         "Messages",
         "NodeUpdate",
+        "MessageLayer",
         "Interaction",
         "MultiScale",
     }

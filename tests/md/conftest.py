@@ -7,9 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 from ase import Atoms
+from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
+
+
+class Morse(Potential):
+    """Morse potential between all neighbours, half of a pair's energy on each atom."""
+
+    depth, width, bond = 4.6, 1.94, 0.74  # eV, 1/A, A
+
+    def interaction_energies(
+        self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int, **_: object
+    ) -> Tensor:
+        decay = torch.exp(-self.width * (edge_vec.norm(dim=1) - self.bond))
+        energies = 0.5 * self.depth * (1 - decay).square()
+        return torch.zeros(len(z), dtype=energies.dtype).index_add(0, edge_index[1], energies)
+
 
 REFERENCE = {1: -13.6, 6: -1029.5, 8: -2042.1, 14: -7870.2}
 
@@ -37,3 +52,8 @@ def molecule(ethanol: Data) -> Atoms:
 @pytest.fixture
 def crystal(silicon: Data) -> Atoms:
     return Atoms(silicon.z.numpy(), silicon.pos.double().numpy(), cell=silicon.cell[0].double().numpy(), pbc=True)
+
+
+@pytest.fixture
+def morse() -> Potential:
+    return Morse.from_size("small")

@@ -12,11 +12,13 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from ase.calculators.lj import LennardJones
+from ase.calculators.mixing import SumCalculator
 from ase.optimize import BFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
 import pyg_mpnn
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
 
 
 def tensors(atoms: Atoms) -> dict[str, torch.Tensor]:
@@ -273,3 +275,37 @@ def test_without_ase(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_top_level_name_is_the_same_class() -> None:
     assert pyg_mpnn.PotentialCalculator is PotentialCalculator
+
+
+@pytest.mark.parametrize("structure", ["molecule", "crystal"])
+def test_sums_of_potentials_run_as_one(
+    structure: str, potential: Potential, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    atoms = request.getfixturevalue(structure)
+    zbl = ZBL(2.5).double()
+    SumPotential(potential, zbl).save(tmp_path / "sum.pt")
+    parts = [PotentialCalculator(part) for part in (potential, zbl)]
+    for total in (SumPotential(potential, zbl), tmp_path / "sum.pt"):
+        atoms.calc = PotentialCalculator(total)
+        for _ in range(2):
+            expected = sum(calculator.get_potential_energy(atoms) for calculator in parts)
+            assert atoms.get_potential_energy() == pytest.approx(expected, abs=1e-9)
+            forces = [calculator.get_forces(atoms) for calculator in parts]
+            assert atoms.get_forces() == pytest.approx(sum(forces), abs=1e-10)
+            assert min(np.abs(force).max() for force in forces) > 0.01
+            if atoms.pbc.all():
+                stresses = [calculator.get_stress(atoms) for calculator in parts]
+                assert atoms.get_stress() == pytest.approx(sum(stresses), abs=1e-12)
+            atoms.rattle(0.02, seed=1)
+
+
+def test_sum_with_a_calculator_of_ase(potential: Potential, crystal: Atoms) -> None:
+    def baseline() -> LennardJones:
+        return LennardJones(sigma=2.0, epsilon=0.1, rc=4.0, smooth=True)
+
+    parts = [baseline(), PotentialCalculator(potential)]
+    crystal.calc = SumCalculator([baseline(), PotentialCalculator(potential)])
+    expected = sum(part.get_potential_energy(crystal) for part in parts)
+    assert crystal.get_potential_energy() == pytest.approx(expected, abs=1e-9)
+    assert crystal.get_forces() == pytest.approx(sum(part.get_forces(crystal) for part in parts), abs=1e-10)
+    assert crystal.get_stress() == pytest.approx(sum(part.get_stress(crystal) for part in parts), abs=1e-12)

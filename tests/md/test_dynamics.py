@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.io import read, write
 from ase.md.verlet import VelocityVerlet
 
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
 from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics
-from pyg_mpnn.md.dynamics import _threads
 from pyg_mpnn.md.velocities import thermal_velocities
 
 ASSETS = Path(__file__).parents[1] / "data" / "assets"
@@ -157,16 +155,6 @@ def test_float32(saved: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "md" / "summary.json").read_text())["settings"]["dtype"] == "float32"
 
 
-def test_threads_are_set_and_given_back() -> None:
-    with _threads(2):
-        assert torch.get_num_threads() == 2
-    with pytest.raises(ZeroDivisionError), _threads(2):
-        1 / 0  # noqa: B018
-    assert torch.get_num_threads() == 1
-    with _threads(None):
-        assert torch.get_num_threads() == 1
-
-
 def test_explosion_keeps_what_was_written(potential: Potential, tmp_path: Path) -> None:
     potential.set_reference({1: 0.0, 6: 0.0, 8: 0.0}, scale=200.0)  # forces of hundreds of eV/A
     potential.save(tmp_path / "potential.pt")
@@ -234,3 +222,17 @@ def test_settings_out_of_range(
     with pytest.raises(ValueError, match=message):
         run_dynamics(saved, "ethanol", tmp_path / "md", **settings)
     assert not (tmp_path / "md").exists()
+
+
+def test_a_saved_sum_of_potentials_runs(potential: Potential, molecule: Atoms, tmp_path: Path) -> None:
+    SumPotential(potential, ZBL(2.0).double()).save(tmp_path / "sum.pt")
+    write(tmp_path / "ethanol.xyz", molecule)
+    flags = {"steps": 6, "timestep": 0.1, "temperature": 50.0, "trajectory_interval": 6}
+    run_dynamics(tmp_path / "sum.pt", tmp_path / "ethanol.xyz", tmp_path / "md", **flags)
+    last = read(tmp_path / "md" / "trajectory.traj")
+    assert isinstance(last, Atoms)
+    energy = last.get_potential_energy()
+    last.calc = PotentialCalculator(tmp_path / "sum.pt", dtype=torch.float64)
+    assert last.get_potential_energy() == pytest.approx(energy, abs=1e-9)
+    last.calc = PotentialCalculator(potential)
+    assert abs(last.get_potential_energy() - energy) > 1.0  # control: without the repulsion

@@ -11,7 +11,6 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
-from pyg_mpnn.models.potential import FILE_FORMAT
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
@@ -348,58 +347,6 @@ def test_save_and_load(name, ethanol, dtype, tmp_path):
     assert torch.equal(loaded(ethanol).energy, potential(ethanol).energy)
     assert (loaded.elements, loaded.dtype, loaded.training) == ((1, 6, 8), dtype, False)
     assert not list(tmp_path.glob("*.tmp"))
-
-
-def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "potential.pt"
-    path.write_text("old")
-
-    def fail(content, file):
-        with open(file, "w") as handle:
-            handle.write("half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        make_potential().save(path)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_load_refuses_other_files(tmp_path):
-    torch.save({"weights": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match=r"'path' must be a file of Potential\.save"):
-        Potential.load(tmp_path / "other.pt")
-
-
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
-def test_load_refuses_damaged_files(tmp_path, content):
-    (tmp_path / "damaged.pt").write_bytes(content)
-    with pytest.raises(ValueError, match=r"'path' must be .* which cannot be read as one"):
-        Potential.load(tmp_path / "damaged.pt")
-
-
-def test_load_refuses_own_compositions(tmp_path):
-    own = {"format": FILE_FORMAT, "config": None, "prefix": "potential."}
-    torch.save({"pyg_mpnn": own, "state_dict": {}}, tmp_path / "own.pt")
-    with pytest.raises(ValueError, match="build it in code and load its weights"):
-        Potential.load(tmp_path / "own.pt")
-
-
-def test_load_refuses_files_of_an_older_format(tmp_path):
-    torch.save({"pyg_mpnn": {"format": 1, "config": {}, "prefix": ""}, "state_dict": {}}, tmp_path / "old.pt")
-    with pytest.raises(ValueError, match=r"\(format 3\), got .*old\.pt, of format 1"):
-        Potential.load(tmp_path / "old.pt")
-
-
-def test_load_executes_no_code(tmp_path):
-    class Harm:
-        def __reduce__(self):
-            return (print, ("executed",))
-
-    torch.save({"pyg_mpnn": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(ValueError, match=r"[Ww]eights.only"):
-        Potential.load(tmp_path / "harm.pt")
 
 
 # What is refused

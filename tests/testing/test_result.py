@@ -57,3 +57,20 @@ def test_table_and_json_hold_the_same():
     assert content["results"]["a"]["checks"][0]["why"] == "rounding"
     assert "PASSED: 1 laws hold" in str(report(Result("a", "pass", checks=(GOOD,))))
     assert "no law applies" in str(report())
+
+
+def test_report_of_a_model_that_does_not_run_says_so_once():
+    error = "RuntimeError: mat1 and mat2"
+    broken = [Result(law, "fail", reason=error) for law in "abc"]
+    other = Result("d", "fail", reason="KeyError: z")
+    full = report(other, *broken, Result("e", "n/a", reason="stress: has none"))
+    assert full.failed == ("d", "a", "b", "c")
+    assert list(full.errors) == [error, "KeyError: z"]
+    text = str(full)
+    assert f"The model does not run, so no law could be measured. {error}" in text
+    assert "(d: KeyError: z)" in text
+    assert text.count(error) == 1
+    assert "FAILED" in text
+    assert not report(*broken, Result("f", "fail", checks=(BAD,))).errors
+    assert not report(*broken, Result("f", "pass", checks=(GOOD,))).errors
+    assert not report(broken[0]).errors

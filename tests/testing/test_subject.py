@@ -5,11 +5,9 @@ from collections import namedtuple
 import pytest
 import torch
 from torch import nn
-from torch_geometric.data import Batch
 
 from pyg_mpnn.testing import as_subject
 from pyg_mpnn.testing.controls import Healthy, crystal, molecule
-from pyg_mpnn.testing.subject import read_output
 
 Named = namedtuple("Named", ["energy", "forces"])
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -87,19 +85,6 @@ def test_bad_adapters_are_errors():
         as_subject(3, cutoff=1.0)
     with pytest.raises(ValueError, match=r"'dtype' must be torch\.float64, got torch\.float32: not a torch"):
         as_subject(of_batch, cutoff=3.0).convert(torch.float32)
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        (torch.zeros(3), r"must return 2 energies, got shape \(3,\)"),
-        ("energy", "must return energies as a tensor, got str"),
-        ((torch.zeros(2), torch.zeros(4, 3)), r"must return forces \(18, 3\), got \(4, 3\)"),
-    ],
-)
-def test_bad_outputs_are_errors(output, message):
-    with pytest.raises(ValueError, match=message):
-        read_output(output, Batch.from_data_list([molecule(), molecule()]))
 
 
 def test_what_is_not_returned_is_an_error():

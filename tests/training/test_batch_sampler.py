@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import Potential
 from pyg_mpnn.data import ethanol, read_structures
@@ -80,10 +80,11 @@ def test_training_by_budget_sees_all_and_resumes_exactly(
     seen: list[tuple[int, int, list[float]]] = []
     step = PotentialModule.training_step
 
-    def watch(self: PotentialModule, batch: Data, batch_idx: int) -> torch.Tensor:
+    def watch(self: PotentialModule, parts: list[Batch], batch_idx: int) -> None:
+        (batch,) = parts
         assert (batch.num_nodes if name == "batch_atoms" else batch.num_edges) <= budget
         seen.append((self.current_epoch, batch.num_graphs, batch.energy.tolist()))
-        return step(self, batch, batch_idx)
+        step(self, parts, batch_idx)
 
     monkeypatch.setattr(PotentialModule, "training_step", watch)
     base = settings(epochs=3, dtype="float64", **{name: budget})
@@ -97,10 +98,10 @@ def test_training_by_budget_sees_all_and_resumes_exactly(
     seen.clear()
     cut = dataclasses.replace(base, out=str(tmp_path / "cut"))
 
-    def stop(self: PotentialModule, batch: Data, batch_idx: int) -> torch.Tensor:
+    def stop(self: PotentialModule, batch: list[Batch], batch_idx: int) -> None:
         if self.global_step == 2 * steps + 1:
             raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
+        step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
         patch.setattr(PotentialModule, "training_step", stop)

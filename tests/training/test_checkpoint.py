@@ -10,7 +10,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
-from pyg_mpnn.models.potential import FILE_FORMAT
+from pyg_mpnn.models.files import FILE_FORMAT
 from pyg_mpnn.training import TrainingResult, TrainingSettings, train
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
 

@@ -13,9 +13,10 @@ from pyg_mpnn.training.history import CsvHistory, read_history
 pytestmark = pytest.mark.usefixtures("unchecked")  # stand-ins for Lightning's trainer
 
 
-def _trainer(epoch: int, value: float) -> Any:
+def _trainer(epoch: int, value: float, *, first: bool = True) -> Any:
+    metrics = {"a": torch.tensor(value)}
     return SimpleNamespace(
-        current_epoch=epoch, global_step=4 * (epoch + 1), callback_metrics={"a": torch.tensor(value)}
+        current_epoch=epoch, global_step=4 * (epoch + 1), callback_metrics=metrics, is_global_zero=first
     )
 
 
@@ -33,6 +34,12 @@ def test_lines_of_repeated_epochs_are_replaced(tmp_path: Path) -> None:
         {"epoch": 2, "step": 8, "a": 1.0},
         {"epoch": 3, "step": 12, "a": 20.0},
     ]
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    history = CsvHistory(tmp_path / "metrics.csv")
+    history.on_train_epoch_end(_trainer(0, 1.0, first=False), None)  # type: ignore[arg-type]
+    assert not history.path.exists()
 
 
 def test_absent_log_is_empty(tmp_path: Path) -> None:

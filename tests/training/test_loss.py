@@ -5,7 +5,8 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.models import Potential, PotentialOutput
-from pyg_mpnn.training import loss_terms
+from pyg_mpnn.training import LossTerms, loss_terms
+from pyg_mpnn.training.loss import count_terms
 
 
 def _batch(dtype: torch.dtype, energy: tuple[float, float] = (-10.0, -20.0), stress: bool = False) -> Batch:
@@ -86,6 +87,30 @@ def test_gradients_are_finite_in_a_batch_of_a_crystal_and_a_molecule(
     sum(terms).backward()
     gradients = [parameter.grad for parameter in potential.parameters() if parameter.grad is not None]
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_l1_and_huber_weigh_errors_as_their_formulas_say(dtype: torch.dtype) -> None:
+    """Errors of 1.5 in one force component, none in the others, and of 0.1 and 0 in the energies per atom."""
+    output = _output(dtype, (-9.6, -20.0))
+    assert output.forces is not None
+    output.forces[0, 0] = 4.0
+    batch = _batch(dtype)
+    l1 = loss_terms(output, batch, 2.0, penalty="l1")
+    assert (l1.forces.item(), l1.energy.item()) == pytest.approx((1.5 / 9, 0.1 / 2))
+    huber = loss_terms(output, batch, 2.0, penalty="huber", delta=0.5)
+    assert huber.forces.item() == pytest.approx((2 * 0.5 * 1.5 - 0.5**2) / 9)
+    assert huber.energy.item() == pytest.approx(0.1**2 / 2), "a small error is squared"
+    assert loss_terms(output, batch, 2.0).forces.item() == pytest.approx(1.5**2 / 9)
+
+
+def test_terms_of_parts_add_up_to_those_of_the_whole(dtype: torch.dtype) -> None:
+    batch, output = _batch(dtype, stress=True), _output(dtype, (-9.0, -20.5), force=1.5, stress=0.2)
+    batch.stress[0] = 0.1
+    counts = count_terms(batch)
+    assert counts == (9, 2, 9)
+    half = loss_terms(output, batch, 2.0, counts=LossTerms(*(2 * count for count in counts)))
+    for part, whole in zip(half, loss_terms(output, batch, 2.0), strict=True):
+        assert part.item() == pytest.approx(whole.item() / 2)
 
 
 def test_empty_molecule_has_a_finite_loss(dtype: torch.dtype) -> None:

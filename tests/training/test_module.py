@@ -1,20 +1,26 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+import math
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import Potential
+from pyg_mpnn.data.frames import align_frames
 from pyg_mpnn.geometry import RadiusGraph
-from pyg_mpnn.training import Errors, PotentialModule, TrainingSettings, loss_terms, train
+from pyg_mpnn.training import Errors, LossTerms, PotentialModule, TrainingSettings, loss_terms, train
 from pyg_mpnn.training import module as module_of_training
 from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.loss import count_terms
 from pyg_mpnn.training.module import score
 
+train_of_training = importlib.import_module("pyg_mpnn.training.train")  # the package has a function of this name
 Settings = Callable[..., TrainingSettings]
 
 
@@ -44,7 +50,9 @@ def test_loss_weighs_the_terms(settings: Settings, frames: list[Data]) -> None:
     batch = _batch(frames)
     terms = loss_terms(module.potential(batch), batch, 2.0)
     expected = 3.0 * terms.forces + 0.5 * terms.energy
-    assert module.training_step(batch, 0).item() == pytest.approx(expected.item(), rel=1e-6)
+    loss, squared = module.weighted_loss(batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert squared.tolist() == torch.stack(terms).tolist()
 
 
 def test_stress_weight_counts_where_a_stress_is_known(settings: Settings, silicon: Data) -> None:
@@ -56,7 +64,7 @@ def test_stress_weight_counts_where_a_stress_is_known(settings: Settings, silico
         torch.manual_seed(0)
         module = _module(settings(stress_weight=weight))
         module.potential.set_reference({14: -1.0}, 2.0, [5.0])
-        losses.append(module.training_step(batch, 0).item())
+        losses.append(module.weighted_loss(batch)[0].item())
     assert losses[1] > losses[0]
     assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4)
 
@@ -137,8 +145,122 @@ def test_finished_training_by_minutes_can_be_given_more(
     assert rows[-1]["step"] == 12
 
 
-def test_diverged_training_is_an_error_and_leaves_the_checkpoint(settings: Settings, frames: list[Data]) -> None:
+def test_each_weight_moves_to_its_final_one(settings: Settings) -> None:
+    module = _module(settings(force_weight=4.0, final_force_weight=1.0, final_stress_weight=0.4))
+    for progress, weights in ((0.7, (4.0, 0.1, 0.1)), (0.85, (2.0, 1.0, 0.2)), (1.0, (1.0, 10.0, 0.4))):
+        assert module._weights_at(progress) == pytest.approx(weights)
+
+
+def test_parts_add_up_to_the_whole(settings: Settings, frames: list[Data], silicon: Data) -> None:
+    """Parts of different sizes, with other elements, and a stress in one of them only."""
+    silicon.energy, silicon.forces = torch.ones(1, dtype=torch.float64), torch.ones_like(silicon.pos)
+    silicon.stress = torch.full((1, 3, 3), 0.01)
+    mixed = [silicon, *(frame.clone() for frame in frames[:4])]
+    align_frames(mixed)
+    for frame in mixed:
+        for name in ("pos", "forces", "cell", "stress"):
+            frame[name] = frame[name].double()
+    module = _module(settings(stress_weight=1.0)).double()
+    module.potential.set_reference({1: -1.0, 6: -2.0, 8: -3.0, 14: -4.0}, 2.0, [5.0])
+    whole = Batch.from_data_list(mixed)
+    parts = [Batch.from_data_list(part) for part in (mixed[:2], mixed[2:])]
+    counts = LossTerms(*map(sum, zip(*map(count_terms, parts), strict=True)))
+    assert counts == count_terms(whole) == (3 * 2 + 3 * 9 * 4, 5, 9)
+    expected, squared = module.weighted_loss(whole)
+    found = [module.weighted_loss(part, counts) for part in parts]
+    torch.testing.assert_close(sum(loss for loss, _ in found), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(sum(terms for _, terms in found), squared, rtol=1e-12, atol=0)
+    means = sum(module.weighted_loss(part)[0] for part in parts) / 2
+    assert abs(means - expected) > 1e-3 * expected, "control: the mean of the means is something else"
+
+
+class _States(Callback):
+    """Copies of all that a step may change, after each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, list[torch.Tensor]]] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        average = next(callback for callback in trainer.callbacks if isinstance(callback, WeightAveraging))
+        assert average._average_model is not None
+        optimizer = [t for state in trainer.optimizers[0].state.values() for t in state.values()]
+        groups = {
+            "weights": list(pl_module.parameters()),
+            "average": list(average._average_model.parameters()),
+            "optimizer": optimizer,
+            "sums": [torch.tensor(pl_module._epoch_steps), pl_module._epoch_sums],
+        }
+        copies = {name: [t.detach().clone() for t in group if t is not None] for name, group in groups.items()}
+        self.seen.append(copies)
+
+
+def _poison(monkeypatch: pytest.MonkeyPatch, steps: Collection[int], where: str = "loss") -> _States:
+    """Make the loss, or only its gradient, not finite in some steps, counted from 0; watch all steps."""
+    states, loss, make = _States(), PotentialModule.weighted_loss, train_of_training._trainer
+
+    def poisoned(self: PotentialModule, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        value, squared = loss(self, *arguments)
+        if self.steps not in steps:
+            return value, squared
+        if where == "loss":
+            return value * torch.nan, squared * torch.nan
+        value.register_hook(lambda gradient: gradient * torch.inf)
+        return value, squared
+
+    def watched(*arguments: Any) -> Any:
+        trainer = make(*arguments)
+        trainer.callbacks.append(states)
+        return trainer
+
+    monkeypatch.setattr(PotentialModule, "weighted_loss", poisoned)
+    monkeypatch.setattr(train_of_training, "_trainer", watched)
+    return states
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_step_that_is_not_finite_changes_nothing(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    states = _poison(monkeypatch, {5}, where).seen
+    with pytest.warns(RuntimeWarning, match=r"must be finite, got .* in step 6 \(epoch 2\): the step is skipped"):
+        train(settings(), frames=frames)
+    for name in states[0]:
+        same = [all(map(torch.equal, states[k][name], states[k - 1][name])) for k in range(1, 8)]
+        assert same == [k == 5 for k in range(1, 8)], f"{name}: only step 5 may leave them as they were"
+    rows = read_history(_history_path(settings()))
+    assert [(row["step"], row["skipped_steps"]) for row in rows] == [(4, 0), (7, 1)]
+    assert math.isfinite(rows[-1]["train_forces_rmse_meV_per_A"])
+    checkpoint = torch.load(_history_path(settings()).with_name("last.ckpt"), weights_only=True)
+    assert checkpoint["pyg_mpnn"]["steps"] == [8, 1, 0]
+
+
+@pytest.mark.filterwarnings("ignore:The loss and its gradient must be finite")
+def test_ten_skipped_steps_in_a_row_end_the_training_and_name_the_checkpoint(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = _history_path(settings()).with_name("last.ckpt")
+    with monkeypatch.context() as patch:
+        states = _poison(patch, range(6, 100)).seen
+        message = rf"in step 16 .*the 9 steps before it.* The last good checkpoint is {last}. Start again with a lower"
+        with pytest.raises(FloatingPointError, match=message):
+            train(settings(epochs=5), frames=frames)
+    assert len(states) == 15
+    assert all(bool(tensor.isfinite().all()) for tensor in states[-1]["weights"] + states[-1]["optimizer"])
+    kept = torch.load(last, weights_only=True)
+    assert kept["epoch"] == 1
+    assert kept["pyg_mpnn"]["steps"] == [8, 2, 2], "the next run goes on counting"
+    with monkeypatch.context() as patch:
+        _poison(patch, range(8, 16))
+        with pytest.raises(FloatingPointError, match=r"in step 16 "):
+            train(settings(epochs=5, resume=True), frames=frames)
+    train(settings(epochs=5, resume=True), frames=frames)
+    rows = read_history(_history_path(settings()))
+    assert [row["step"] for row in rows] == [4, 6, 6, 10, 14], "six steps were skipped, then it went on"
+
+
+def test_diverged_training_is_an_error_before_a_checkpoint_is_written(settings: Settings, frames: list[Data]) -> None:
     settings_ = settings(learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match=r"The loss must be finite, got .* in epoch 1: lower 'learning_rate'"):
+    message = r"The validation errors must be finite, got .* in epoch 1. No checkpoint had been written"
+    with pytest.warns(RuntimeWarning, match="skipped"), pytest.raises(FloatingPointError, match=message):
         train(settings_, frames=frames)
     assert not (_history_path(settings_).parent / "last.ckpt").exists()

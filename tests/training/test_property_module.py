@@ -20,7 +20,10 @@ def test_loss_is_the_weighted_absolute_error_over_the_spread(
     module = PropertyModule(model, settings(target="U0"), 0.25, "eV")
     batch = Batch.from_data_list([water, ethanol])
     errors = [abs(model(frame).item() - frame.target.item()) / 0.25 for frame in (water, ethanol)]
-    loss = module.training_step(batch, 0).item()
-    assert loss == pytest.approx((3.0 * errors[0] + 0.5 * errors[1]) / 2, rel=1e-5)
+    loss, unweighted = module.weighted_loss(batch)
+    assert unweighted.tolist() == pytest.approx([sum(errors) / 2], rel=1e-5)
+    parts = [module.weighted_loss(Batch.from_data_list([frame]), module.count(batch))[0] for frame in (water, ethanol)]
+    assert sum(parts).item() == pytest.approx(loss.item(), rel=1e-6)
+    assert loss.item() == pytest.approx((3.0 * errors[0] + 0.5 * errors[1]) / 2, rel=1e-5)
     del batch.weight
-    assert module.training_step(batch, 0).item() == pytest.approx(sum(errors) / 2, rel=1e-5)
+    assert module.weighted_loss(batch)[0].item() == pytest.approx(sum(errors) / 2, rel=1e-5)

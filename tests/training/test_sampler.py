@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from torch.utils.data import BatchSampler
 
-from pyg_mpnn.training.sampler import EpochSampler
+from pyg_mpnn.data import ethanol
+from pyg_mpnn.training.sampler import BatchShare, EpochSampler, divide
 
 
 def _order(seed: int, epoch: int) -> list[int]:
@@ -29,3 +32,27 @@ def test_order_differs_between_epochs_and_seeds() -> None:
 def test_every_structure_comes_once() -> None:
     assert sorted(_order(0, 0)) == list(range(50))
     assert len(EpochSampler(50, 0)) == 50
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_each_batch_without_overlap(processes: int) -> None:
+    shares = [BatchShare(BatchSampler(EpochSampler(13, 0), 6, drop_last=False), r, processes) for r in range(processes)]
+    shares[0].sampler.set_epoch(2)  # type: ignore[attr-defined]
+    for share in shares[1:]:
+        share.sampler.set_epoch(2)  # type: ignore[attr-defined]
+    order = EpochSampler(13, 0)
+    order.set_epoch(2)
+    whole = list(order)
+    steps = list(zip(*shares, strict=True))
+    assert [len(shares[-1])] == [len(steps)] == [3], "every process takes every step, also the last with one structure"
+    for step, parts in enumerate(steps):
+        assert sorted(index for part in parts for index in part) == sorted(whole[6 * step : 6 * step + 6])
+
+
+def test_divided_batch_holds_each_structure_once_in_order() -> None:
+    structures = ethanol("test")[:7]
+    for parts, sizes in ((1, [7]), (3, [3, 2, 2]), (9, [1] * 7)):
+        batches = divide(structures, parts)
+        assert [batch.num_graphs for batch in batches] == sizes
+        assert torch.equal(torch.cat([b.pos for b in batches]), torch.cat([s.pos for s in structures]))
+    assert divide([], 2) == []

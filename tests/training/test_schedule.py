@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pyg_mpnn.training.schedule import energy_weight_at, learning_rate_factor
+from pyg_mpnn.training.schedule import learning_rate_factor, weight_at
 
 
 def test_factor_rises_linearly_then_falls_along_a_cosine_to_zero() -> None:
@@ -23,7 +23,12 @@ def test_factor_without_warmup_starts_at_one() -> None:
     assert learning_rate_factor(0.0, 0.0) == 1.0
 
 
-def test_energy_weight_rises_geometrically_in_the_last_quarter() -> None:
-    assert energy_weight_at(0.0, 0.1, 10.0) == energy_weight_at(0.75, 0.1, 10.0) == pytest.approx(0.1)
-    assert energy_weight_at(0.85, 0.1, 10.0) == pytest.approx(1.0)
-    assert energy_weight_at(0.95, 0.1, 10.0) == energy_weight_at(1.2, 0.1, 10.0) == pytest.approx(10.0)
+def test_weight_moves_geometrically_in_the_last_quarter() -> None:
+    assert weight_at(0.0, 0.1, 10.0) == weight_at(0.75, 0.1, 10.0) == pytest.approx(0.1)
+    assert weight_at(0.85, 0.1, 10.0) == pytest.approx(1.0)
+    assert weight_at(0.95, 0.1, 10.0) == weight_at(1.2, 0.1, 10.0) == pytest.approx(10.0)
+    assert weight_at(0.85, 4.0, 1.0) == pytest.approx(2.0)
+
+
+def test_weight_without_a_second_value_stays() -> None:
+    assert weight_at(0.9, 0.0, None) == 0.0

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn import MPNN, Potential
-from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, train
+from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
+from pyg_mpnn.data import shortest_distances, subtract_baseline
+from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, evaluate, train
 
 Settings = Callable[..., TrainingSettings]
 
@@ -62,7 +63,9 @@ def test_resume_with_other_data_is_an_error(
         train(settings(resume=True), frames=frames[::-1])
 
 
-def _stop_in_second_epoch(settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch) -> None:
+def _stop_in_second_epoch(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> None:
     step = PotentialModule.training_step
 
     def stop(self: PotentialModule, batch: Any, batch_idx: int) -> torch.Tensor:
@@ -73,7 +76,7 @@ def _stop_in_second_epoch(settings: Settings, frames: list[Data], monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(PotentialModule, "training_step", stop)
         with pytest.raises(RuntimeError, match="power cut"):
-            train(settings(), frames=frames)
+            train(settings(**changes), frames=frames)
 
 
 def test_resume_of_a_complete_training_writes_the_report_again(
@@ -91,6 +94,39 @@ def test_complete_training_can_be_given_more_epochs(settings: Settings, frames: 
     train(settings(), frames=frames)
     train(settings(resume=True, epochs=3), frames=frames)
     assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_parts_of_a_batch_train_the_same(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
+    """Nine structures in batches of five and four, in one part and in three."""
+    one, three = (
+        train(
+            settings(accumulate=n, out=str(tmp_path / str(n)), dtype="float64", batch_size=5, valid_size=3),
+            frames=frames,
+        )
+        for n in (1, 3)
+    )
+    for a, b in zip(one.potential.parameters(), three.potential.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["l1", "huber"])
+def test_other_losses_lower_the_error(settings: Settings, frames: list[Data], loss: Any) -> None:
+    result = train(settings(loss=loss, epochs=8, learning_rate=0.01), frames=frames)
+    assert result.errors.forces_mae_meV_per_A < 0.95 * result.trivial.forces_mae_meV_per_A
+
+
+def test_training_stops_where_the_score_no_longer_falls_and_resumes_its_patience(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([3.0, 2.0, 2.5, 2.4, 1.0])  # of epoch 1; after the break of 2, 3 and 4, where it must stop
+    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda errors: next(scores))
+    _stop_in_second_epoch(settings, frames, monkeypatch, patience=2, epochs=9)
+    train(settings(patience=2, epochs=9, resume=True), frames=frames)
+    assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 3
+    capsys.readouterr()
+    train(settings(patience=2, epochs=9, resume=True), frames=frames)
+    assert "The training had stopped early (patience 2). Writing the report again." in capsys.readouterr().out
+    assert next(scores) == 1.0
 
 
 def test_same_seed_gives_the_same_potential(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
@@ -154,3 +190,34 @@ def test_output_without_a_terminal_is_short(
     assert len(shown.err.splitlines()) == 2, "one line of progress an epoch"
     assert "forces MAE (meV/A)" in shown.out
     assert "Note: the errors are those of the validation structures" in shown.out
+
+
+def test_repulsion_ends_where_the_training_structures_begin(settings: Settings, frames: list[Data]) -> None:
+    result = train(settings(zbl=True, epochs=1), frames=frames)
+    loaded = Potential.load(result.out / "best.ckpt")
+    assert loaded.zbl is not None
+    bare = Potential.load(train(settings(out=str(result.out) + "-bare", epochs=1), frames=frames).out / "best.ckpt")
+    assert bare.zbl is None
+    for frame in frames[:3]:  # zero there, so that the same network was learned
+        assert torch.equal(loaded(frame).energy, bare(frame).energy)
+    # of the 8 structures that were trained on, and of the 12 at most
+    shortest = shortest_distances(frames, cutoff=5.0)
+    for pair in ((1, 6), (6, 6), (6, 8)):
+        assert shortest[pair] - 1e-6 <= loaded.zbl.radii[pair].item() < shortest[pair] + 0.05
+    near = Data(z=torch.tensor([6, 1]), pos=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.4]]))
+    assert loaded(near).forces[1, 2] > bare(near).forces[1, 2] + 50.0
+    with pytest.raises(ValueError, match=r"'zbl' needs a potential that has one, got one without: build it with zbl="):
+        train(settings(zbl=True, out=str(result.out) + "-own"), Potential.from_size("small"), frames=frames)
+
+
+def test_difference_to_a_baseline_is_learned_and_added_again(settings: Settings, frames: list[Data]) -> None:
+    baseline = ZBL(2.5).double().eval()
+    whole = [frame.clone() for frame in frames]
+    for frame in whole:
+        output = baseline(frame)
+        frame.energy, frame.forces = frame.energy + output.energy, frame.forces + output.forces
+    result = train(settings(epochs=2), frames=subtract_baseline(whole, baseline))
+    error = evaluate(result.potential, frames).forces_mae_meV_per_A
+    total = SumPotential(baseline, result.potential).eval()
+    assert evaluate(total, whole).forces_mae_meV_per_A == pytest.approx(error, rel=1e-4)
+    assert evaluate(result.potential, whole).forces_mae_meV_per_A > 2 * error  # control: without the baseline

@@ -69,10 +69,10 @@ def test_interrupted_training_goes_on_exactly(
     whole = train_property(settings(epochs=3))
     step = PropertyModule.training_step
 
-    def stop(self: PropertyModule, batch: Any, batch_idx: int) -> torch.Tensor:
+    def stop(self: PropertyModule, batch: Any, batch_idx: int) -> None:
         if self.global_step == 8:
             raise RuntimeError("power cut")
-        return step(self, batch, batch_idx)
+        step(self, batch, batch_idx)
 
     out = str(tmp_path / "cut")
     with monkeypatch.context() as patch:

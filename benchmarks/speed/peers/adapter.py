@@ -19,7 +19,7 @@ class Adapter(ABC):
 
     Args:
         cutoff: cutoff radius in A.
-        elements: atomic numbers that occur.
+        elements: atomic numbers that occur, ascending.
     """
 
     def __init__(self, cutoff: float, elements: Sequence[int]) -> None:

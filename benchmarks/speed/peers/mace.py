@@ -26,9 +26,9 @@ class Peer(Adapter):
     `torch.compile`, as `MACECalculator(compile_mode="default")` does.
     """
 
-    def __init__(self, cutoff: float, elements: Sequence[int], irreps: str) -> None:
+    def __init__(self, cutoff: float, elements: Sequence[int], irreps: str, neighbors: float = 17.0) -> None:
         super().__init__(cutoff, elements)
-        self.irreps = irreps
+        self.irreps, self.neighbors = irreps, neighbors
 
     def build(self, mode: str, train: bool) -> nn.Module:
         model: Any = mace.modules.ScaleShiftMACE(
@@ -43,7 +43,7 @@ class Peer(Adapter):
             hidden_irreps=o3.Irreps(self.irreps),
             MLP_irreps=o3.Irreps("16x0e"),
             atomic_energies=np.zeros(len(self.elements)),
-            avg_num_neighbors=17.0,
+            avg_num_neighbors=self.neighbors,
             atomic_numbers=self.elements,
             correlation=3,
             gate=torch.nn.functional.silu,
@@ -60,7 +60,7 @@ class Peer(Adapter):
         return model
 
     def evaluator(self, model: nn.Module, mode: str, work: Work) -> Evaluator:
-        types = torch.tensor([self.elements.index(int(z)) for z in work.z])
+        types = torch.searchsorted(torch.tensor(self.elements), work.z)
         data = {
             "node_attrs": nn.functional.one_hot(types, len(self.elements)).float(),
             "edge_index": work.edge_index,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class Peer(Adapter):
     with the target "ase" for one structure and "batch" for several.
     """
 
-    def __init__(self, *settings: Any, **named: Any) -> None:
-        super().__init__(*settings, **named)
+    def __init__(self, cutoff: float, elements: Sequence[int], neighbors: float = 17.0) -> None:
+        super().__init__(cutoff, elements)
+        self.neighbors = neighbors
         set_global_state()
         self.symbols = [chemical_symbols[z] for z in self.elements]
         self.packages: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {}
@@ -46,7 +47,7 @@ class Peer(Adapter):
             num_layers=4,
             l_max=2,
             num_features=64,
-            avg_num_neighbors=17.0,
+            avg_num_neighbors=self.neighbors,
             compile_mode="compile" if mode == "compiled" and train else "eager",
         )
         return model.train(train).requires_grad_(train)
@@ -56,7 +57,7 @@ class Peer(Adapter):
             work.cell.double() if work.periodic else 100 * torch.eye(3).double()
         )  # the stress that it computes needs a volume
         data = {
-            AtomicDataDict.ATOM_TYPE_KEY: torch.tensor([self.elements.index(int(z)) for z in work.z]),
+            AtomicDataDict.ATOM_TYPE_KEY: torch.searchsorted(torch.tensor(self.elements), work.z),
             AtomicDataDict.EDGE_INDEX_KEY: work.edge_index.flip(0),  # the centre comes first
             AtomicDataDict.EDGE_CELL_SHIFT_KEY: work.shifts.double(),
             AtomicDataDict.CELL_KEY: cell.expand(work.num_graphs, 3, 3).contiguous(),

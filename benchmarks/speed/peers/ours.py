@@ -17,12 +17,14 @@ from pyg_mpnn import Potential, PotentialCalculator, neighbor_list
 class Peer(Adapter):
     """`Potential.from_size`; compiled with `Potential.compile`; "low-memory" is `memory="low"`."""
 
-    def __init__(self, cutoff: float, elements: Sequence[int], size: str) -> None:
+    def __init__(self, cutoff: float, elements: Sequence[int], size: str, neighbors: float | None = None) -> None:
         super().__init__(cutoff, elements)
-        self.size = size
+        self.size, self.neighbors = size, neighbors
 
     def build(self, mode: str, train: bool) -> nn.Module:
         potential: Any = Potential.from_size(self.size, cutoff=self.cutoff)
+        if self.neighbors is not None:
+            potential.set_reference(dict.fromkeys(self.elements, 0.0), 1.0, [self.neighbors])
         potential.train(train).requires_grad_(train)
         return potential.compile("on") if mode == "compiled" else potential
 

@@ -21,6 +21,14 @@ from schnetpack.interfaces import SpkCalculator  # noqa: E402
 from schnetpack.transform import MatScipyNeighborList  # noqa: E402
 
 
+class _Calculator(SpkCalculator):
+    """SchNetPack's calculator for a model in memory instead of a file."""
+
+    def _load_model(self, model_file: Any) -> nn.Module:
+        model: nn.Module = model_file
+        return model
+
+
 class Peer(Adapter):
     """SchNetPack's configuration of MD17 (128 features, 3 interactions, 20 Gaussians, cosine cutoff).
 
@@ -67,7 +75,7 @@ class Peer(Adapter):
         return evaluate
 
     def calculator(self, mode: str) -> Any:
-        return SpkCalculator(
+        return _Calculator(
             self.build(mode, train=False),
             neighbor_list=MatScipyNeighborList(cutoff=self.cutoff),
             energy_unit="eV",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyg_mpnn.testing.controls.independent import INDEPENDENT, Healthy
+from pyg_mpnn.testing.controls.healthy import Healthy
+from pyg_mpnn.testing.controls.independent import INDEPENDENT
 from pyg_mpnn.testing.controls.own import CORRECTIONS, OWN
 from pyg_mpnn.testing.controls.structures import crystal, molecule
 

@@ -8,19 +8,10 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_mpnn.testing.controls.independent import (
-    BiasOutsideCutoff,
-    DropoutAlwaysOn,
-    Edges,
-    HardCutoff,
-    Healthy,
-    MeanAggregation,
-    NeighbourSlots,
-    PositionalEncoding,
-    RunningMean,
-    System,
-    UnsymmetricHalfList,
-)
+from pyg_mpnn.testing.controls.healthy import Edges, Healthy, System
+from pyg_mpnn.testing.controls.numerics import DropoutAlwaysOn, RunningMean
+from pyg_mpnn.testing.controls.smoothness import BiasOutsideCutoff, HardCutoff, MeanAggregation
+from pyg_mpnn.testing.controls.symmetry import NeighbourSlots, PositionalEncoding, UnsymmetricHalfList
 
 
 class NormOfZero(Healthy):

@@ -1,0 +1,81 @@
+"""The part of benchmarks/results/README.md about time and memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.record import RESULTS
+from benchmarks.speed import table
+
+FOLDER = RESULTS / "speed"
+COMPARISONS = ("inference", "training", "dynamics", "defaults", "silicon", "two-threads")  # files of compare.py
+
+
+def sections() -> list[str]:
+    """Headings and tables."""
+    return [
+        "## Speed: ours and the peers on the same edges",
+        "Energies and forces, or a training step, of one process for each model and mode; calls in rounds over all "
+        'models. "x floor" is the time over that of the matrix products alone, measured at their own shapes in the '
+        "same run. Peers with random weights, in the configurations that benchmarks/speed/models.py names; models "
+        "of this package as shipped, their errors after training are above.",
+        table.table(records()),
+        "![Time of the models](speed/speed.png)",
+        "## Where the time of energies and forces goes: blocks of base, eager, one thread",
+        "Each block alone on the tensors that it gets inside the potential; `kept` is what it holds for the backward "
+        "pass. The whole is more than its blocks: gathers, sums and additions between them.",
+        blocks(),
+        "## A step of dynamics: one aspirin, base, float32, one thread",
+        step(),
+        "## Compiling base: seconds from the first call to its result",
+        compiling(),
+    ]
+
+
+def records() -> list[dict[str, Any]]:
+    """All records of the comparisons that are there."""
+    files = [FOLDER / f"{name}.json" for name in COMPARISONS]
+    return [record for file in files if file.exists() for record in json.loads(file.read_text())["records"]]
+
+
+def blocks() -> str:
+    """Milliseconds and megabytes of each block, side by side for each work."""
+    found = json.loads((RESULTS / "blocks.json").read_text())["records"]
+    works = list(dict.fromkeys(record["work"] for record in found))
+    head = ["block", *(f"{work}: forward + backward (ms), kept (MB)" for work in works)]
+    rows = [table.row(head), "|---" * len(head) + "|"]
+    for block in dict.fromkeys(record["block"] for record in found):
+        cells = [block]
+        for work in works:
+            record = next(entry for entry in found if (entry["work"], entry["block"]) == (work, block))
+            weights = f" + {table.number(record['weights_ms'])}" if record.get("weights_ms", 0) > 0.1 else ""
+            times = f"{table.number(record['forward_ms'])} + {table.number(record['backward_ms'])}{weights}"
+            cells.append(f"{times}, {table.number(record['kept_mb'])}")
+        rows.append(table.row(cells))
+    return "\n".join(rows)
+
+
+def step() -> str:
+    """Median milliseconds of each part."""
+    found = json.loads((RESULTS / "step.json").read_text())["records"]
+    parts = list(dict.fromkeys(part for record in found for part in record["median_ms"]))
+    rows = [table.row(["compile", *(f"{part} (ms)" for part in parts), "share in the model"])]
+    rows.append("|---" * (len(parts) + 2) + "|")
+    for record in found:
+        times = [f"{record['median_ms'][part]:.3f}" if part in record["median_ms"] else "" for part in parts]
+        rows.append(table.row([record["compile"], *times, f"{record['share_in_model']:.0%}"]))
+    return "\n".join(rows)
+
+
+def compiling() -> str:
+    """Seconds with an empty and with a filled cache."""
+    found = json.loads((RESULTS / "compiling.json").read_text())
+    rows = [
+        table.row(["work", f"nothing kept ({found['cores']} cores)", "kept by an earlier process"]),
+        "|---|---|---|",
+    ]
+    for work in dict.fromkeys(record["work"] for record in found["records"]):
+        times = {record["cache"]: record["seconds"] for record in found["records"] if record["work"] == work}
+        rows.append(table.row([work, table.number(times["cold"]), table.number(times["kept"])]))
+    return "\n".join(rows)

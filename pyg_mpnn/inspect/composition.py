@@ -1,0 +1,58 @@
+"""What the file holds, and how far the compositions determine the reference energies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+from torch_geometric.data import Data
+
+from pyg_mpnn.inspect.finding import Finding
+
+__all__ = ["check_composition"]
+
+
+def check_composition(frames: Sequence[Data]) -> Finding:
+    """Count structures, elements, compositions, and the rank of the matrix of compositions.
+
+    Below full rank, reference energies of the elements are one choice of many: energies of other compositions than
+    those in the data, and of isolated atoms, mean nothing then. Energies of isolated atoms
+    (``TrainingSettings.isolated``) mend that.
+
+    Args:
+        frames: structures.
+
+    Returns:
+        The finding.
+    """
+    elements = sorted({int(z) for frame in frames for z in frame.z.unique()})
+    counts = np.array([[int((frame.z == z).sum()) for z in elements] for frame in frames])
+    rank = int(np.linalg.matrix_rank(counts))
+    names = Counter(
+        Formula.from_dict({chemical_symbols[z]: n for z, n in zip(elements, row, strict=True) if n}).format("hill")
+        for row in counts.tolist()
+    )
+    sizes = counts.sum(axis=1)
+    periodic = sum("pbc" in frame and bool(frame.pbc.any()) for frame in frames)
+    numbers: dict[str, object] = {
+        "structures": len(frames),
+        "periodic": periodic,
+        "atoms_smallest": int(sizes.min()),
+        "atoms_largest": int(sizes.max()),
+        "elements": [chemical_symbols[z] for z in elements],
+        "compositions": dict(names.most_common(20)),
+        "num_compositions": len(names),
+        "rank": rank,
+    }
+    span = str(sizes.min()) if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
+    most = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
+    text = (
+        f"{len(frames)} structures ({periodic} periodic) of {span} atoms, {len(names)} compositions ({most}); rank "
+        f"{rank} of {len(elements)} elements."
+    )
+    if rank < len(elements):
+        text += " Energies of other compositions and of isolated atoms will mean nothing (forces will)."
+    return Finding("composition", "note" if rank < len(elements) else "ok", text, numbers)

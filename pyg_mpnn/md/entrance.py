@@ -1,0 +1,86 @@
+"""What the commands of this floor share: the structure they start from, the folder, the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ase.io
+import torch
+from ase import Atoms
+
+__all__ = ["cpu_threads", "empty_folder", "single_structure"]
+
+
+def single_structure(structure: str | Path, *, min_atoms: int = 2, constraints: bool = False) -> Atoms:
+    """Read the structure that a command starts from.
+
+    Args:
+        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
+            the shipped sample.
+        min_atoms: fewer atoms than this are refused.
+        constraints: whether the structure may have constraints.
+
+    Returns:
+        The structure.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if there are too few atoms, or constraints where none may be.
+    """
+    if structure == "ethanol":
+        from pyg_mpnn.data import ethanol, to_atoms
+
+        return to_atoms(ethanol("test")[0])
+    if not Path(structure).is_file():
+        raise FileNotFoundError(f"'structure' must be a file that ASE reads or the word ethanol, got {structure}")
+    atoms = ase.io.read(structure)
+    assert isinstance(atoms, Atoms)
+    if len(atoms) < min_atoms:
+        raise ValueError(
+            f"'structure' must have at least {min_atoms} atoms to move against each other, got {len(atoms)}"
+        )
+    if atoms.constraints and not constraints:
+        raise ValueError(
+            f"'structure' must have no constraints, got {atoms.constraints}; remove them with atoms.set_constraint(), "
+            f"or run ASE's dynamics with a PotentialCalculator"
+        )
+    return atoms
+
+
+def empty_folder(out: str | Path) -> Path:
+    """Make the folder for the results.
+
+    Args:
+        out: a folder that is new or empty.
+
+    Returns:
+        The folder, which exists now.
+
+    Raises:
+        FileExistsError: if there is something in it.
+    """
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"'out' must be a new or empty folder, got {folder}; choose another or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def cpu_threads(threads: int | None) -> Iterator[None]:
+    """Use so many threads of torch for a while, then as many as before.
+
+    Args:
+        threads: their number; unchanged if None.
+
+    Yields:
+        Nothing.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

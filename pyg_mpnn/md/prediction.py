@@ -1,0 +1,179 @@
+"""Energies, forces and stresses of the structures of a file, into a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import ase.io
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.extxyz import write_extxyz
+from ase.stress import full_3x3_to_voigt_6_stress
+from torch_geometric.data import Batch, Data
+from tqdm import tqdm
+
+from pyg_mpnn.md.entrance import cpu_threads
+from pyg_mpnn.models import load_potential
+from pyg_mpnn.models.sum_potential import AnyPotential
+
+__all__ = ["run_prediction"]
+
+_LABELS = ("energy", "forces", "stress", "energies", "free_energy", "virial")
+
+
+def run_prediction(
+    model: str | Path,
+    structures: str | Path,
+    out: str | Path,
+    *,
+    stress: bool = False,
+    batch_size: int = 32,
+    overwrite: bool = False,
+    dtype: Literal["float32", "float64"] | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> int:
+    """Write energies, forces and atom energies of the structures of a file as extended XYZ.
+
+    Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
+    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
+    order and what they carry, except labels (energy, forces, stress and the same with REF_), which would be taken for
+    predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+
+    Args:
+        model: saved potential or training checkpoint.
+        structures: file of structures, in any format that ASE reads or an rMD17/MD17 npz; labels are not needed. The
+            word ethanol means the shipped test structures.
+        out: file to write; its name ends in .xyz or .extxyz.
+        stress: predict stresses too, of the structures that are periodic in three directions.
+        batch_size: structures per batch; it changes the speed and the memory, not the result.
+        overwrite: replace the file if there is one.
+        dtype: float32 or float64; by default that of the potential.
+        device: for example cuda; by default the CPU.
+        threads: of torch on the CPU; by default torch's own choice.
+
+    Returns:
+        The number of structures.
+
+    Units:
+        eV, eV/A, eV/A^3 with ASE's sign, positions in A.
+
+    Raises:
+        FileNotFoundError: if there is no such file of structures.
+        FileExistsError: if 'out' exists and is not to be replaced.
+        ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
+            that the potential was not trained on, or a stress is asked for and no structure is a crystal.
+    """
+    target = _check_target(Path(out), structures, overwrite)
+    if batch_size < 1:
+        raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
+    if structures != "ethanol" and not Path(structures).is_file():
+        raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
+    potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    frames = enumerate(_frames(structures))
+    count = crystals = 0
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    try:
+        with cpu_threads(threads), os.fdopen(handle, "w") as file, tqdm(unit="structure", disable=None) as bar:
+            while batch := list(islice(frames, batch_size)):
+                crystals += _predict(potential, batch, structures, stress)
+                write_extxyz(file, [atoms for _, atoms in batch])
+                count += len(batch)
+                bar.update(len(batch))
+        if not count:
+            raise ValueError(f"'structures' must hold at least one structure, got none in {structures}")
+        if stress and not crystals:
+            raise ValueError(
+                f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
+            )
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    which = f", stress ({crystals} of them)" if stress else ""
+    print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
+    return count
+
+
+def _check_target(out: Path, structures: str | Path, overwrite: bool) -> Path:
+    if out.suffix not in (".xyz", ".extxyz"):
+        raise ValueError(f"'out' must end in .xyz or .extxyz, the format that is written, got {out}")
+    if out.exists() and (not overwrite or out.is_dir()):
+        raise FileExistsError(f"'out' must be a new file, got {out}: choose another name or say overwrite")
+    if out.exists() and Path(structures).exists() and out.samefile(structures):
+        raise ValueError(f"'out' must not be the file that is read, got {out}: choose another name")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _umask() -> int:
+    """The user's mask, which files made by tempfile ignore."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _frames(structures: str | Path) -> Iterator[Atoms]:
+    """Structures without labels, one at a time where the format allows it."""
+    from pyg_mpnn.data import ethanol, read_structures, to_atoms
+
+    if structures == "ethanol" or Path(structures).suffix == ".npz":
+        for data in ethanol("test") if structures == "ethanol" else read_structures(structures):
+            yield _bare(to_atoms(data))
+        return
+    try:
+        for atoms in ase.io.iread(structures):
+            yield _bare(atoms)
+    except Exception as error:  # each of ASE's readers fails in its own way
+        raise ValueError(
+            f"'structures' must be readable by ASE, got {type(error).__name__} in {structures}: {error}"
+        ) from error
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    atoms.calc = None
+    for name in _LABELS:
+        for key in (name, f"REF_{name}"):
+            atoms.info.pop(key, None)
+            atoms.arrays.pop(key, None)
+    return atoms
+
+
+def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
+    """Attach the predictions to the structures; return how many are crystals."""
+    data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
+    crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
+    place = next(potential.parameters()).device
+    try:
+        output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))
+    except ValueError as error:
+        first, last = batch[0][0], batch[-1][0]
+        raise ValueError(f"frames {first} to {last} of {where}: {error}") from error
+    energies, forces, atom_energies = (
+        item.detach().double().cpu() for item in (output.energy, output.forces, output.atom_energies)
+    )
+    sizes = [len(atoms) for _, atoms in batch]
+    parts = zip(forces.split(sizes), atom_energies.split(sizes), strict=True)
+    for k, ((_, atoms), (force, atom_energy)) in enumerate(zip(batch, parts, strict=True)):
+        results = {"energy": float(energies[k]), "forces": force.numpy(), "energies": atom_energy.numpy()}
+        if output.stress is not None and crystals[k]:
+            results["stress"] = full_3x3_to_voigt_6_stress(output.stress[k].detach().double().cpu().numpy())
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return sum(crystals)
+
+
+def _to_data(atoms: Atoms, where: str) -> Data:
+    from pyg_mpnn.data import to_data
+    from pyg_mpnn.data.frames import check_frame
+
+    data = to_data(atoms)
+    check_frame(data, where)
+    if "cell" not in data:  # all structures of a batch have the same fields
+        data.cell, data.pbc = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.bool)
+    return data

@@ -1,0 +1,210 @@
+"""Vibrations of a structure from a saved potential to a report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from pyg_mpnn.md.calculator import PotentialCalculator
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure
+from pyg_mpnn.md.hessian import hessian
+from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
+from pyg_mpnn.md.relaxation import run_relaxation
+from pyg_mpnn.md.summary import write_settings
+from pyg_mpnn.md.thermochemistry import Thermochemistry, in_words, thermochemistry
+from pyg_mpnn.models import load_potential
+
+__all__ = ["Vibrations", "run_vibrations"]
+
+# Forces that shift frequencies by well under 1 cm^-1 in molecules; what relaxations usually stop at.
+RELAXED = 0.01
+
+
+@dataclass(frozen=True)
+class Vibrations:
+    """What came out of the vibrations; ``print`` says it in words.
+
+    Args:
+        formula: of the structure.
+        periodic: whether it is periodic, so that these are the modes at the Gamma point.
+        frequencies_cm: ascending, in cm^-1; imaginary ones are negative.
+        zero_point_energy_eV: of the real ones.
+        num_imaginary: number of imaginary frequencies.
+        num_whole: number of translations and rotations projected out.
+        whole_cm: largest frequency that these would have had without projection, in cm^-1.
+        hessian_asymmetry_eV_per_A2: largest difference of the Hessian from its transpose, before it is made symmetric.
+        fmax_eV_per_A: largest force on an atom.
+        energy_eV: electronic energy.
+        thermochemistry: at the temperature asked for; None where a frequency is imaginary or forces are left.
+        warnings: what makes the numbers doubtful.
+    """
+
+    formula: str
+    periodic: bool
+    frequencies_cm: list[float]
+    zero_point_energy_eV: float
+    num_imaginary: int
+    num_whole: int
+    whole_cm: float
+    hessian_asymmetry_eV_per_A2: float
+    fmax_eV_per_A: float
+    energy_eV: float
+    thermochemistry: Thermochemistry | None
+    warnings: list[str]
+
+    def __str__(self) -> str:
+        texts = [f"{value:.1f}" if value >= 0 else f"{-value:.1f}i" for value in self.frequencies_cm]
+        table = [texts[k : k + 8] for k in range(0, len(texts), 8)]
+        lines = [f"{self.formula}: {len(texts)} vibrations, frequencies in cm^-1 (i: imaginary)"]
+        lines += ["".join(f"{text:>10}" for text in row) for row in table]
+        if self.periodic:
+            lines.append("a periodic structure: the modes at the Gamma point of this cell, no phonon dispersion")
+        lines.append(f"zero-point energy {self.zero_point_energy_eV:.4f} eV")
+        lines.append(
+            f"projected out: {self.num_whole} motions of the whole, which have {self.whole_cm:.2g} cm^-1 or less; "
+            f"Hessian symmetric to {self.hessian_asymmetry_eV_per_A2:.1g} eV/A^2"
+        )
+        if self.thermochemistry is not None:
+            lines.append(in_words(self.thermochemistry))
+        return "\n".join([*lines, *(f"warning: {text}" for text in self.warnings)])
+
+
+def run_vibrations(
+    model: str | Path,
+    structure: str | Path,
+    out: str | Path,
+    *,
+    relax: bool = False,
+    fmax: float = 1e-3,
+    temperature: float = 298.15,
+    pressure: float = 101325.0,
+    symmetry_number: int = 1,
+    spin: float = 0.0,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Vibrations:
+    """Vibrations of a structure from the exact Hessian of a trained potential, in float64.
+
+    The Hessian is differentiated twice automatically, so there is no step to choose. Translations and, for a molecule,
+    rotations are projected out. Frequencies mean something at a minimum only: the structure should be relaxed with the
+    same potential (``pyg-mpnn relax``), or give ``--relax``. For a crystal these are the modes at the Gamma point of
+    the cell in the file; a supercell has more of them.
+
+    The folder gets vibrations.json, hessian.npy (eV/A^2, ``(atoms, 3, atoms, 3)``), modes.extxyz (one frame a mode,
+    with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for.
+
+    Args:
+        model: saved potential or training checkpoint.
+        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
+            the shipped sample.
+        out: folder for the results; must be new or empty.
+        relax: relax the atoms first, in the cell given.
+        fmax: largest force that the relaxation leaves, in eV/A.
+        temperature: of the thermochemistry, in K.
+        pressure: of the ideal gas, in Pa.
+        symmetry_number: of the molecule, for the entropy: 1 for ethanol, 2 for water, 12 for methane.
+        spin: of the electrons: 0 where all are paired, 1 for O2.
+        device: for example cuda; by default the CPU.
+        threads: of torch on the CPU; by default torch's own choice.
+
+    Returns:
+        The summary, also in vibrations.json.
+
+    Units:
+        frequencies in cm^-1, energies in eV, Hessian in eV/A^2.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the structure has fewer than 2 atoms or has constraints.
+        FileNotFoundError: if there is no such structure.
+        FileExistsError: if the folder is not empty.
+        ArithmeticError: if the relaxation does not converge.
+    """
+    settings = dict(locals())
+    from pyg_mpnn.md.vibrations_plot import plot_frequencies  # a missing matplotlib is said before, not after
+
+    for name in ("fmax", "temperature", "pressure", "symmetry_number", "threads"):
+        if settings[name] is not None and not 0 < settings[name] < float("inf"):
+            raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
+    atoms = single_structure(structure)
+    potential = load_potential(model).double().to(device=device)
+    folder = empty_folder(out)
+    if relax:
+        found = run_relaxation(
+            model, structure, folder / "relaxation", fmax=fmax, steps=2000, device=device, threads=threads
+        )
+        if not found.converged:
+            raise ArithmeticError(
+                f"the relaxation did not converge (largest force {found.fmax_eV_per_A:.2g} eV/A): go on with pyg-mpnn "
+                f"relax --structure {folder / 'relaxation' / 'relaxed.extxyz'}, or allow a larger 'fmax' ({fmax:g})"
+            )
+        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz")
+    atoms.calc = PotentialCalculator(potential)
+    with cpu_threads(threads):
+        matrix = hessian(potential, atoms, progress=True)
+        modes = normal_modes(atoms, matrix)
+        summary = _summarize(atoms, modes, settings)
+    np.save(folder / "hessian.npy", matrix)
+    _write_modes(folder / "modes.extxyz", atoms, modes)
+    write_settings(folder / "vibrations.json", asdict(summary), settings)
+    title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
+    title += ", modes at Gamma" if atoms.pbc.any() else ""
+    plot_frequencies(folder / "frequencies.png", modes.frequencies_cm, _hydrogen_share(atoms, modes), title)
+    print(f"{summary}\nwritten to {folder}: vibrations.json, hessian.npy, modes.extxyz, frequencies.png")
+    return summary
+
+
+def _summarize(atoms: Atoms, modes: NormalModes, settings: dict[str, Any]) -> Vibrations:
+    energy = float(atoms.get_potential_energy())
+    largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+    warnings, thermo = [], None
+    if largest > RELAXED:
+        warnings.append(
+            f"the structure is not relaxed: the largest force is {largest:.2g} eV/A (at most {RELAXED:g} would do), so "
+            "the frequencies are not those of a minimum; give --relax"
+        )
+    if modes.num_imaginary:
+        warnings.append(
+            f"{modes.num_imaginary} frequencies are imaginary: the energy falls along them, this is no minimum; no "
+            "thermochemistry. Displace the atoms a little along the mode and relax"
+        )
+    if not warnings:
+        names = ("temperature", "pressure", "symmetry_number", "spin")
+        thermo = thermochemistry(atoms, modes, energy, **{name: settings[name] for name in names})
+    return Vibrations(
+        formula=atoms.get_chemical_formula(),
+        periodic=bool(atoms.pbc.any()),
+        frequencies_cm=[float(value) for value in modes.frequencies_cm],
+        zero_point_energy_eV=modes.zero_point_energy,
+        num_imaginary=modes.num_imaginary,
+        num_whole=modes.num_whole,
+        whole_cm=modes.whole_cm,
+        hessian_asymmetry_eV_per_A2=modes.asymmetry,
+        fmax_eV_per_A=largest,
+        energy_eV=energy,
+        thermochemistry=thermo,
+        warnings=warnings,
+    )
+
+
+def _write_modes(path: Path, atoms: Atoms, modes: NormalModes) -> None:
+    frames = []
+    for frequency, displacement in zip(modes.frequencies_cm, modes.displacements, strict=True):
+        frame = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+        frame.info["frequency_cm"] = float(frequency)
+        frame.arrays["mode"] = displacement
+        frames.append(frame)
+    ase.io.write(path, frames)
+
+
+def _hydrogen_share(atoms: Atoms, modes: NormalModes) -> np.ndarray | None:
+    light = atoms.numbers == 1
+    if not light.any() or light.all():
+        return None
+    kinetic = atoms.get_masses() * (modes.displacements**2).sum(axis=2)
+    share: np.ndarray = kinetic[:, light].sum(axis=1) / kinetic.sum(axis=1)
+    return share

@@ -1,0 +1,52 @@
+"""What a potential refuses: representations that do not fit, atoms at one place."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from pyg_mpnn.basis import Symmetry
+
+
+def check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
+    """Refuse a representation without the attributes that a potential reads, or of another symmetry.
+
+    Args:
+        representation: the representation.
+        symmetry: what the potential is to be, ``"invariant"`` or ``"unconstrained"``.
+
+    Raises:
+        TypeError: an attribute is missing.
+        ValueError: the representation is not invariant, or ``symmetry`` another word.
+    """
+    missing = [
+        name for name in ("cutoff", "out_channels", "num_layers", "symmetry") if not hasattr(representation, name)
+    ]
+    if missing:
+        raise TypeError(
+            f"'representation' must have the attributes cutoff, out_channels, num_layers and symmetry, got "
+            f"{type(representation).__name__} without {', '.join(missing)}"
+        )
+    if symmetry not in ("invariant", "unconstrained"):
+        raise ValueError(f"'symmetry' must be 'invariant' or 'unconstrained', got {symmetry!r}")
+    if symmetry == "invariant" and representation.symmetry != "invariant":
+        raise ValueError(
+            f"'representation' must be invariant, got one that declares {representation.symmetry!r}: its energy would "
+            "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train "
+            "with random rotations"
+        )
+
+
+def check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:
+    """Refuse two atoms at one place, where directions and forces mean nothing.
+
+    Args:
+        edge_vec: vectors from centre to neighbour, ``(edges, 3)``.
+        edge_index: edges, source first, ``(2, edges)``.
+
+    Raises:
+        ValueError: a vector is zero.
+    """
+    together = (edge_vec == 0).all(dim=1)
+    if bool(together.any()):
+        pair = edge_index[:, together][:, 0].tolist()
+        raise ValueError(f"'pos' must keep atoms apart, got atoms {pair[1]} and {pair[0]} at one place")

@@ -1,0 +1,109 @@
+"""What a comparison of building blocks is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyg_mpnn.training.ablation.variants import Variant, make_variants
+from pyg_mpnn.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class AblationSettings:
+    """Everything that determines a comparison of building blocks.
+
+    Every variant is trained for the same minutes, so a slower one does fewer steps: the errors tell what pays for its
+    time in training, the measured times what it costs in use.
+
+    Args:
+        data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads with energies and
+            forces. The word ``ethanol`` means the shipped sample.
+        out: Folder for the results. One that holds cells of the same comparison is continued.
+        test: File with structures to test on. Without it the errors are those on the validation structures, which
+            keeps your test structures unseen while you choose.
+        size: Size of the reference; every variant differs from it in one block.
+        cutoff: Largest distance in A up to which two atoms are neighbours.
+        minutes: Time to train each cell for, validation included, compiling and the final test not.
+        seeds: Number of seeds: 0, 1, ... Weights, split and order of the structures follow from the seed, the same
+            split for all variants.
+        only: Blocks to vary: attention, scales, directions, l_max, invariants, num_layers, edge_dim, hidden_channels,
+            channels. All of them without it.
+        valid_size: Number of structures of ``data`` set aside for validation.
+        batch_size: Structures per step.
+        learning_rate: Highest learning rate, the same for all.
+        compile: Compile every cell, with ``on``: minutes for each variant, not counted, kept for the other seeds; or
+            train and time all of them eagerly, with ``off``, which is fair among the variants, while absolute times and
+            the cost of narrow networks are those of eager code.
+        budget_minutes: Start no cell that would end after so many minutes; the same command goes on later.
+        threads: Number of CPU threads; PyTorch decides without it.
+        device: Where to compute; ``auto`` takes the GPU if there is one.
+
+    Units:
+        Lengths in A, energies in eV, time in minutes.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> AblationSettings(data="ethanol", out="blocks", only=["l_max"]).minutes
+        3.0
+    """
+
+    data: str
+    out: str
+    test: str | None = None
+    size: Literal["small", "base", "large"] = "base"
+    cutoff: float = 5.0
+    minutes: float = 3.0
+    seeds: int = 3
+    only: Sequence[str] | None = None
+    valid_size: int = 50
+    batch_size: int = 8
+    learning_rate: float = 3e-3
+    compile: Literal["on", "off"] = "off"
+    budget_minutes: float | None = None
+    threads: int | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"'seeds' must be at least 1, got {self.seeds}.")
+        if self.budget_minutes is not None and not self.budget_minutes > 0:
+            raise ValueError(f"'budget_minutes' must be positive, got {self.budget_minutes}.")
+        for variant in self.variants:
+            self.training(variant, 0, self.out)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The reference and what is compared with it."""
+        return make_variants(self.size, self.cutoff, self.only)
+
+    def training(self, variant: Variant, seed: int, out: str) -> TrainingSettings:
+        """The settings of one cell.
+
+        Args:
+            variant: The potential to train.
+            seed: Seed of weights, split and order.
+            out: Folder for the training.
+
+        Returns:
+            what :func:`~pyg_mpnn.training.train` is told.
+        """
+        return TrainingSettings(
+            data=self.data,
+            out=out,
+            test=self.test,
+            valid_size=self.valid_size,
+            size=self.size,
+            cutoff=variant.cutoffs,
+            minutes=self.minutes,
+            seed=seed,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=self.device,
+            threads=self.threads,
+            compile=self.compile,
+            model=variant.model,
+        )

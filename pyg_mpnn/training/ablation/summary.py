@@ -1,0 +1,158 @@
+"""The cells of a comparison put together: errors by variant and seed, times, verdicts."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyg_mpnn.training.ablation.cells import Record, read_cells
+from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
+from pyg_mpnn.training.ablation.verdict import FASTER, Difference, describe, paired_difference
+
+FORCES, ENERGY = "forces_mae_meV_per_A", "energy_mae_meV"
+
+
+@dataclass
+class Row:
+    """What is known about one variant.
+
+    Args:
+        name: The variant.
+        block: The block in which it differs from the reference.
+        forces: Force MAE by seed.
+        energy: Energy MAE by seed.
+        parameters: Number of parameters, None where every seed diverged.
+        steps: Mean number of training steps.
+        times: Microseconds per atom of ``evaluate`` and ``train``: median, p10 and p90.
+        diverged: Seeds whose training diverged.
+
+    Units:
+        meV/A and meV.
+    """
+
+    name: str
+    block: str
+    forces: dict[int, float] = field(default_factory=dict)
+    energy: dict[int, float] = field(default_factory=dict)
+    parameters: int | None = None
+    steps: float = 0.0
+    times: dict[str, dict[str, float]] = field(default_factory=dict)
+    diverged: list[int] = field(default_factory=list)
+
+    def time(self, kind: str) -> float | None:
+        """Median time.
+
+        Args:
+            kind: ``evaluate`` or ``train``.
+
+        Returns:
+            microseconds per atom; None where it was not measured.
+        """
+        return self.times[kind]["median"] if kind in self.times else None
+
+    def difference(self, reference: Row) -> Difference | None:
+        """Difference of the force errors to those of the reference at equal seeds.
+
+        Args:
+            reference: The row of the reference.
+
+        Returns:
+            the difference, None without a common seed.
+        """
+        return paired_difference(self.forces, reference.forces)
+
+    def verdict(self, reference: Row) -> str:
+        """A phrase on this variant, seen from the reference.
+
+        Args:
+            reference: The row of the reference.
+
+        Returns:
+            the phrase.
+        """
+        own, other = self.time("evaluate"), reference.time("evaluate")
+        text = describe(self.difference(reference), None if own is None or other is None else own / other)
+        return f"{text}; diverged with seed {', '.join(map(str, self.diverged))}" if self.diverged else text
+
+
+def summarize(out: str | Path) -> list[Row]:
+    """Read a comparison.
+
+    Args:
+        out: Its folder.
+
+    Returns:
+        One row a variant that has a cell: the reference first, then block by block.
+    """
+    out = Path(out)
+    times = json.loads((out / "times.json").read_text())["us_per_atom"] if (out / "times.json").exists() else {}
+    grouped: dict[str, list[Record]] = {}
+    for cell in read_cells(out):
+        grouped.setdefault(cell["variant"], []).append(cell)
+    rows = [_row(name, cells, times.get(name, {})) for name, cells in grouped.items()]
+    order = (REFERENCE, *BLOCKS)
+    return sorted(rows, key=lambda row: (order.index(row.block), _natural(row.name)))
+
+
+def _row(name: str, cells: Sequence[Record], times: dict[str, Any]) -> Row:
+    done = [cell for cell in cells if "error" not in cell]
+    return Row(
+        name,
+        cells[0]["block"],
+        forces={cell["seed"]: cell[FORCES] for cell in done},
+        energy={cell["seed"]: cell[ENERGY] for cell in done},
+        parameters=done[0]["parameters"] if done else None,
+        steps=statistics.fmean(cell["steps"] for cell in done) if done else 0.0,
+        times=times,
+        diverged=[cell["seed"] for cell in cells if "error" in cell],
+    )
+
+
+def _natural(name: str) -> tuple[tuple[float, str], ...]:
+    """Numbers in a name sort as numbers."""
+    words = name.split()
+    return tuple((float(word), "") if word.replace(".", "", 1).isdigit() else (0.0, word) for word in words)
+
+
+def block_verdict(block: str, rows: Sequence[Row], reference: Row) -> str:
+    """Does changing this block pay?
+
+    Args:
+        block: The block.
+        rows: All rows.
+        reference: The row of the reference.
+
+    Returns:
+        One sentence.
+    """
+    own = [row for row in rows if row.block == block]
+    known = [(row, difference) for row in own if (difference := row.difference(reference)) is not None]
+    known.sort(key=lambda pair: pair[1].mean)
+    if not known:
+        return f"{block}: not run."
+    if all(difference.half_width is None for _, difference in known):
+        return f"{block}: one seed, no verdict; lowest error of a change: {_phrase(*known[0], reference)}."
+    kinds: dict[str, list[str]] = {"pays": [], "not separable and cheaper": [], "not separable": [], "does not pay": []}
+    for row, difference in known:
+        if difference.separable:
+            kind = "pays" if difference.mean < 0 else "does not pay"
+        else:
+            kind = "not separable and cheaper" if _ratio(row, reference) < FASTER else "not separable"
+        kinds[kind].append(_phrase(row, difference, reference))
+    text = "; ".join(f"{kind}: {', '.join(phrases)}" for kind, phrases in kinds.items() if phrases)
+    return f"{block}: {text}."
+
+
+def _ratio(row: Row, reference: Row) -> float:
+    own, other = row.time("evaluate"), reference.time("evaluate")
+    return float("inf") if own is None or other is None else own / other
+
+
+def _phrase(row: Row, difference: Difference, reference: Row) -> str:
+    ratio = _ratio(row, reference)
+    pace = "" if ratio == float("inf") else f" at {ratio:.2f} times the time"
+    return f"{row.name} {difference} meV/A{pace}"

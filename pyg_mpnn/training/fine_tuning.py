@@ -1,0 +1,90 @@
+"""Starting from a trained potential in place of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
+
+from pyg_mpnn.data import Reference, StructureDataset
+from pyg_mpnn.data.reference import fit_energies
+from pyg_mpnn.models import Potential
+
+
+def load_start(path: str | Path, dtype: torch.dtype) -> Potential:
+    """Read the potential that a training starts from, without executing code.
+
+    Args:
+        path: Checkpoint of a training or saved potential.
+        dtype: Precision to train in.
+
+    Returns:
+        The potential, in training mode.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no potential of this package.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"'start_from' must be a file, got {str(path)!r}: give the best.ckpt of a training.")
+    return Potential.load(path).to(dtype).train()
+
+
+def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Reference) -> Reference:
+    r"""The reference energies of a trained potential, corrected to new structures; its scale and neighbours, kept.
+
+    .. math:: \min_{\Delta} \sum_s \Big(E_s - \hat E_s - \sum_Z n_{sZ} \Delta_Z\Big)^2
+
+    with the energies :math:`\hat E_s` that the potential predicts: the correction is near zero where the new energies
+    are at the level of theory of the old ones, and takes their shift where they are not. Where the compositions leave
+    it open, it is the one closest to the same correction for every atom, as in :func:`~pyg_mpnn.data.fit_reference`.
+    The force scale and the mean numbers of neighbours are part of what the weights mean, and stay.
+
+    Args:
+        potential: The trained potential.
+        frames: The new training structures, with energies.
+        fitted: What :func:`~pyg_mpnn.data.fit_reference` makes of them.
+
+    Returns:
+        ``fitted`` with corrected energies and the old scale; elements that the new structures lack are left out, since
+        their energies are not known at a new level of theory.
+
+    Units:
+        eV, eV/A.
+
+    Raises:
+        ValueError: The structures have an element that the potential was not trained on.
+
+    Source:
+        own design.
+    """
+    unknown = sorted(set(fitted.energies) - set(potential.elements))
+    if unknown:
+        raise ValueError(
+            "'data' must hold elements that the potential of 'start_from' was trained on "
+            f"({list(potential.elements)}), got the atomic numbers {unknown} too: leave these structures out, or train "
+            "without 'start_from'."
+        )
+    was_training = potential.training
+    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    predicted: list[float] = []
+    with torch.no_grad():
+        for batch in DataLoader(dataset, batch_size=32):
+            predicted += _energies(potential.eval(), batch)
+    potential.train(was_training)
+    left = [
+        Data(z=frame.z, energy=frame.energy.double() - energy)
+        for frame, energy in zip(dataset.frames, predicted, strict=True)
+    ]
+    correction, _ = fit_energies(left, {})
+    energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
+    return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
+
+
+def _energies(potential: Potential, batch: Batch) -> list[float]:
+    energies: list[float] = potential(batch, forces=False).energy.tolist()
+    return energies

@@ -1,0 +1,81 @@
+"""The files in benchmarks/configs say what the benchmark scripts, the Makefile and the committed results say."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.md17 import train as md17
+from benchmarks.periodic import crystals
+from pyg_mpnn.cli import make_parser
+from pyg_mpnn.training import TrainingSettings
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "benchmarks" / "configs").glob("*.yaml"))
+
+
+def _parse(*arguments: str) -> TrainingSettings:
+    values = make_parser().parse_args(["train", *arguments]).train.as_dict()
+    del values["config"]
+    settings = TrainingSettings(**values)
+    names = {name: Path(getattr(settings, name) or "").name for name in ("data", "test")}
+    return dataclasses.replace(settings, out="run", **names)
+
+
+def _config(name: str) -> TrainingSettings:
+    return _parse("--config", str(ROOT / "benchmarks" / "configs" / f"{name}.yaml"))
+
+
+def _result(path: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / path).read_text())
+    return result
+
+
+def _plain(settings: TrainingSettings) -> TrainingSettings:
+    names = {name: Path(getattr(settings, name)).name for name in ("data", "test")}
+    return dataclasses.replace(settings, **names)
+
+
+@pytest.mark.parametrize("molecule", ["ethanol", "aspirin"])
+def test_config_of_md17_repeats_the_script_and_its_result(molecule: str) -> None:
+    result = _result(f"md17/{molecule}-base-seed0.json")
+    kept = {name: result[name] for name in ("molecule", "size", "minutes", "seed", "threads")}
+    options = argparse.Namespace(**kept, compile=result["compiled"], data="folder")
+    assert _config(f"md17-{molecule}") == _plain(md17.settings_of(options, "run"))
+
+
+@pytest.mark.parametrize("element", ["Si", "Li"])
+def test_config_of_crystals_repeats_the_script_and_its_result(element: str) -> None:
+    result = _result(f"periodic/{element.lower()}-base-seed0.json")
+    names = ("size", "minutes", "epochs", "seed", "threads", "batch_size", "energy_weight")
+    options = argparse.Namespace(**{name: result[name] for name in names}, smoke=False)
+    files = [Path(name) for name in result["data"]]
+    assert _config(f"periodic-{element.lower()}") == _plain(crystals.settings_of(options, files, "run"))
+
+
+def test_config_of_the_demo_repeats_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    length = re.search(r"^DEMO_LENGTH \?= (.*)$", makefile, flags=re.MULTILINE)
+    command = re.search(r"pyg-mpnn train (.*)$", makefile, flags=re.MULTILINE)
+    assert length is not None
+    assert command is not None
+    flags = command[1].replace("$(DEMO_LENGTH)", length[1]).replace("$(DEMO_DIR)", "demo").split()
+    assert _config("demo") == _parse(*flags)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_printed_config_parses_to_the_same(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        make_parser().parse_args(["train", "--config", str(path), "--print_config"])
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    assert _parse("--config", str(tmp_path / "printed.yaml")) == _config(path.stem)
+
+
+def test_every_config_is_compared() -> None:
+    assert {path.stem for path in CONFIGS} == {"md17-ethanol", "md17-aspirin", "periodic-si", "periodic-li", "demo"}

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ase import Atoms
+from ase.constraints import FixAtoms
+from ase.io import write
+
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure
+
+
+def test_threads_are_set_and_given_back() -> None:
+    with cpu_threads(2):
+        assert torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError), cpu_threads(2):
+        1 / 0  # noqa: B018
+    assert torch.get_num_threads() == 1
+    with cpu_threads(None):
+        assert torch.get_num_threads() == 1
+
+
+def test_a_structure_may_have_constraints_only_where_it_says_so(tmp_path: Path, molecule: Atoms) -> None:
+    molecule.set_constraint(FixAtoms([0]))
+    write(tmp_path / "fixed.traj", [molecule[:3], molecule])
+    with pytest.raises(ValueError, match=r"'structure' must have no constraints, got .*FixAtoms"):
+        single_structure(tmp_path / "fixed.traj")
+    assert len(single_structure(tmp_path / "fixed.traj", constraints=True).constraints) == 1
+    write(tmp_path / "atom.xyz", Atoms("H"))
+    with pytest.raises(ValueError, match=r"'structure' must have at least 2 atoms .*, got 1"):
+        single_structure(tmp_path / "atom.xyz")
+    assert len(single_structure(tmp_path / "atom.xyz", min_atoms=1)) == 1
+
+
+def test_folder_is_made_and_never_used_twice(tmp_path: Path) -> None:
+    folder = empty_folder(tmp_path / "new" / "run")
+    assert empty_folder(folder) == folder
+    (folder / "log.csv").touch()
+    with pytest.raises(FileExistsError, match="'out' must be a new or empty folder, got"):
+        empty_folder(folder)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read, write
+
+from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn.md import run_prediction
+
+
+@pytest.fixture
+def mixed(molecule: Atoms, crystal: Atoms, tmp_path: Path) -> Path:
+    """Molecules and crystals of different sizes by turns, with labels that are wrong and a group."""
+    frames = [molecule, crystal, molecule[:5], crystal * (2, 1, 1), molecule]
+    for k, atoms in enumerate(frames):
+        frames[k] = atoms.copy()
+        frames[k].rattle(0.05, seed=k)
+        frames[k].info["group"] = f"g{k}"
+        frames[k].info["REF_energy"] = -1.0
+        frames[k].calc = SinglePointCalculator(frames[k], energy=5.0, forces=np.ones((len(atoms), 3)))
+    write(tmp_path / "mixed.extxyz", frames)
+    return tmp_path / "mixed.extxyz"
+
+
+@pytest.mark.parametrize("batch_size", [2, 32])
+def test_values_are_those_of_the_potential_in_order(
+    batch_size: int, saved: Path, mixed: Path, tmp_path: Path, unchecked: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "out.xyz"
+    assert run_prediction(saved, mixed, out, stress=True, batch_size=batch_size) == 5
+    assert "5 structures with energy, forces, atom energies, stress (2 of them)" in capsys.readouterr().out
+    for k, (found, given) in enumerate(zip(read(out, ":"), read(mixed, ":"), strict=True)):
+        given.calc = PotentialCalculator(saved)
+        results = found.calc.results
+        assert found.info["group"] == f"g{k}"
+        assert "REF_energy" not in found.info
+        assert results["energy"] == pytest.approx(given.get_potential_energy(), abs=1e-9)
+        assert results["forces"] == pytest.approx(given.get_forces(), abs=1e-8)  # eight decimals in the file
+        assert results["energies"] == pytest.approx(given.calc.results["energies"], abs=1e-8)
+        assert results["energies"].sum() == pytest.approx(results["energy"], abs=1e-6)
+        assert ("stress" in results) == given.pbc.all()
+        if given.pbc.all():
+            assert results["stress"] == pytest.approx(given.get_stress(), abs=1e-9)
+
+
+def test_dtype_is_that_of_the_potential_or_as_asked(saved: Path, mixed: Path, tmp_path: Path) -> None:
+    potential = Potential.load(saved).float()
+    potential.save(tmp_path / "float.pt")
+    for dtype in (None, "float64"):
+        run_prediction(tmp_path / "float.pt", mixed, tmp_path / f"{dtype}.xyz", dtype=dtype)
+    atoms = read(mixed, 0)
+    for dtype, expected in ((None, torch.float32), ("float64", torch.float64)):
+        atoms.calc = PotentialCalculator(potential, dtype=expected)
+        energy = read(tmp_path / f"{dtype}.xyz", 0).get_potential_energy()
+        assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5 if dtype is None else 1e-9)
+
+
+def test_shipped_structures(saved: Path, tmp_path: Path) -> None:
+    assert run_prediction(saved, "ethanol", tmp_path / "out.xyz", batch_size=500) == 1000
+
+
+def test_nothing_is_lost_and_nothing_half_written(saved: Path, mixed: Path, tmp_path: Path, unchecked: None) -> None:
+    out = tmp_path / "out.xyz"
+    out.write_text("mine")
+    with pytest.raises(
+        FileExistsError, match=r"'out' must be a new file, got .*: choose another name or say overwrite"
+    ):
+        run_prediction(saved, mixed, out)
+    frames = read(mixed, ":")
+    frames[3].numbers[0] = 79
+    write(tmp_path / "gold.extxyz", frames)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"frames 2 to 3 of .*gold.extxyz: .*79"):
+        run_prediction(saved, tmp_path / "gold.extxyz", out, overwrite=True, batch_size=2)
+    assert out.read_text() == "mine"
+    assert set(tmp_path.iterdir()) == before
+    run_prediction(saved, mixed, out, overwrite=True)
+    assert len(read(out, ":")) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"out": "out.cif"}, ValueError, "'out' must end in .xyz or .extxyz"),
+        ({"batch_size": 0}, ValueError, "'batch_size' must be at least 1, got 0"),
+        (
+            {"structures": "absent.xyz"},
+            FileNotFoundError,
+            "'structures' must be a file or the word ethanol, got absent",
+        ),
+        ({"stress": True}, ValueError, "'stress' needs a structure that is periodic in three directions, got none"),
+    ],
+)
+def test_errors(
+    change: dict[str, object], error: type[Exception], message: str, saved: Path, molecule: Atoms, tmp_path: Path
+) -> None:
+    write(tmp_path / "molecule.xyz", molecule)
+    given = {"model": saved, "structures": tmp_path / "molecule.xyz", "out": "out.xyz", **change}
+    given["out"] = tmp_path / str(given["out"])
+    with pytest.raises(error, match=message):
+        run_prediction(**given)
+    assert not given["out"].exists()
+
+
+def test_file_that_cannot_be_read(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.xyz").write_text("3\n\nH 0 0 0\n")
+    with pytest.raises(ValueError, match=r"'structures' must be readable by ASE, got .* in .*broken.xyz"):
+        run_prediction(saved, tmp_path / "broken.xyz", tmp_path / "out.xyz")
+
+
+def test_input_is_never_the_output(saved: Path, mixed: Path) -> None:
+    with pytest.raises(ValueError, match="'out' must not be the file that is read"):
+        run_prediction(saved, mixed, mixed, overwrite=True)

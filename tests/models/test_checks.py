@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pyg_mpnn import MPNN
+from pyg_mpnn.models.checks import check_apart, check_representation
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_representations_that_do_not_fit_are_refused():
+    check_representation(MPNN(num_layers=1), "invariant")
+    with pytest.raises(TypeError, match=r"got Linear without cutoff, out_channels, num_layers, symmetry"):
+        check_representation(nn.Linear(2, 2), "invariant")
+    with pytest.raises(ValueError, match="'symmetry' must be 'invariant' or 'unconstrained', got 'equivariant'"):
+        check_representation(MPNN(num_layers=1), "equivariant")
+    with pytest.raises(ValueError, match="'representation' must be invariant, got one that declares 'unconstrained'"):
+        check_representation(MPNN(num_layers=1, directions="raw"), "invariant")
+
+
+def test_atoms_at_one_place_are_named():
+    edge_index = torch.tensor([[1, 5], [0, 3]])
+    check_apart(torch.tensor([[0.0, 0.0, 1e-30], [1.0, 0.0, 0.0]]), edge_index)
+    with pytest.raises(ValueError, match="'pos' must keep atoms apart, got atoms 3 and 5 at one place"):
+        check_apart(torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), edge_index)

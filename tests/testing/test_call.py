@@ -1,0 +1,46 @@
+"""How answers are read; the ways to call a model are tested with the subject."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from pyg_mpnn.testing.call import choose_call, energy_gradient, read_output
+from pyg_mpnn.testing.controls import molecule
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (torch.zeros(3), r"must return 2 energies, got shape \(3,\)"),
+        ("energy", "must return energies as a tensor, got str"),
+        ((torch.zeros(2), torch.zeros(4, 3)), r"must return forces \(18, 3\), got \(4, 3\)"),
+    ],
+)
+def test_bad_outputs_are_errors(output, message):
+    with pytest.raises(ValueError, match=message):
+        read_output(output, Batch.from_data_list([molecule(), molecule()]))
+
+
+def test_what_the_signature_takes_is_given_and_the_rest_declared():
+    batch = Batch.from_data_list([molecule()])
+
+    def model(z, pos, batch):
+        return z, pos, batch
+
+    invoke, missing = choose_call(model, None)
+    for given, own in zip(invoke(model, batch, True), (batch.z, batch.pos, batch.batch), strict=True):
+        assert torch.equal(given, own)
+    assert set(missing) == {"edges", "partly periodic", "periodic", "stress"}
+    _, missing = choose_call(lambda z, pos, batch, cell, pbc, edge_index, shifts, stress=False: None, None)
+    assert not missing
+    with pytest.raises(TypeError, match="got one that needs charge: pass call="):
+        choose_call(lambda z, pos, charge: None, None)
+
+
+def test_forces_of_energies_without_derivative_are_refused():
+    pos = torch.ones(2, 3, requires_grad=True)
+    assert torch.equal(energy_gradient(pos.square().sum().reshape(1), pos, False), -2 * torch.ones(2, 3))
+    with pytest.raises(ValueError, match="its energy has no derivative by the positions"):
+        energy_gradient(torch.zeros(1), pos, False)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pyg_mpnn.training.ablation import AblationSettings
+
+
+def test_a_cell_is_trained_as_the_settings_say(settings: Callable[..., AblationSettings]) -> None:
+    own = settings(only=["scales"], minutes=2.0, learning_rate=1e-3, cutoff=4.0)
+    training = own.training(own.variants[1], 3, "there")
+    assert (training.cutoffs, training.seed, training.minutes, training.learning_rate) == ((2.4, 4.0), 3, 2.0, 1e-3)
+    assert (training.compile, training.out, training.batch_size) == ("off", "there", 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 0}, "'seeds' must be at least 1, got 0"),
+        ({"budget_minutes": 0.0}, "'budget_minutes' must be positive, got 0"),
+        ({"minutes": -1.0}, "'minutes' must be positive, got -1"),
+        ({"only": ["width"]}, "'only' must hold blocks"),
+        ({"compile": "on", "threads": 2}, "'compile' needs one CPU thread"),
+    ],
+)
+def test_bad_settings_are_refused(
+    settings: Callable[..., AblationSettings], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings(**changes)

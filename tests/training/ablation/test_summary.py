@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pyg_mpnn.training.ablation.summary import block_verdict, summarize
+
+
+def test_rows_hold_the_cells(folder: Path) -> None:
+    rows = {row.name: row for row in summarize(folder)}
+    assert list(rows) == ["reference", "attention softmax", "l_max 1", "l_max 3"]
+    assert rows["l_max 3"].forces == {0: 8.0, 1: 9.1, 2: 9.9}
+    difference = rows["l_max 3"].difference(rows["reference"])
+    assert difference is not None
+    assert difference.mean == pytest.approx(-2.0)
+    assert rows["l_max 3"].verdict(rows["reference"]) == "lower error; slower (x 2.00)"
+    assert rows["l_max 1"].verdict(rows["reference"]) == "errors not separable; faster (x 0.80)"
+
+
+def test_block_verdict_puts_each_variant_where_it_belongs(folder: Path) -> None:
+    rows = summarize(folder)
+    text = block_verdict("l_max", rows, rows[0])
+    assert text.startswith("l_max: pays: l_max 3 -2.0 ± 0.2 meV/A at 2.00 times the time")
+    assert "not separable and cheaper: l_max 1 +0.2 ± 1.7 meV/A at 0.80 times the time" in text
+    assert "does not pay: attention softmax" in block_verdict("attention", rows, rows[0])
+    assert block_verdict("scales", rows, rows[0]) == "scales: not run."
+
+
+def test_diverged_cells_are_told(folder: Path) -> None:
+    path = folder / "cells" / "l_max-3-seed1.json"
+    path.write_text(json.dumps({"variant": "l_max 3", "block": "l_max", "seed": 1, "error": "The loss ..."}))
+    rows = {row.name: row for row in summarize(folder)}
+    assert rows["l_max 3"].diverged == [1]
+    assert rows["l_max 3"].verdict(rows["reference"]).endswith("diverged with seed 1")
+
+
+def test_one_seed_gives_no_verdict(folder: Path) -> None:
+    for path in (folder / "cells").glob("*-seed[12].json"):
+        path.unlink()
+    rows = summarize(folder)
+    assert "one seed, no verdict; lowest error of a change: l_max 3 -2.0 (one seed)" in block_verdict(
+        "l_max", rows, rows[0]
+    )
