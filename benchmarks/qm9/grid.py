@@ -4,9 +4,9 @@ Learning curves of U0 (1,000, 5,000 and 10,000 molecules) with their log-log slo
 at 1,000 and 5,000, and a short training of every other target at 1,000. Each cell is one training on the first n
 training molecules of the hashed split (QM9.split, seed 0), validated on at most 1,000 of its validation molecules and
 tested once, on all its test molecules; those with an element that no training molecule has are left out and counted
-(fluorine: 15 of the 76,699 molecules of the local folder). One JSON a cell; finished cells are skipped, interrupted ones go on where they
-were (--runs). The learning rate of each model is the best of three on the validation molecules, from short trainings at
-n = 1,000 (`tune`); without them it is the middle one.
+(fluorine: 15 of the 76,699 molecules of the local folder). One JSON a cell; finished cells are skipped, interrupted
+ones go on where they were (--runs). The learning rate of each model is the best of three on the validation molecules,
+from short trainings at n = 1,000 (`tune`); without them it is the middle one.
 
     python -m benchmarks.qm9.grid tune --data DIR                     6 short trainings; DIR as pyg_mpnn.data.QM9
     python -m benchmarks.qm9.grid run --data DIR --budget-minutes 60  cells until the minutes are over
