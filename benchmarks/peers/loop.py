@@ -118,7 +118,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * schedule.learning_rate_factor(progress, WARMUP)
         self.optimizer.zero_grad()
-        loss = self._loss(work, schedule.energy_weight_at(progress, *ENERGY_WEIGHTS))
+        loss = self._loss(work, schedule.weight_at(progress, *ENERGY_WEIGHTS))
         loss.backward()
         if self.recipe["clip"] is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe["clip"])

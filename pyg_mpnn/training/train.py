@@ -202,7 +202,8 @@ def _check_folder(out: Path, resume: bool) -> Path | None:
 def _read_checkpoint(last: Path, module: PotentialModule) -> dict[str, Any]:
     checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
     saved = checkpoint["pyg_mpnn"]
-    old, new = saved["settings"], asdict(module.settings)
+    old = asdict(TrainingSettings("", "")) | saved["settings"]  # settings that are newer than the file: the default
+    new = asdict(module.settings)
     hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
     differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
     differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}

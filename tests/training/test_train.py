@@ -96,6 +96,18 @@ def test_complete_training_can_be_given_more_epochs(settings: Settings, frames: 
     assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 2
 
 
+def test_training_of_an_older_version_goes_on(settings: Settings, frames: list[Data]) -> None:
+    train(settings(), frames=frames)
+    last = Path(settings().out) / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    del checkpoint["pyg_mpnn"]["settings"]["zbl"]  # a setting that did not exist then
+    torch.save(checkpoint, last)
+    with pytest.raises(ValueError, match=r"got other values for 'zbl' \(was False\)"):
+        train(settings(resume=True, epochs=3, zbl=True), frames=frames)
+    train(settings(resume=True, epochs=3), frames=frames)
+    assert torch.load(last, weights_only=True)["epoch"] == 2
+
+
 def test_parts_of_a_batch_train_the_same(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
     """Nine structures in batches of five and four, in one part and in three."""
     one, three = (
