@@ -186,8 +186,8 @@ def check_command(
 
 
 def inspect_command(
-    data: str,
-    test: str | None = None,
+    data: Sequence[str] | str,
+    test: Sequence[str] | str | None = None,
     cutoff: list[float] | None = None,
     size: Literal["small", "base", "large"] = "base",
     batch_size: int = 8,
@@ -201,10 +201,10 @@ def inspect_command(
     changed. The exit code is 0 whatever is found, and 1 only if the structures cannot be read.
 
     Args:
-        data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads. The word
+        data: File or files with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads. The word
             ``ethanol`` means the shipped sample.
-        test: File with the structures for the test, to look for those that are in both; ``ethanol`` means the shipped
-            test structures.
+        test: File or files with the structures for the test, to look for those that are in both; ``ethanol`` means the
+            shipped test structures.
         cutoff: Distance in A up to which two atoms are neighbours, as for train; 5 without it.
         size: Size of the potential whose training is timed.
         batch_size: Structures per step of that training.

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import ethanol, read_structures
+from pyg_mpnn.data import read_structures
+from pyg_mpnn.training.evaluate import load_frames
 
 __all__ = ["load_labelled"]
 
 
-def load_labelled(source: str | Path, split: Literal["train", "test"] = "train") -> list[Data]:
+def load_labelled(source: str | Path | Sequence[str | Path], split: Literal["train", "test"] = "train") -> list[Data]:
     """Read structures with energies, and with forces if all of them have these; the checks say so if not.
 
     Args:
-        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``.
+        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``, or several of these.
         split: Which half of the shipped ethanol the word means.
 
     Returns:
@@ -29,10 +31,8 @@ def load_labelled(source: str | Path, split: Literal["train", "test"] = "train")
         FileNotFoundError: there is no such file.
         ValueError: a structure is unusable.
     """
-    if source == "ethanol":
-        return ethanol(split)
     try:
-        return read_structures(source)
+        return load_frames(source, split)
     except ValueError as error:
         if not str(error).startswith("'forces' is missing"):
             raise

@@ -179,7 +179,10 @@ def _check_data(data: TrainingData, settings: TrainingSettings, potential: Poten
         )
     if data.test and (settings.batch_atoms is not None or settings.batch_edges is not None):
         dataset = StructureDataset(data.test, potential.cutoff, dtype=getattr(torch, settings.dtype))
-        batching(dataset, VALID_BATCH_SIZE, settings.batch_atoms, settings.batch_edges)
+        try:
+            batching(dataset, VALID_BATCH_SIZE, settings.batch_atoms, settings.batch_edges)
+        except ValueError as error:
+            raise ValueError(f"test structures: {error}") from error
 
 
 def _check_folder(out: Path, resume: bool) -> Path | None:

@@ -8,6 +8,7 @@ import ase.io
 import pytest
 import torch
 
+from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
 from pyg_mpnn.data.stream import StreamedFrames
 from pyg_mpnn.training import TrainingSettings, train
@@ -89,7 +90,7 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
     ase.io.write(path, [to_atoms(f) for f in [*ethanol("train")[:10], *read_structures(SILICON)]])
     tiny = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
     base = TrainingSettings(
-        str(path), str(tmp_path / "memory"), valid_size=4, epochs=2, batch_atoms=70, device="cpu", threads=1, model=tiny
+        str(path), str(tmp_path / "memory"), valid_size=4, epochs=2, batch_atoms=70, device="cpu", zbl=True, model=tiny
     )
     memory = train(base)
     streamed = train(dataclasses.replace(base, out=str(tmp_path / "stream"), stream=True, workers=workers))
@@ -98,6 +99,14 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
         memory.potential.state_dict().values(), streamed.potential.state_dict().values(), strict=True
     ):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def test_training_refuses_another_cutoff_than_that_of_the_edges_found(tmp_path):
+    path = tmp_path / "ethanol.db"
+    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
+    settings = TrainingSettings(str(path), str(tmp_path / "out"), valid_size=1, epochs=1, cutoff=4.0, stream=True)
+    with pytest.raises(ValueError, match=r"'cutoff' must be that of 'potential' \(\[5.0\] A\) .*, got \[4.0\]"):
+        train(settings, Potential.from_size("small"))
 
 
 def test_unusable_files_are_errors(tmp_path, unchecked):

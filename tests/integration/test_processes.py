@@ -50,7 +50,10 @@ sys.exit(main())
 
 @pytest.fixture(scope="module")
 def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Ethanol, pieces of it and crystals of Si with stresses: 11 to train, in batches of 5, 5 and 1, 5 to validate."""
+    """Ethanol, pieces of it, some weighted, and crystals of Si with stresses: 11 to train, in batches of 5, 5 and 1.
+
+    5 to validate.
+    """
     crystals = ase.io.read(ROOT / "tests" / "data" / "assets" / "si.extxyz", ":")[:4]
     molecules = [to_atoms(frame) for frame in ethanol("train")[:12]]
     for k, atoms in enumerate(molecules):
@@ -58,6 +61,7 @@ def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()[kept]}
         molecules[k] = atoms[kept]
         molecules[k].calc = ase.calculators.singlepoint.SinglePointCalculator(molecules[k], **results)
+        molecules[k].info["config_weight"] = 1.0 + k % 2
     data = tmp_path_factory.mktemp("data") / "mixed.extxyz"
     ase.io.write(data, [*molecules, *crystals])
     flags = ["train", "--data", str(data), "--valid-size", "5", "--batch-size", "5", "--epochs", "7"]

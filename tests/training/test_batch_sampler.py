@@ -129,3 +129,12 @@ def test_two_budgets_are_an_error(settings: Settings) -> None:
         settings(batch_atoms=10, batch_edges=20)
     with pytest.raises(ValueError, match=r"'batch_edges' must be positive, got 0"):
         settings(batch_edges=0)
+
+
+def test_test_structure_above_the_budget_is_an_error_before_the_training(settings: Settings, mixed: list[Data]) -> None:
+    base = settings(batch_atoms=10)
+    with pytest.raises(
+        ValueError, match=r"test structures: 'batch_atoms' must be .* \(64\), got 10, which structure 10 \(12\)"
+    ):
+        train(base, frames=mixed[:10], test=mixed)
+    assert not Path(base.out).exists()

@@ -156,15 +156,16 @@ def test_parts_add_up_to_the_whole(settings: Settings, frames: list[Data], silic
     silicon.energy, silicon.forces = torch.ones(1, dtype=torch.float64), torch.ones_like(silicon.pos)
     silicon.stress = torch.full((1, 3, 3), 0.01)
     mixed = [silicon, *(frame.clone() for frame in frames[:4])]
+    mixed[1].weight, mixed[3].weight = torch.tensor([3.0]), torch.tensor([0.5])
     align_frames(mixed)
     for frame in mixed:
-        for name in ("pos", "forces", "cell", "stress"):
+        for name in ("pos", "forces", "cell", "stress", "weight"):
             frame[name] = frame[name].double()
     module = _module(settings(stress_weight=1.0)).double()
     module.potential.set_reference({1: -1.0, 6: -2.0, 8: -3.0, 14: -4.0}, 2.0, [5.0])
     whole = Batch.from_data_list(mixed)
     parts = [Batch.from_data_list(part) for part in (mixed[:2], mixed[2:])]
-    counts = LossTerms(*map(sum, zip(*map(count_terms, parts), strict=True)))
+    counts = LossTerms(*map(sum, zip(*map(module.count, parts), strict=True)))
     assert counts == count_terms(whole) == (3 * 2 + 3 * 9 * 4, 5, 9)
     expected, squared = module.weighted_loss(whole)
     found = [module.weighted_loss(part, counts) for part in parts]
@@ -172,6 +173,10 @@ def test_parts_add_up_to_the_whole(settings: Settings, frames: list[Data], silic
     torch.testing.assert_close(sum(terms for _, terms in found), squared, rtol=1e-12, atol=0)
     means = sum(module.weighted_loss(part)[0] for part in parts) / 2
     assert abs(means - expected) > 1e-3 * expected, "control: the mean of the means is something else"
+    del whole.weight
+    unweighted, terms = module.weighted_loss(whole)
+    torch.testing.assert_close(terms, squared, rtol=1e-12, atol=0)
+    assert abs(unweighted - expected) > 1e-3 * expected, "control: weights change the loss, and not what is logged"
 
 
 class _States(Callback):

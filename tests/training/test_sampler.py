@@ -5,6 +5,7 @@ import torch
 from torch.utils.data import BatchSampler
 
 from pyg_mpnn.data import ethanol
+from pyg_mpnn.training.batch_sampler import BudgetBatchSampler
 from pyg_mpnn.training.sampler import BatchShare, EpochSampler, divide
 
 
@@ -56,3 +57,15 @@ def test_divided_batch_holds_each_structure_once_in_order() -> None:
         assert [batch.num_graphs for batch in batches] == sizes
         assert torch.equal(torch.cat([b.pos for b in batches]), torch.cat([s.pos for s in structures]))
     assert divide([], 2) == []
+
+
+def test_processes_share_batches_by_atoms_too() -> None:
+    sizes = [3, 9, 4, 9, 2, 7, 5, 9, 1]
+    shares = [BatchShare(BudgetBatchSampler(sizes, 12, seed=3), rank, 2) for rank in range(2)]
+    for share in shares:
+        share.sampler.set_epoch(4)  # type: ignore[attr-defined]
+    whole = BudgetBatchSampler(sizes, 12, seed=3)
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] != [sorted(batch) for batch in whole], "control"
+    whole.sampler.set_epoch(4)
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(batch) for batch in whole]
+    assert any(not batch for batch in shares[1]), "control: one process has nothing to compute in some step"

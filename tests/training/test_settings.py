@@ -53,6 +53,21 @@ def test_one_file_is_a_string_and_several_a_tuple() -> None:
         ({"devices": 8, "valid_size": 4}, r"'valid_size' must be at least the number of processes \(.*, 8\), got 4"),
         ({"start_from": "best.ckpt", "size": "small"}, r"'size', .* must be left out with 'start_from', .*'small'"),
         ({"start_from": "best.ckpt", "model": {"l_max": 1}}, r"must be left out with 'start_from', .*'l_max': 1"),
+        ({"target": "gap", "start_from": "best.ckpt"}, "'start_from' is for energies and forces .* got 'best.ckpt'"),
+        (
+            {"target": "gap", "zbl": True},
+            "'zbl' is for energies and forces and must be left out with 'target', got True",
+        ),
+        ({"target": "gap", "loss": "huber"}, "'loss' is for energies and forces .* 'target', got 'huber'"),
+        ({"target": "gap", "devices": 2}, "'devices' is for energies and forces .* 'target', got 2"),
+        ({"target": "gap", "test": "ethanol"}, "'test' is for energies and forces .* 'target', got 'ethanol'"),
+        ({"stream": True, "target": "gap"}, "'stream' needs one file in 'data' and no 'target', got 'data' and 'gap'"),
+        ({"stream": True, "start_from": "best.ckpt"}, "'stream' needs random weights .* got 'start_from' 'best.ckpt'"),
+        (
+            {"stream": True, "num_nodes": 2},
+            "'stream' needs random weights to start from and one process, .* 2 processes",
+        ),
+        ({"devices": 100, "batch_atoms": 1}, r"'valid_size' must be at least the number of processes"),
         ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
     ],
 )

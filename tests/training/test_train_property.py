@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable
@@ -85,6 +86,30 @@ def test_interrupted_training_goes_on_exactly(
     assert resumed.mae == whole.mae
     for one, other in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_parts_of_a_step_train_as_the_whole(settings: Settings, tmp_path: Path) -> None:
+    start = PropertyModel.from_size("small", kind="intensive", **TINY).double()
+    models = []
+    for name, parts in (("whole", 1), ("parts", 3)):
+        base = settings(dtype="float64", out=str(tmp_path / name), accumulate=parts)
+        models.append(train_property(base, copy.deepcopy(start)).model)
+    moved = 0.0
+    for before, one, other in zip(*(model.parameters() for model in (start, *models)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+        moved = max(moved, float((one - before).detach().abs().max()))
+    assert moved > 1e-4, "control: the weights moved"
+
+
+def test_patience_ends_a_training_that_does_not_get_better(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = settings(epochs=6, learning_rate=1e-30, patience=1)
+    first = train_property(base)
+    assert [row["epoch"] for row in read_history(first.out / "metrics.csv")] == [1, 2]
+    capsys.readouterr()
+    assert train_property(dataclasses.replace(base, resume=True)).mae == first.mae
+    assert "had stopped early (patience 1)" in capsys.readouterr().out
 
 
 def test_unusable_settings_are_errors(settings: Settings) -> None:

@@ -18,11 +18,11 @@ class AblationSettings:
     time in training, the measured times what it costs in use.
 
     Args:
-        data: File with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads with energies and
-            forces. The word ``ethanol`` means the shipped sample.
+        data: File or files with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads with
+            energies and forces. The word ``ethanol`` means the shipped sample.
         out: Folder for the results. One that holds cells of the same comparison is continued.
-        test: File with structures to test on. Without it the errors are those on the validation structures, which
-            keeps your test structures unseen while you choose.
+        test: File or files with structures to test on. Without it the errors are those on the validation structures,
+            which keeps your test structures unseen while you choose.
         size: Size of the reference; every variant differs from it in one block.
         cutoff: Largest distance in A up to which two atoms are neighbours.
         minutes: Time to train each cell for, validation included, compiling and the final test not.
@@ -51,9 +51,9 @@ class AblationSettings:
         3.0
     """
 
-    data: str
+    data: Sequence[str] | str
     out: str
-    test: str | None = None
+    test: Sequence[str] | str | None = None
     size: Literal["small", "base", "large"] = "base"
     cutoff: float = 5.0
     minutes: float = 3.0
