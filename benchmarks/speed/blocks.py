@@ -31,6 +31,7 @@ WORKS = {
     "32 aspirin": lambda: sample("aspirin", 32),
     "9680 Si": lambda: silicon(11, 11, 10),
 }
+LARGEST_TRAINED = 1000  # atoms; a training step of the crystal would need some 20 GB
 SHOWN = {  # class of a block: name in the table
     "AtomEmbedding": "embedding",
     "BesselBasis": "radial basis",
@@ -73,7 +74,8 @@ def profile(name: str, repeats: int) -> list[dict[str, Any]]:
         found = [measure(call, repeats) for call in calls if SHOWN[type(call.block).__name__] == shown]
         sums = {key: sum(record[key] for record in found) for key in ("forward_ms", "backward_ms", "kept_mb")}
         records.append({"work": name, "block": shown, "calls": len(found)} | sums)
-    for part, forces, weights in (("energies", False, False), ("forces", True, False), ("training", True, True)):
+    parts = (("energies", False, False), ("forces", True, False), ("training", True, True))
+    for part, forces, weights in parts[: 3 if len(arrays["z"]) <= LARGEST_TRAINED else 2]:
         whole = measure_whole(potential, arrays, forces, weights, repeats)
         records.append({"work": name, "block": f"whole: {part}"} | whole)
     atoms = {"atoms": len(arrays["z"]), "edges": arrays["edge_index"].shape[1]}

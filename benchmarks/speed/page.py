@@ -48,7 +48,10 @@ def blocks() -> str:
     for block in dict.fromkeys(record["block"] for record in found):
         cells = [block]
         for work in works:
-            record = next(entry for entry in found if (entry["work"], entry["block"]) == (work, block))
+            record = next((entry for entry in found if (entry["work"], entry["block"]) == (work, block)), None)
+            if record is None:
+                cells.append("not run")
+                continue
             weights = f" + {table.number(record['weights_ms'])}" if record.get("weights_ms", 0) > 0.1 else ""
             times = f"{table.number(record['forward_ms'])} + {table.number(record['backward_ms'])}{weights}"
             cells.append(f"{times}, {table.number(record['kept_mb'])}")

@@ -15,13 +15,16 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.speed.table import FLOOR, bytes_per_atom, us_per_atom
+from benchmarks.record import RESULTS
+from benchmarks.speed.models import MODELS
+from benchmarks.speed.table import FLOOR, bytes_per_atom, number, us_per_atom
 
 TITLES = {
     "aspirin": "one aspirin, energy and forces",
     "aspirin32": "32 aspirin, energy and forces",
     "train32": "training step, 32 aspirin",
 }
+PUBLISHED = {"painn": 16.1}  # force MAE, meV/A, of this configuration: table 1 of arXiv:2206.07697, no limit of time
 COLORS = {"ours": "tab:blue", "ours-small": "tab:cyan"}
 
 
@@ -38,11 +41,12 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
     """Times of the works with a title, and time and memory per atom of silicon where there are any."""
     works = [work for work in TITLES if any(record["work"] == work for record in records)]
     crystals = [record for record in records if record["work"].startswith("silicon") and record["mode"] != FLOOR]
-    panels = len(works) + (2 if crystals else 0)
+    panels = len(works) + (2 if crystals else 0) + 1
     figure, axes = plt.subplots(1, panels, figsize=(4.2 * panels, 4.6), layout="constrained", squeeze=False)
     for axis, work in zip(axes[0], works, strict=False):
         bars(axis, [record for record in records if record["work"] == work and record["cutoff_A"] == 5.0])
         axis.set_title(TITLES[work], fontsize=10)
+    accuracy(axes[0, len(works)], [record for record in records if record["work"] == "aspirin32"])
     if crystals:
         for axis, value, label in zip(
             axes[0, -2:], (us_per_atom, bytes_per_atom), ("microseconds per atom", "bytes per atom"), strict=True
@@ -68,15 +72,38 @@ def bars(axis: Any, records: list[dict[str, Any]]) -> None:
         for kind, offset, alpha in (("eager", -0.2, 0.45), ("best", 0.2, 1.0)):
             if kind in best[model]:
                 axis.barh(row + offset, best[model][kind], height=0.38, color=color, alpha=alpha)
-                axis.text(best[model][kind], row + offset, f" {best[model][kind]:.3g}", va="center", fontsize=7)
+                axis.text(best[model][kind], row + offset, f" {number(best[model][kind])}", va="center", fontsize=7)
     floors = {record["model"]: record["matmul_floor_ms"] for record in records if record.get("matmul_floor_ms")}
     for model, floor in floors.items():
         row = order.index(model)
         axis.plot([floor, floor], [row - 0.45, row + 0.45], color="black", linewidth=1.5)
     axis.set_yticks(range(len(order)), order, fontsize=8)
     axis.set_xscale("log")
-    axis.margins(x=0.15)
+    axis.margins(x=0.2)
     axis.set_xlabel("ms: pale eager, full other mode, line floor", fontsize=8)
+
+
+def accuracy(axis: Any, records: list[dict[str, Any]]) -> None:
+    """Force error on aspirin against the time for it, of models whose error is known for the configuration timed."""
+    own = json.loads((RESULTS / "md17" / "aspirin-base-seed0.json").read_text())
+    errors = {
+        "ours": (own["test"]["forces_mae_meV_per_A"], f"ours, trained {own['minutes']:.0f} minutes on one core"),
+        **{model: (error, f"{model}, published") for model, error in PUBLISHED.items()},
+    }
+    for model, (error, label) in errors.items():
+        modes = {
+            record["mode"]: us_per_atom(record)
+            for record in records
+            if record["model"] == model and record["mode"] not in (FLOOR, *MODELS[model].undocumented)
+        }
+        if modes:
+            axis.plot(min(modes.values()), error, "o", color=COLORS.get(model, "tab:gray"), label=label)
+    axis.set_xlim(0, 1.2 * axis.get_xlim()[1])
+    axis.set_ylim(0, 1.3 * axis.get_ylim()[1])
+    axis.set_xlabel("microseconds per atom, 32 aspirin")
+    axis.set_ylabel("force MAE on rMD17 aspirin (meV/A)")
+    axis.set_title("error and time", fontsize=10)
+    axis.legend(fontsize=7)
 
 
 def growth(axis: Any, records: list[dict[str, Any]], value: Any) -> None:
