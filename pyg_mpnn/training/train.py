@@ -37,7 +37,7 @@ from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.training_data import TrainingData, load_training_data
+from pyg_mpnn.training.training_data import TrainingData, check_batches, load_training_data
 
 VALID_BATCH_SIZE = 32
 # What may differ between an interrupted training and its continuation; the last row changes the rounding only.
@@ -127,7 +127,7 @@ def train(
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
     potential, data = _prepare(potential, settings, data)
-    _check_data(data, settings, potential)
+    check_batches(data, settings, potential.cutoffs)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else _read_checkpoint(last, module)
@@ -168,21 +168,6 @@ def _prepare(
             raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
     return potential, data
-
-
-def _check_data(data: TrainingData, settings: TrainingSettings, potential: Potential) -> None:
-    """Refuse at the start what would fail, or be wrong, in the training or after it."""
-    if isinstance(data.train, StreamedFrames) and data.train.dataset.cutoffs != potential.cutoffs:
-        raise ValueError(
-            f"'cutoff' must be that of 'potential' ({list(potential.cutoffs)} A) with 'stream', whose neighbour lists "
-            f"are found before, got {list(data.train.dataset.cutoffs)}: give the same."
-        )
-    if data.test and (settings.batch_atoms is not None or settings.batch_edges is not None):
-        dataset = StructureDataset(data.test, potential.cutoff, dtype=getattr(torch, settings.dtype))
-        try:
-            batching(dataset, VALID_BATCH_SIZE, settings.batch_atoms, settings.batch_edges)
-        except ValueError as error:
-            raise ValueError(f"test structures: {error}") from error
 
 
 def _check_folder(out: Path, resume: bool) -> Path | None:

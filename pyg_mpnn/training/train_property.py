@@ -34,7 +34,7 @@ from pyg_mpnn.training.train import (
     _quiet_lightning,
 )
 from pyg_mpnn.training.train import _read_checkpoint as read_last
-from pyg_mpnn.training.training_data import TrainingData
+from pyg_mpnn.training.training_data import TrainingData, check_batches
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def train_property(
         model = PropertyModel.from_size(settings.size, kind=info.kind, cutoff=settings.cutoffs, **settings.model)
         model = model.to(getattr(torch, settings.dtype))
     data, spread = _load(settings, parts, model)
+    check_batches(data, settings, model.cutoffs)
     reference = data.reference
     model.set_reference(reference.energies, reference.scale, reference.neighbors)
     module = PropertyModule(model, settings, spread, info.unit, provenance=data.provenance)

@@ -10,9 +10,18 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import Reference, StreamedDataset, data_hash, fit_reference, normalize_fields, split_frames
+from pyg_mpnn.data import (
+    Reference,
+    StreamedDataset,
+    StructureDataset,
+    data_hash,
+    fit_reference,
+    normalize_fields,
+    split_frames,
+)
 from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.data.stream import StreamedFrames
+from pyg_mpnn.training.batch_sampler import fill_batches
 from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -99,6 +108,43 @@ def load_training_data(
             "test_structures_also_in_data": _shared(frames, test),
         }
     return TrainingData(train, valid, test, reference, trivial, provenance)
+
+
+def check_batches(data: TrainingData, settings: TrainingSettings, cutoffs: tuple[float, ...]) -> None:
+    """Refuse before a training, while nothing is written, what its batches would refuse later.
+
+    Args:
+        data: The structures.
+        settings: ``batch_atoms`` and ``batch_edges`` count.
+        cutoffs: Cutoffs of the model in A.
+
+    Raises:
+        ValueError: A structure is larger than a batch may be, or edges were found for other cutoffs.
+    """
+    if isinstance(data.train, StreamedFrames) and data.train.dataset.cutoffs != cutoffs:
+        raise ValueError(
+            f"'cutoff' must be that of 'potential' ({list(cutoffs)} A) with 'stream', whose neighbour lists are found "
+            f"before, got {list(data.train.dataset.cutoffs)}: give the same."
+        )
+    budget, name = settings.batch_atoms, "batch_atoms"
+    if settings.batch_edges is not None:
+        budget, name = settings.batch_edges, "batch_edges"
+    if budget is None:
+        return
+    for part, frames in (("training", data.train), ("validation", data.valid), ("test", data.test)):
+        try:
+            fill_batches(_sizes(frames, settings, cutoffs), budget, name)
+        except ValueError as error:
+            raise ValueError(f"{part} structures: {error}") from error
+
+
+def _sizes(frames: Sequence[Data], settings: TrainingSettings, cutoffs: tuple[float, ...]) -> Sequence[int]:
+    if isinstance(frames, StreamedFrames):
+        prepared = frames.prepared()
+        return prepared.num_edges if settings.batch_atoms is None else prepared.num_atoms
+    if settings.batch_atoms is not None or not frames:
+        return [len(frame.z) for frame in frames]
+    return StructureDataset(frames, cutoffs, dtype=getattr(torch, settings.dtype)).num_edges
 
 
 def _index_hash(indices: Sequence[int]) -> str:

@@ -131,10 +131,14 @@ def test_two_budgets_are_an_error(settings: Settings) -> None:
         settings(batch_edges=0)
 
 
-def test_test_structure_above_the_budget_is_an_error_before_the_training(settings: Settings, mixed: list[Data]) -> None:
-    base = settings(batch_atoms=10)
+def test_structure_above_the_budget_is_an_error_before_the_training(settings: Settings, mixed: list[Data]) -> None:
+    base = settings(batch_edges=72)
     with pytest.raises(
         ValueError, match=r"test structures: 'batch_atoms' must be .* \(64\), got 10, which structure 10 \(12\)"
     ):
-        train(base, frames=mixed[:10], test=mixed)
+        train(settings(batch_atoms=10), frames=mixed[:10], test=mixed)
+    with pytest.raises(ValueError, match=r"training structures: 'batch_edges' must be at least .*, got 72, which"):
+        train(base, frames=mixed)
+    with pytest.raises(ValueError, match=r"validation structures: 'batch_edges' must be at least .*, got 72, which"):
+        train(settings(batch_edges=72, seed=9, valid_size=1), frames=[*ethanol("train")[:1], mixed[-1]])
     assert not Path(base.out).exists()
