@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -100,9 +101,10 @@ def select(candidates: NeighborList, structures: Structures, cutoff: float) -> N
     edge_index, shifts = candidates
     pos, cell = structures.pos, structures.cell
     if cell is None:
-        dist = edge_vectors(pos, edge_index).norm(dim=1)
+        vec = edge_vectors(pos, edge_index)
     else:
-        dist = edge_vectors(pos, edge_index, shifts, cell.to(pos), structures.batch).norm(dim=1)
+        vec = edge_vectors(pos, edge_index, shifts, cell.to(pos), structures.batch)
+    dist = torch.linalg.vector_norm(vec, dim=1)
     if bool((dist == 0.0).any()):
         edge = int((dist == 0.0).nonzero()[0])
         j, i = edge_index[:, edge].tolist()

@@ -140,8 +140,14 @@ class PotentialCalculator(Calculator):
         """
         if self.atoms is None:
             return list(all_changes)
-        names = ("positions", "numbers", "cell", "pbc")
-        return [name for name in names if not np.array_equal(getattr(self.atoms, name), getattr(atoms, name))]
+        old = self.atoms
+        pairs = {
+            "positions": (old.positions, atoms.positions),
+            "numbers": (old.numbers, atoms.numbers),
+            "cell": (old.cell.array, atoms.cell.array),
+            "pbc": (old.pbc, atoms.pbc),
+        }
+        return [name for name, pair in pairs.items() if not np.array_equal(*pair)]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         dtype, device = self.potential.dtype, self.device
@@ -178,15 +184,14 @@ def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -
 
 
 def _check_structure(atoms: Atoms, stress: bool) -> None:
-    finite = np.isfinite(atoms.positions).all(axis=1)
-    if not finite.all():
-        first = int(np.argmin(finite))
+    if not np.isfinite(atoms.positions).all():
+        first = int(np.argmin(np.isfinite(atoms.positions).all(axis=1)))
         raise ValueError(
             f"'atoms' must have finite positions, got {atoms.positions[first]} for atom {first} "
             f"({atoms.symbols[first]}); in dynamics, take a smaller timestep"
         )
-    lengths = atoms.cell.lengths()
-    if not np.isfinite(lengths).all() or (atoms.pbc & (lengths == 0)).any():
+    cell = atoms.cell.array
+    if not np.isfinite(cell).all() or (atoms.pbc & ~cell.any(axis=1)).any():
         raise ValueError(
             f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
             f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"

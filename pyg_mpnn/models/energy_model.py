@@ -307,7 +307,9 @@ class EnergyModel(nn.Module):
         assert structure.edge_index is not None
         pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
         shifts = None if cell is None else structure.shifts
-        near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
+        near: Sequence[Tensor] = ()
+        if len(getattr(self, "cutoffs", ())) > 1:
+            near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
         inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)
         if outputs is None:
