@@ -42,15 +42,18 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
     works = [work for work in TITLES if any(record["work"] == work for record in records)]
     crystals = [record for record in records if record["work"].startswith("silicon") and record["mode"] != FLOOR]
     panels = len(works) + (2 if crystals else 0) + 1
-    figure, axes = plt.subplots(1, panels, figsize=(4.2 * panels, 4.6), layout="constrained", squeeze=False)
-    for axis, work in zip(axes[0], works, strict=False):
+    rows, columns = -(-panels // 3), min(panels, 3)
+    figure, grid = plt.subplots(rows, columns, figsize=(4.2 * columns, 4.4 * rows), layout="constrained", squeeze=False)
+    axes = grid.flatten()
+    for axis in axes[panels:]:
+        axis.remove()
+    for axis, work in zip(axes, works, strict=False):
         bars(axis, [record for record in records if record["work"] == work and record["cutoff_A"] == 5.0])
         axis.set_title(TITLES[work], fontsize=10)
-    accuracy(axes[0, len(works)], [record for record in records if record["work"] == "aspirin32"])
+    accuracy(axes[len(works)], [record for record in records if record["work"] == "aspirin32"])
     if crystals:
-        for axis, value, label in zip(
-            axes[0, -2:], (us_per_atom, bytes_per_atom), ("microseconds per atom", "bytes per atom"), strict=True
-        ):
+        values = (us_per_atom, bytes_per_atom), ("microseconds per atom", "bytes per atom")
+        for axis, value, label in zip(axes[panels - 2 : panels], *values, strict=True):
             growth(axis, crystals, value)
             axis.set_ylabel(label)
             axis.set_title("silicon, energy and forces", fontsize=10)

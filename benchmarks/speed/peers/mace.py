@@ -28,7 +28,7 @@ class Peer(Adapter):
 
     def __init__(self, cutoff: float, elements: Sequence[int], irreps: str, neighbors: float = 17.0) -> None:
         super().__init__(cutoff, elements)
-        self.irreps, self.neighbors = irreps, neighbors
+        self.irreps, self.mean_neighbors = irreps, neighbors
 
     def build(self, mode: str, train: bool) -> nn.Module:
         model: Any = mace.modules.ScaleShiftMACE(
@@ -43,7 +43,7 @@ class Peer(Adapter):
             hidden_irreps=o3.Irreps(self.irreps),
             MLP_irreps=o3.Irreps("16x0e"),
             atomic_energies=np.zeros(len(self.elements)),
-            avg_num_neighbors=self.neighbors,
+            avg_num_neighbors=self.mean_neighbors,
             atomic_numbers=self.elements,
             correlation=3,
             gate=torch.nn.functional.silu,

@@ -33,7 +33,7 @@ class Peer(Adapter):
 
     def __init__(self, cutoff: float, elements: Sequence[int], neighbors: float = 17.0) -> None:
         super().__init__(cutoff, elements)
-        self.neighbors = neighbors
+        self.mean_neighbors = neighbors
         set_global_state()
         self.symbols = [chemical_symbols[z] for z in self.elements]
         self.packages: dict[str, Callable[[dict[str, Tensor]], dict[str, Tensor]]] = {}
@@ -47,7 +47,7 @@ class Peer(Adapter):
             num_layers=4,
             l_max=2,
             num_features=64,
-            avg_num_neighbors=self.neighbors,
+            avg_num_neighbors=self.mean_neighbors,
             compile_mode="compile" if mode == "compiled" and train else "eager",
         )
         return model.train(train).requires_grad_(train)

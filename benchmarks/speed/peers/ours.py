@@ -19,12 +19,12 @@ class Peer(Adapter):
 
     def __init__(self, cutoff: float, elements: Sequence[int], size: str, neighbors: float | None = None) -> None:
         super().__init__(cutoff, elements)
-        self.size, self.neighbors = size, neighbors
+        self.size, self.mean_neighbors = size, neighbors
 
     def build(self, mode: str, train: bool) -> nn.Module:
         potential: Any = Potential.from_size(self.size, cutoff=self.cutoff)
-        if self.neighbors is not None:
-            potential.set_reference(dict.fromkeys(self.elements, 0.0), 1.0, [self.neighbors])
+        if self.mean_neighbors is not None:
+            potential.set_reference(dict.fromkeys(self.elements, 0.0), 1.0, [self.mean_neighbors])
         potential.train(train).requires_grad_(train)
         return potential.compile("on") if mode == "compiled" else potential
 
