@@ -43,8 +43,8 @@ def run_prediction(
 
     Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
     is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
-    order and what they carry, except labels (energy, forces, stress and the same with REF_), which would be taken for
-    predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+    order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
+    for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
         model: saved potential or training checkpoint.
