@@ -37,7 +37,9 @@ def test_missing_package_is_an_error_before_anything_is_done(
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_wandb_is_told_where_and_what(settings: Settings, monkeypatch: pytest.MonkeyPatch, mode: Any) -> None:
+def test_wandb_is_told_where_and_what(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, unchecked: None, mode: Any
+) -> None:
     told: dict[str, Any] = {}
     monkeypatch.setattr(loggers, "WandbLogger", lambda **options: told.update(options))
     given = settings(wandb=mode)
