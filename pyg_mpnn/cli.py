@@ -20,7 +20,7 @@ except ImportError as error:
         'The command pyg-mpnn needs jsonargparse, which is not installed: pip install "pyg_mpnn[train]".'
     ) from error
 
-from pyg_mpnn.deploy import CompilationError
+from pyg_mpnn.deploy import CompilationError, keep_freed_memory
 from pyg_mpnn.inspect import Inspection
 from pyg_mpnn.models import Potential, SumPotential, load_potential
 from pyg_mpnn.testing import Report
@@ -356,6 +356,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     parsed = make_parser().parse_args(join_files(sys.argv[1:] if arguments is None else arguments))
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
+    keep_freed_memory()
     if parsed.subcommand == "train":
         settings = TrainingSettings(**values)
         train(settings) if settings.target is None else train_property(settings)

@@ -38,7 +38,7 @@ from benchmarks.peers.recipes import CONTROL, LOSS, RECIPES
 from benchmarks.peers.timing import measure
 from benchmarks.peers.write_frames import files, write_frames
 from benchmarks.record import RESULTS, provenance, write
-from benchmarks.speed.environments import DEFAULT, TORCH, NotInstalledError, python_of
+from benchmarks.speed.environments import ALLOCATOR, DEFAULT, TORCH, NotInstalledError, python_of
 from benchmarks.speed.models import MODELS, Model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ class Grid:
     def _about(self) -> dict[str, Any]:
         units = "energies in meV, forces in meV/A, as the names say; times in the unit of the name"
         about = {"molecule": self.options.molecule, "data": [Path(file).name for file in self.data], "split": SPLIT}
-        return provenance() | about | {"threads": self.options.threads, "units": units}
+        return provenance() | about | {"threads": self.options.threads, "units": units, "allocator": ALLOCATOR}
 
     def _check_budget(self, minutes: float) -> None:
         spent = (time.monotonic() - self.started) / 60
@@ -257,7 +257,7 @@ class Grid:
         question.write_text(json.dumps(job))
         answer.unlink(missing_ok=True)
         environment = os.environ | {"OMP_NUM_THREADS": str(job["threads"]), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        environment["PYTHONPATH"] = str(ROOT)
+        environment |= ALLOCATOR | {"PYTHONPATH": str(ROOT)}
         command = [python, "-m", f"benchmarks.peers.{module}", str(question), str(answer)]
         begun, used = time.monotonic(), cpu_seconds()
         with log.open("w") as output:

@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.record import provenance, write
-from benchmarks.speed.environments import DEFAULT, TORCH
+from benchmarks.speed.environments import ALLOCATOR, DEFAULT, TORCH
 from benchmarks.speed.models import MODELS
 from benchmarks.speed.peers.worker import LEARNING_RATE, SEED
 from benchmarks.speed.runs import Comparison
@@ -56,7 +56,8 @@ def save(options: argparse.Namespace, comparison: Comparison) -> None:
         "threads": options.threads,
         "seed": SEED,
         "units": "in the names; energies in eV, forces in eV/A",
-        "training": f"MSE of energies + MSE of forces, Adam, learning rate {LEARNING_RATE}, one batch",
+        "training": f"MSE of energies + MSE of forces, fused Adam, learning rate {LEARNING_RATE}, one batch",
+        "allocator": ALLOCATOR,
         "rounds": options.rounds,
         "models": {name: MODELS[name].description for name in options.models},
         "environments": comparison.versions,

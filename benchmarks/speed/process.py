@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.environments import ALLOCATOR
 from benchmarks.speed.models import Model
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +36,7 @@ class Process:
         self.command += ["--settings", json.dumps(model.settings | settings)]
         # One process compiles at a time, in its own process; all share the cache of compiled code.
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        self.environment["PYTHONPATH"] = str(ROOT)
+        self.environment |= ALLOCATOR | {"PYTHONPATH": str(ROOT)}
         self.log = log
         self.process: subprocess.Popen[str] | None = None
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
 from pyg_mpnn.deploy.support import CompilationError, why_not
 from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, example_tensors, trace, unflatten
@@ -23,7 +24,8 @@ class Compiler:
     ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and inputs, with
     free numbers of atoms, edges and graphs. For evaluation that graph is compiled ahead of time to a package that is
     kept on disk; for training it is compiled with its derivative. Weights are inputs: a step of the optimizer, loaded
-    weights or averaged ones are seen. Parts of the module must not be replaced afterwards.
+    weights or averaged ones are seen. Parts of the module must not be replaced afterwards. From then on the process
+    keeps the memory of freed tensors, see :func:`keep_freed_memory`.
 
     Args:
         mode: ``"on"`` raises where the module cannot be compiled, ``"auto"`` warns and leaves it to eager evaluation.
@@ -74,6 +76,7 @@ class Compiler:
     def _compile(self, module: nn.Module, kind: Kind, pos: Tensor) -> _Entry | None:
         reason = why_not(pos.device)
         if reason is None:
+            keep_freed_memory()
             try:
                 return _Entry(module, kind, pos)
             except Exception as error:

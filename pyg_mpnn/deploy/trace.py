@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.graph import CodeGen
 
-from pyg_mpnn.deploy.passes import drop_detach, split_bias, turn_narrow_products
+from pyg_mpnn.deploy.passes import copy_narrow_weights, drop_detach, split_bias, turn_narrow_products
 from pyg_mpnn.deploy.support import tracing
 from pyg_mpnn.geometry import apply_strain, edge_vectors
 from pyg_mpnn.readout import energy_gradients
@@ -96,7 +96,7 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
     graph.graph.set_codegen(CodeGen())  # plain arguments, as many as are used
     _register_constants(graph)
     used = _drop_unused_state(graph, len(state))
-    for rewrite in (drop_detach, split_bias, turn_narrow_products):
+    for rewrite in (drop_detach, split_bias, turn_narrow_products, copy_narrow_weights):
         rewrite(graph)
     axes = [None] * len(used) + [1 if tensor is example.edge_index else 0 for tensor in example.flat()]
     return Traced(graph, tuple(name for k, name in enumerate(state) if k in used), tuple(axes))

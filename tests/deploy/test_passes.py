@@ -24,7 +24,7 @@ def inputs():
     return torch.randn(20, 6), torch.randn(8, 6), torch.randn(8)
 
 
-@pytest.mark.parametrize("rewrite", [passes.split_bias, passes.turn_narrow_products])
+@pytest.mark.parametrize("rewrite", [passes.split_bias, passes.turn_narrow_products, passes.copy_narrow_weights])
 def test_products_give_the_same(rewrite, inputs):
     def products(x, weight, bias):
         return linear(x, weight, bias), (linear(x, weight, bias) @ weight), weight @ x.T
@@ -52,6 +52,21 @@ def test_only_narrow_products_are_turned(columns, turned):
     passes.turn_narrow_products(graph)
     assert targets(graph).count(aten.t.default) == turned
     torch.testing.assert_close(graph(*arguments), torch.mm(*arguments))
+
+
+@pytest.mark.parametrize(("columns", "copied"), [(1, 0), (8, 1), (16, 1), (17, 0)])
+def test_narrow_weights_are_stored_by_rows(columns, copied):
+    def multiply(x, weight):
+        return x @ weight.t(), (2 * x).t() @ x  # only what comes from outside is copied
+
+    arguments = torch.randn(40, columns), torch.randn(50, columns)
+    graph = make_fx(multiply, tracing_mode="real")(*arguments)
+    for node, value in zip(graph.graph.nodes, arguments, strict=False):
+        node.meta["val"] = value
+    passes.copy_narrow_weights(graph)
+    assert targets(graph).count(aten.clone.default) == copied
+    for found, wanted in zip(graph(*arguments), multiply(*arguments), strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_second_derivatives_need_detach_dropped():

@@ -1,0 +1,51 @@
+"""Memory that is used again is not asked for again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyg_mpnn.deploy.allocator import keep_freed_memory
+
+FAULTS = """
+import json, resource, torch
+from pyg_mpnn.deploy.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [torch.zeros(2**20) for _ in range(30)]  # 4 MiB each, freed together
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+torch.set_num_threads(1)
+print(json.dumps([faults(), keep_freed_memory(), faults()]))
+"""
+
+
+def faults(**environment):
+    command = [sys.executable, "-c", FAULTS]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif("not __import__('platform').libc_ver()[0]", reason="another C library than glibc")
+def test_pages_are_not_asked_for_again():
+    before, taken, after = faults()
+    assert taken
+    assert before > 20 * 10_000  # nearly every page of each round
+    assert after < before / 10
+
+
+def test_settings_of_the_environment_stay(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert not keep_freed_memory()
+
+
+def test_other_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    assert not keep_freed_memory()
