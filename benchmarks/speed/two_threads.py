@@ -1,10 +1,11 @@
 """Does compiled code of two threads keep the heap in order? Each path in fresh processes under glibc's heap checks.
 
 Compiled code is limited to one thread (pyg_mpnn/deploy/support.py) because one generated kernel was seen to corrupt the
-heap with two. This runs each path with two threads all the same, in many processes, with ``MALLOC_CHECK_=3`` and
-``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and compares every result with the eager one.
+heap with two. This runs every path with two threads all the same, one after the other in each of many processes, with
+``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and compares every
+result with the eager one.
 
-    python -m benchmarks.speed.two_threads                 50 processes a path; writes results/two_threads.json
+    python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
 """
 
@@ -18,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch_geometric.data import Batch, Data
@@ -29,6 +32,7 @@ from pyg_mpnn.data import ethanol
 from pyg_mpnn.deploy import compiler
 
 PATHS = ("evaluation", "evaluation with stress", "training", "training with stress")
+AT_ONCE = 2  # processes: most of their time they import, under heap checks
 PARITY = 1e-4  # eV/A and relative: rounding of float32
 
 
@@ -37,16 +41,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=PATHS, choices=PATHS)
     parser.add_argument("--processes", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.child:
-        child(options.child, options.threads)
+        child(options.only, options.threads)
         return
     if options.smoke:
         options.only, options.processes = PATHS[:1], 1
     with tempfile.TemporaryDirectory() as cache:
-        records = [run_path(path, options.processes, options.threads, cache) for path in options.only]
+        records = run_paths(options.only, options.processes, options.threads, cache)
     if not options.smoke:
         note = {"threads of a process": options.threads, "size": "small", "dtype": "float32", "checks": heap_checks()}
         write(RESULTS / "two_threads.json", provenance() | note | {"paths": records})
@@ -58,21 +62,37 @@ def heap_checks() -> dict[str, str]:
     return {"MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "7", "LD_PRELOAD": library}
 
 
-def run_path(path: str, processes: int, threads: int, cache: str) -> dict[str, object]:
-    """Run one path in fresh processes; the first compiles, the others load what it kept."""
-    ends: Counter[str] = Counter()
-    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", path, "--threads", str(threads)]
+def run_paths(paths: Sequence[str], processes: int, threads: int, cache: str) -> list[dict[str, object]]:
+    """Run the paths in fresh processes; a first one compiles, the others load what it kept."""
+    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", "--threads", str(threads), "--only"]
+    command += paths
     plain = os.environ | {"PYG_MPNN_CACHE": cache, "OMP_NUM_THREADS": str(threads)}
     subprocess.run(command, env=plain, check=True, capture_output=True)  # without checks: the compiler is not on trial
-    for _ in tqdm(range(processes), desc=path):
-        done = subprocess.run(command, env=plain | heap_checks(), capture_output=True, text=True, check=False)
+
+    def start(_: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=plain | heap_checks(), capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(tqdm(pool.map(start, range(processes)), total=processes))
+    ends: dict[str, Counter[str]] = {path: Counter() for path in paths}
+    for done in results:
         last = (done.stderr.strip().splitlines() or [""])[-1]
-        ends["clean" if done.returncode == 0 else f"exit {done.returncode}: {last}"] += 1
-    print(path, dict(ends), flush=True)
-    return {"path": path, "processes": processes, "ends": dict(ends)}
+        reached = done.stdout.splitlines()
+        for path in paths:
+            ends[path]["clean" if f"{path}: done" in reached else f"exit {done.returncode}: {last}"] += 1
+        if done.returncode != 0:
+            print(f"exit {done.returncode} after {reached}: {last}", flush=True)
+    return [{"path": path, "processes": processes, "ends": dict(counted)} for path, counted in ends.items()]
 
 
-def child(path: str, threads: int) -> None:
+def child(paths: Sequence[str], threads: int) -> None:
+    """Go through the paths, and say which are done."""
+    for path in paths:
+        run(path, threads)
+        print(f"{path}: done", flush=True)
+
+
+def run(path: str, threads: int) -> None:
     """Evaluate batches of several shapes, compiled and eagerly, and compare."""
     torch.set_num_threads(threads)
     compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # two threads are refused otherwise
