@@ -30,6 +30,12 @@ def sections() -> list[str]:
         step(),
         "## Compiling base: seconds from the first call to its result",
         compiling(),
+        "## Freed memory kept, and the C library's defaults",
+        "Base, one thread; milliseconds, each number the median of a process of its own, all in the same rounds. "
+        "Everywhere else in these tables freed memory is kept, for all models.",
+        allocator(),
+        "## Compiled code of two threads under heap checks",
+        two_threads(),
     ]
 
 
@@ -85,4 +91,28 @@ def compiling() -> str:
     for work in dict.fromkeys(record["work"] for record in found["records"]):
         times = {record["cache"]: record["seconds"] for record in found["records"] if record["work"] == work}
         rows.append(table.row([work, table.number(times["cold"]), table.number(times["kept"])]))
+    return "\n".join(rows)
+
+
+def allocator() -> str:
+    """Milliseconds of each process with both settings."""
+    found = json.loads((RESULTS / "allocator.json").read_text())["records"]
+    rows = [table.row(["work", "mode", "kept", "defaults"]), "|---|---|---|---|"]
+    for work, mode in dict.fromkeys((record["work"], record["mode"]) for record in found):
+        cells = {
+            record["setting"]: ", ".join(table.number(value) for value in record["median_ms_of_each_process"])
+            for record in found
+            if (record["work"], record["mode"]) == (work, mode)
+        }
+        rows.append(table.row([work, mode, cells["kept"], cells["defaults"]]))
+    return "\n".join(rows)
+
+
+def two_threads() -> str:
+    """How the processes ended."""
+    found = json.loads((RESULTS / "two_threads.json").read_text())["paths"]
+    rows = [table.row(["path", "processes", "ends"]), "|---|---|---|"]
+    for record in found:
+        ends = ", ".join(f"{count} {end}" for end, count in record["ends"].items())
+        rows.append(table.row([record["path"], str(record["processes"]), ends]))
     return "\n".join(rows)
