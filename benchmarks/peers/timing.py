@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.peers.recipes import RECIPES
+from benchmarks.speed.environments import ALLOCATOR
 from benchmarks.speed.models import MODELS
 from benchmarks.speed.process import Process
 from benchmarks.speed.runs import spread
@@ -66,7 +67,7 @@ class _Timing:
             settings = {"cutoff": cutoff, "elements": elements}
             log = self.scratch / f"time-{model}-{mode}.log"
             python = self.pythons[described.environment]
-            process = Process(python, described, mode, self.options.threads, settings, log)
+            process = Process(python, described, mode, self.options.threads, settings, log, ALLOCATOR)
             self.processes.append(process)
             for count in COUNTS:
                 path = str(works[count, cutoff])

@@ -80,11 +80,8 @@ def start(mode: str, model: str, setting: str, folder: str) -> Process:
     """A process with a setting of the C library."""
     described = MODELS[model]
     settings = {"cutoff": CUTOFF, "elements": ELEMENTS[False]}
-    process = Process(sys.executable, described, mode, 1, settings, Path(folder) / "log.txt")
-    for name in ALLOCATOR:
-        process.environment.pop(name, None)
-    process.environment |= SETTINGS[setting]
-    return process
+    log = Path(folder) / "log.txt"
+    return Process(sys.executable, described, mode, 1, settings, log, SETTINGS[setting])
 
 
 def answered(answer: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,7 @@ TORCH = "torch==2.13.0"
 
 
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
-"""Freed memory is kept: for the processes of all models alike what this package sets for itself, which is a third of
-the time of some and spares all of them the chance of how their memory lies."""
+"""Freed memory is kept: what this package sets for itself, here for the processes of all models alike."""
 
 
 class NotInstalledError(Exception):

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.environments import ALLOCATOR
 from benchmarks.speed.models import Model
 
 ROOT = Path(__file__).parents[2]
@@ -27,16 +26,26 @@ class Process:
         threads: threads of torch.
         settings: cutoff and elements.
         log: file for what the process prints.
+        allocator: what the environment says to the C library.
     """
 
-    def __init__(self, python: str, model: Model, mode: str, threads: int, settings: dict[str, Any], log: Path) -> None:
+    def __init__(
+        self,
+        python: str,
+        model: Model,
+        mode: str,
+        threads: int,
+        settings: dict[str, Any],
+        log: Path,
+        allocator: dict[str, str],
+    ) -> None:
         self.cutoff: float = settings["cutoff"]
         self.command = [python, "-m", "benchmarks.speed.peers.worker", "--module", model.module, "--mode", mode]
         self.command += ["--threads", str(threads), "--gigabytes", str(GIGABYTES)]
         self.command += ["--settings", json.dumps(model.settings | settings)]
         # One process compiles at a time, in its own process; all share the cache of compiled code.
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        self.environment |= ALLOCATOR | {"PYTHONPATH": str(ROOT)}
+        self.environment |= allocator | {"PYTHONPATH": str(ROOT)}
         self.log = log
         self.process: subprocess.Popen[str] | None = None
 

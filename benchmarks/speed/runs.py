@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.environments import NotInstalledError, python_of
+from benchmarks.speed.environments import ALLOCATOR, NotInstalledError, python_of
 from benchmarks.speed.models import CUTOFF, MODELS
 from benchmarks.speed.process import Process
 from benchmarks.speed.works import WORKS, write
@@ -84,7 +84,8 @@ class Comparison:
         settings = {"cutoff": model.own_cutoff if own_cutoff else CUTOFF, "elements": ELEMENTS[crystals]}
         python = self.pythons[model.environment]
         log = self.folder / f"{name}-{mode}.log"
-        return Process(python, model, mode, self.options.threads, settings, log)
+        allocator = ALLOCATOR if self.options.keep_memory else {}
+        return Process(python, model, mode, self.options.threads, settings, log, allocator)
 
     def _prepare(self, name: str, model: str, process: Process) -> Record:
         """Sizes of a prepared work, or an error."""

@@ -126,7 +126,7 @@ def evaluate(potential: Potential, batch: Batch, trained: bool, stress: bool) ->
     if not trained:
         return results
     sum(result.float().square().mean() for result in results[:1] + results[2:]).backward()
-    gradients = [parameter.grad for parameter in potential.parameters() if parameter.grad is not None]
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in potential.parameters()]
     return [result.detach() for result in results] + gradients
 
 
