@@ -1,9 +1,9 @@
 """Does compiled code of two threads keep the heap in order? Each path in fresh processes under glibc's heap checks.
 
-Compiled code is limited to one thread (pyg_mpnn/deploy/support.py) because one generated kernel was seen to corrupt the
-heap with two. This runs every path with two threads all the same, one after the other in each of many processes, with
-``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and compares every
-result with the eager one.
+Generated code of several threads was seen to corrupt the heap, so compiled code is allowed the number of threads that
+was clean here (pyg_mpnn/deploy/support.py). This runs every path with two threads, one after the other in each of many
+processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and
+compares every result with the eager one.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
@@ -95,7 +95,7 @@ def child(paths: Sequence[str], threads: int) -> None:
 def run(path: str, threads: int) -> None:
     """Evaluate batches of several shapes, compiled and eagerly, and compare."""
     torch.set_num_threads(threads)
-    compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # two threads are refused otherwise
+    compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # more threads are refused otherwise
     torch.manual_seed(0)
     eager = Potential.from_size("small")
     eager.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [12.0])

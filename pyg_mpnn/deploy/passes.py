@@ -71,13 +71,13 @@ def copy_narrow_weights(graph: GraphModule) -> None:
     Args:
         graph: graph to change, with example values in ``node.meta["val"]``.
     """
-    rows = {"memory_format": torch.contiguous_format}
     for node in graph.graph.nodes:
         if node.target is _aten.mm.default:
             for factor in node.args:
                 if _is_narrow_transposed_weight(factor):
                     with graph.graph.inserting_before(node):
-                        copy = graph.graph.call_function(_aten.clone.default, (factor,), rows)
+                        copy = _call(graph, _aten.clone.default, factor)
+                        copy.kwargs = {"memory_format": torch.contiguous_format}
                     node.replace_input_with(factor, copy)
     graph.recompile()
 

@@ -173,9 +173,9 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        if self.compile == "on" and (self.threads not in (None, 1) or self.device == "cuda" or self.processes > 1):
+        if self.compile == "on" and (self.threads not in (None, 1, 2) or self.device == "cuda" or self.processes > 1):
             raise ValueError(
-                f"'compile' needs one CPU thread in one process, got 'threads' {self.threads}, 'device' "
+                f"'compile' needs one or two CPU threads in one process, got 'threads' {self.threads}, 'device' "
                 f"{self.device!r} and {self.processes} processes: leave them out."
             )
         if self.target is not None:

@@ -69,19 +69,30 @@ def assert_equal(found, wanted, dtype):
             torch.testing.assert_close(getattr(found, name), value, **tolerance, equal_nan=True, msg=name)
 
 
+@pytest.fixture
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("compiler", "threads")
 @pytest.mark.parametrize(
-    ("case", "dtype"),
+    ("case", "dtype", "threads"),
     [
-        pytest.param("one scale", torch.float32, marks=pytest.mark.exhaustive),
-        pytest.param("one scale", torch.float64, marks=pytest.mark.exhaustive),
-        pytest.param("two scales, softmax, learned readout", torch.float64, marks=pytest.mark.exhaustive),
-        pytest.param("crystals, stress, sigmoid", torch.float32, marks=pytest.mark.exhaustive),
-        ("two scales, softmax, learned readout", torch.float32),
-        ("crystals, stress, sigmoid", torch.float64),
+        pytest.param("one scale", torch.float32, 1, marks=pytest.mark.exhaustive),
+        pytest.param("one scale", torch.float64, 1, marks=pytest.mark.exhaustive),
+        pytest.param("two scales, softmax, learned readout", torch.float64, 1, marks=pytest.mark.exhaustive),
+        pytest.param("two scales, softmax, learned readout", torch.float32, 2, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid", torch.float32, 1, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid", torch.float64, 2, marks=pytest.mark.exhaustive),
+        ("one scale", torch.float32, 2),
+        ("two scales, softmax, learned readout", torch.float32, 1),
+        ("crystals, stress, sigmoid", torch.float64, 1),
     ],
-    indirect=["dtype"],
+    indirect=["dtype", "threads"],
 )
 def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
     options, periodic = CASES[case]
@@ -96,7 +107,8 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("compiler", "threads")
+@pytest.mark.parametrize("threads", [1, 2], indirect=True)
 @pytest.mark.parametrize("case", ["two scales, softmax, learned readout", "crystals, stress, sigmoid"])
 @pytest.mark.parametrize("dtype", [torch.float64], indirect=True, ids=["float64"])
 def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
@@ -167,9 +179,9 @@ def test_unknown_mode_is_refused():
 REASONS = {
     "another torch": (lambda patch: patch.setattr(torch, "__version__", "2.99.0"), r"tested with torch 2\.13.* 2\.99"),
     "no compiler": (lambda patch: patch.setenv("CXX", "no-such-compiler"), "no C\\+\\+ compiler 'no-such-compiler'"),
-    "two threads": (
-        lambda patch: patch.setattr(torch, "get_num_threads", lambda: 2),
-        "one thread, and torch is set to 2",
+    "three threads": (
+        lambda patch: patch.setattr(torch, "get_num_threads", lambda: 3),
+        "at most 2 threads, and torch is set to 3",
     ),
 }
 
