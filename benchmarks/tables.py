@@ -15,6 +15,7 @@ from benchmarks.laws import page
 from benchmarks.md17 import settings, train
 from benchmarks.peers import table as peers
 from benchmarks.periodic import crystals
+from benchmarks.qm9 import table as qm9
 from benchmarks.record import RESULTS
 from benchmarks.speed import neighbors
 from benchmarks.speed import page as speed
@@ -56,6 +57,8 @@ def build() -> str:
             peers.page(),
             "## Which building block pays?",
             blocks(),
+            "## QM9",
+            qm9.section(),
             "## Dynamics",
             dynamics(),
             "## Crystals: mlearn's Si and Li (PBE), training + validation + test frames",

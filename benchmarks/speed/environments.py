@@ -23,17 +23,18 @@ class NotInstalledError(Exception):
     """An environment could not be made."""
 
 
-def python_of(name: str, folder: Path, torch: str = TORCH) -> str:
+def python_of(name: str, folder: Path, torch: str = TORCH, packages: Path | None = None) -> str:
     """Python of an environment, made where it is missing or its list has changed.
 
     Args:
-        name: name of the list, "" for the environment that this runs in.
+        name: name of the environment and its list, "" for the environment that this runs in.
         folder: where environments are kept.
         torch: what pip installs first.
+        packages: the list, where it is not peers/NAME.txt.
     """
     if not name:
         return sys.executable
-    packages = LISTS / f"{name}.txt"
+    packages = packages or LISTS / f"{name}.txt"
     place = folder / name
     python, stamp = place / "bin" / "python", place / "made-from.txt"
     wanted = f"{torch}\n{packages.read_text()}"
