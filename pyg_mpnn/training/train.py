@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -35,15 +34,12 @@ from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.report import final_errors, write_report
+from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, check_batches, load_training_data
 
 VALID_BATCH_SIZE = 32
-# What may differ between an interrupted training and its continuation; the last row changes the rounding only.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb"}
-_FREE_SETTINGS |= {"stream", "workers"}
-_FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
     "The '.*_dataloader' does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -116,7 +112,7 @@ def train(
         )
     out = Path(settings.out)
     first = launched_rank(settings.devices, settings.num_nodes) == 0
-    last = _check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
+    last = check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
     check_loggers(settings)
     data = load_training_data(settings, frames, test)
     mode = settings.compile_mode(len(data.train))
@@ -130,15 +126,14 @@ def train(
     check_batches(data, settings, potential.cutoffs)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
-    checkpoint = None if last is None else _read_checkpoint(last, module)
+    checkpoint = None if last is None else read_last(last, module)
     if first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
         _announce(module, data)
-    if checkpoint is not None and _is_stopped(checkpoint, settings):
-        print(f"The training had stopped early (patience {settings.patience}). Writing the report again.")
-    elif checkpoint is not None and _is_complete(checkpoint, settings):
-        print("The training is complete; to go on, give more epochs or minutes. Writing the report again.")
+    finished = None if checkpoint is None else why_finished(checkpoint, settings)
+    if finished is not None:
+        print(f"{finished} Writing the report again.")
     else:
         with _quiet_lightning():
             _fit(module, data, last)
@@ -168,55 +163,6 @@ def _prepare(
             raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
     return potential, data
-
-
-def _check_folder(out: Path, resume: bool) -> Path | None:
-    last = out / "last.ckpt"
-    if resume:
-        if not last.is_file():
-            raise FileNotFoundError(
-                f"'out' must hold last.ckpt to resume from, got {str(out)!r} without it (it is written after each "
-                "epoch): empty the folder or choose another, and start again without 'resume'."
-            )
-        return last
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(
-            f"'out' must be a new or empty folder, got {str(out)!r}, which is not empty: choose another, or continue "
-            "the training in it with 'resume'."
-        )
-    return None
-
-
-def _read_checkpoint(last: Path, module: PotentialModule) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
-    saved = checkpoint["pyg_mpnn"]
-    old = asdict(TrainingSettings("", "")) | saved["settings"]  # settings that are newer than the file: the default
-    new = asdict(module.settings)
-    hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
-    differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
-    differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}
-    if saved["config"] != module.potential.config:
-        differing.add("the potential")
-    if (old["minutes"] is None) != (module.settings.minutes is None):
-        differing.add(f"'epochs' or 'minutes' (were {old['epochs']} and {old['minutes']})")
-    if differing:
-        raise ValueError(
-            f"'resume' must continue the same training, got other values for {', '.join(sorted(differing))}: repeat "
-            f"the first command with --resume, or pass --config {last.with_name('settings.json')} --resume."
-        )
-    return checkpoint
-
-
-def _is_complete(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool:
-    if settings.minutes is not None:
-        return bool(checkpoint["pyg_mpnn"]["seconds"] >= 60 * settings.minutes)
-    assert settings.epochs is not None
-    return bool(checkpoint["epoch"] + 1 >= settings.epochs)
-
-
-def _is_stopped(checkpoint: dict[str, Any], settings: TrainingSettings) -> bool:
-    waits = [state["wait_count"] for state in checkpoint["callbacks"].values() if "wait_count" in state]
-    return settings.patience is not None and waits[0] >= settings.patience
 
 
 def _announce(module: PotentialModule, data: TrainingData) -> None:

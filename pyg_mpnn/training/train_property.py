@@ -23,17 +23,9 @@ from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.property_module import PropertyModule
 from pyg_mpnn.training.property_reference import design_matrix, fit_property_reference
 from pyg_mpnn.training.random_state import seed_generators
+from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.train import (
-    _announce,
-    _check_folder,
-    _fit,
-    _is_complete,
-    _is_stopped,
-    _load_best,
-    _quiet_lightning,
-)
-from pyg_mpnn.training.train import _read_checkpoint as read_last
+from pyg_mpnn.training.train import _announce, _fit, _load_best, _quiet_lightning
 from pyg_mpnn.training.training_data import TrainingData, check_batches
 
 
@@ -98,7 +90,7 @@ def train_property(
     if settings.compile == "on":
         raise ValueError("'compile' must be 'off' or 'auto' for a property, got 'on': properties are not compiled.")
     out = Path(settings.out)
-    last = _check_folder(out, settings.resume)
+    last = check_folder(out, settings.resume)
     check_loggers(settings)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -116,10 +108,9 @@ def train_property(
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
     _announce(module, data)
-    if checkpoint is not None and _is_stopped(checkpoint, settings):
-        print(f"The training had stopped early (patience {settings.patience}). Writing the result again.")
-    elif checkpoint is not None and _is_complete(checkpoint, settings):
-        print("The training is complete; to go on, give more epochs or minutes. Writing the result again.")
+    finished = None if checkpoint is None else why_finished(checkpoint, settings)
+    if finished is not None:
+        print(f"{finished} Writing the result again.")
     else:
         with _quiet_lightning():
             _fit(module, data, last)

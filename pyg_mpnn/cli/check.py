@@ -1,0 +1,109 @@
+"""``pyg-mpnn check``: a potential and the laws of physics."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pyg_mpnn.models import Potential, SumPotential, load_potential
+from pyg_mpnn.testing import Report
+
+
+def check_command(
+    model: str,
+    structures: str = "ethanol",
+    count: int = 2,
+    dtype: Literal["float64", "float32"] = "float64",
+    cutoff: list[float] | None = None,
+    json: str | None = None,
+    picture: str | None = None,
+    threads: int | None = None,
+) -> Report:
+    """Hold a potential to the laws of physics; the exit code is 0 if all hold and 3 if one is broken.
+
+    Args:
+        model: Checkpoint of a training (best.ckpt), saved potential, or a Python object as ``package.module:name`` or
+            ``file.py:name``: a model, or a class or function without arguments that makes one.
+        structures: File of structures that the model knows, in any format that training reads; labels are not needed.
+            The word ``ethanol`` means the shipped structures.
+        count: Number of structures to use, evenly spaced in the file.
+        dtype: Precision to check in.
+        cutoff: Cutoff radii of the model, in A; its own attribute ``cutoff`` or ``cutoffs`` without it.
+        json: File to write the report to.
+        picture: File to draw energy and force along a bond scan to, for example scan.png.
+        threads: Number of CPU threads; PyTorch decides without it.
+
+    Returns:
+        The report.
+
+    Units:
+        eV, A.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from pyg_mpnn.data import ethanol, read_structures
+    from pyg_mpnn.testing import LAWS, bond_scan, check_potential, draw_scan
+
+    if count < 1:
+        raise ValueError(f"'count' must be at least 1, got {count}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    potential = load_model(model)
+    frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
+    frames = frames[:: max(1, len(frames) // count)][:count]
+    adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
+    if isinstance(potential, Potential | SumPotential) and potential.config is not None:
+        adapter["rebuild"] = functools.partial(type(potential).from_config, potential.config)
+    with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        report = check_potential(potential, frames, progress=progress, **adapter)
+    print(report)
+    for name in report.failed if not report.errors else ():
+        print(f"  {report.results[name]}")
+    for path in filter(None, (json, picture)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if json is not None:
+        Path(json).write_text(report.to_json() + "\n")
+        print(f"Written to {json}")
+    if picture is not None:
+        try:
+            draw_scan(bond_scan(potential, frames, **adapter), picture, title=model)
+            print(f"Drawn to {picture}")
+        except Exception as error:  # the verdict stands whatever the model does on the scan
+            print(f"Not drawn: {error}")
+    return report
+
+
+def load_model(model: str) -> Any:
+    """A potential from a file, or any model from Python code.
+
+    Args:
+        model: checkpoint or saved potential, or ``package.module:name`` or ``file.py:name``.
+
+    Returns:
+        the model; a class or a function without arguments is called to make it.
+
+    Raises:
+        ValueError: there is no such file or name.
+    """
+    place, separator, name = model.rpartition(":")
+    if not separator or Path(model).exists():
+        return load_potential(model)
+    try:
+        file = Path(place).resolve() if place.endswith(".py") else None
+        sys.path.insert(0, os.getcwd() if file is None else str(file.parent))
+        found = getattr(importlib.import_module(place if file is None else file.stem), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"'model' must name a Python object that exists, got {model!r}: {error}") from error
+    makes = inspect.isclass(found) or (inspect.isfunction(found) and not inspect.signature(found).parameters)
+    return found() if makes else found

@@ -1,0 +1,61 @@
+"""``pyg-mpnn evaluate``: the errors of a trained potential."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pyg_mpnn.models import load_potential
+from pyg_mpnn.training import Errors, evaluate
+from pyg_mpnn.training.table import error_table
+
+
+def evaluate_command(
+    model: str,
+    data: Sequence[str] | str,
+    json: str | None = None,
+    batch_size: int = 32,
+    batch_atoms: int | None = None,
+    batch_edges: int | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    threads: int | None = None,
+    compile: Literal["auto", "on", "off"] = "off",
+) -> Errors:
+    """Print the errors of a trained potential on a set of structures.
+
+    Args:
+        model: Checkpoint of a training (best.ckpt) or saved potential.
+        data: File or files of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The
+            word ``ethanol`` means the shipped test structures.
+        json: File to write the errors to, as numbers in meV and A.
+        batch_size: Structures per batch; it changes the speed and the memory, not the result.
+        batch_atoms: Atoms per batch at most, in place of the number of structures.
+        batch_edges: Edges per batch at most, in place of the number of structures.
+        device: Where to compute.
+        threads: Number of CPU threads; PyTorch decides without it.
+        compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
+            It needs one CPU thread and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
+
+    Returns:
+        The errors.
+
+    Units:
+        meV, meV/A, meV/A^3 and GPa.
+    """
+    if compile != "off" and threads is None:
+        threads = 1
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    potential = load_potential(model).to(device).compile(compile)
+    sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
+    errors = evaluate(potential, data, **sizes)  # type: ignore[arg-type]
+    print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(json_format.dumps(errors.summary(), indent=2) + "\n")
+        print(f"\nWritten to {json}")
+    return errors

@@ -1,0 +1,71 @@
+"""``pyg-mpnn inspect``: structures before a training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pyg_mpnn.inspect import Inspection
+
+
+def inspect_command(
+    data: Sequence[str] | str,
+    test: Sequence[str] | str | None = None,
+    cutoff: list[float] | None = None,
+    size: Literal["small", "base", "large"] = "base",
+    batch_size: int = 8,
+    steps: int = 5,
+    json: str | None = None,
+    threads: int | None = None,
+) -> Inspection:
+    """Look at structures before training on them: units, signs, outliers, duplicates, neighbours, training time.
+
+    Each check ends in ok, note (worth knowing; also where the data cannot tell) or warning (likely wrong). Nothing is
+    changed. The exit code is 0 whatever is found, and 1 only if the structures cannot be read.
+
+    Args:
+        data: File or files with the structures to learn from: an rMD17/MD17 npz, or anything that ASE reads. The word
+            ``ethanol`` means the shipped sample.
+        test: File or files with the structures for the test, to look for those that are in both; ``ethanol`` means the
+            shipped test structures.
+        cutoff: Distance in A up to which two atoms are neighbours, as for train; 5 without it.
+        size: Size of the potential whose training is timed.
+        batch_size: Structures per step of that training.
+        steps: Steps of training to time, in at most about 10 seconds; 0 leaves that out.
+        json: File to write the findings to, with all numbers.
+        threads: Number of CPU threads; PyTorch decides without it.
+
+    Returns:
+        The findings.
+
+    Units:
+        A and eV, as which the files are read (an MD17 npz is converted from kcal/mol).
+    """
+    from tqdm import tqdm
+
+    from pyg_mpnn.inspect import inspect_frames, load_labelled
+
+    if steps < 0:
+        raise ValueError(f"'steps' must not be negative, got {steps}")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    frames = load_labelled(data)
+    held_out = [] if test is None else load_labelled(test, "test")
+    with tqdm(unit="check", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps, "progress": progress}
+        found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
+    print(found)
+    if json is not None:
+        Path(json).parent.mkdir(parents=True, exist_ok=True)
+        Path(json).write_text(found.to_json() + "\n")
+        print(f"Written to {json}")
+    return found

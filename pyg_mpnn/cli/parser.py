@@ -1,0 +1,73 @@
+"""The parser of a command: flags as shells have them, help texts from docstrings."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jsonargparse
+
+_FILES = ("--data", "--test")  # flags that take one file or several
+
+
+class Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help texts with their line breaks kept."""
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """Flags as shells have them: ``--valid-size 50`` (hyphens), ``--resume`` (alone), ``--cutoff 3 5`` (a list)."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        if args and args[0].startswith("--") and not args[0].startswith("--print"):
+            args = (args[0].replace("_", "-"), *args[1:])
+        if kwargs.get("type") is bool and kwargs.get("default") is False:
+            del kwargs["type"]
+            kwargs["action"] = "store_true"
+        lists = {"--cutoff": float, "--only": str}  # in place of the syntax of jsonargparse for lists
+        if args and args[0] in lists and kwargs.get("type") is not float:
+            default = kwargs["default"]
+            default = None if default is None else list(default)
+            kwargs = {"type": lists[args[0]], "nargs": "+", "default": default, "help": kwargs["help"]}
+            args = args[:1]
+        return super().add_argument(*args, **kwargs)
+
+
+def parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
+    """The parser of a command.
+
+    Args:
+        function: What the command calls; its docstring is the help text, its arguments are the flags.
+
+    Returns:
+        The parser.
+    """
+    teaching = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
+    parser = Parser(description=teaching, formatter_class=Help)
+    parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
+    parser.add_function_arguments(function, as_group=False)
+    return parser
+
+
+def join_files(words: Sequence[str]) -> list[str]:
+    """Arguments in which several files after ``--data`` or ``--test`` are one list, as the parser takes it.
+
+    Args:
+        words: the arguments as the shell gave them.
+
+    Returns:
+        the same with ``a b`` after these flags as ``["a", "b"]``.
+
+    Example:
+        >>> join_files(["train", "--data", "a.xyz", "b.xyz", "--out", "run"])
+        ['train', '--data', '["a.xyz", "b.xyz"]', '--out', 'run']
+    """
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    joined = [[g[0], json.dumps(g[1:])] if len(g) > 2 and g[0] in _FILES else g for g in groups]
+    return [word for group in joined for word in group]

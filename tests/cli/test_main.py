@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import pytest
+import torch
+
+from pyg_mpnn import Potential
+from pyg_mpnn.cli import main
+from pyg_mpnn.training.ablation import AblationSettings
+
+main_of_cli = importlib.import_module("pyg_mpnn.cli.main")  # the package has a function of this name
+
+
+def test_train_leaves_a_potential_and_a_report(trained: Path) -> None:
+    assert Potential.load(trained / "best.ckpt").config["mpnn"]["l_max"] == 1
+    card = json.loads((trained / "model_card.json").read_text())
+    assert any("10 of the test structures are also in the training file" in warning for warning in card["warnings"])
+
+
+def test_md_runs_the_trained_potential(trained: Path, data: str, tmp_path: Path) -> None:
+    command = ["md", "--model", str(trained / "best.ckpt"), "--structure", data, "--out", str(tmp_path / "md")]
+    assert main([*command, "--steps", "5", "--timestep", "0.1", "--temperature", "10"]) == 0
+    assert (tmp_path / "md" / "summary.json").exists()
+
+
+def test_predict_relax_and_vib_run_the_trained_potential(trained: Path, data: str, tmp_path: Path) -> None:
+    model = ["--model", str(trained / "best.ckpt")]
+    assert main(["predict", *model, "--structures", data, "--out", str(tmp_path / "out.xyz"), "--batch-size", "4"]) == 0
+    assert len(ase.io.read(tmp_path / "out.xyz", ":")) == 10
+    relax = ["relax", *model, "--structure", data, "--out"]
+    assert main([*relax, str(tmp_path / "one"), "--steps", "1"]) == 3, "not converged"
+    assert main([*relax, str(tmp_path / "two"), "--fmax", "100"]) == 0
+    assert main(["vib", *model, "--structure", data, "--out", str(tmp_path / "vib")]) == 0
+    assert (tmp_path / "vib" / "vibrations.json").exists()
+
+
+def test_resume_continues_from_the_saved_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--config", str(trained / "settings.json"), "--resume", "--epochs", "2"]
+    assert main(command) == 0
+    assert torch.load(trained / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--epochs", "1", "--minutes", "1"], "'epochs' and 'minutes' exclude each other"),
+        (["--cutoff", "-1"], "'cutoff' must be positive (in A), got [-1.0]"),
+        (["--valid-size", "10"], "'valid_size' must be at least 0 and below the number of frames (10), got 10"),
+        (["--resume"], "'out' must hold last.ckpt to resume from"),
+    ],
+)
+def test_errors_of_the_user_are_one_line(
+    data: str, tiny: list[str], tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--data", data, "--out", str(tmp_path / "run"), *tiny, *flags]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("pyg-mpnn: error: ")
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_errors_show_where_they_come_from_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYG_MPNN_TRACEBACK", "1")
+    with pytest.raises(FileNotFoundError, match="'path' must be a file"):
+        main(["train", "--data", "absent.xyz", "--out", str(tmp_path / "run")])
+
+
+def test_interruption_says_how_to_continue(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(settings: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_of_cli, "train", interrupt)
+    assert main(["train", "--data", data, "--out", str(tmp_path / "run")]) == 130
+    assert "continues with the same command and --resume" in capsys.readouterr().err
+
+
+def test_module_runs_as_a_program() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "pyg_mpnn", "--help"]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "usage: pyg-mpnn" in shown.stdout
+
+
+def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[AblationSettings] = []
+    monkeypatch.setattr(main_of_cli, "ablate", asked.append)
+    command = ["ablate", "--data", "ethanol", "--out", "blocks", "--cutoff", "4.5", "--seeds", "2", "--only", "l_max"]
+    assert main([*command, "attention"]) == 0
+    assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]
+    assert main([*command, "heads"]) == 1
+    assert "'only' must hold blocks of" in capsys.readouterr().err

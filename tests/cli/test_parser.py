@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pyg_mpnn.cli import join_files, main, make_parser
+
+
+def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit, match="0"):
+        make_parser().parse_args([*command, "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_help_names_the_commands_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys)
+    assert "pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5" in text
+    assert "learn a potential from structures" in text
+
+
+def test_help_of_train_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, "train")
+    flags = ("data", "valid-size", "test", "out", "size", "epochs", "minutes", "seed", "cutoff", "resume", "config")
+    assert all(f"--{flag}" in text for flag in flags)
+    assert "The word ``ethanol`` means the shipped sample" in text
+    assert "Without ``epochs`` and ``minutes``: 10" in text
+    assert "_size" not in text, "flags have hyphens"
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("evaluate", "--json"),
+        ("md", "--timestep"),
+        ("predict", "--batch-size"),
+        ("relax", "--cell"),
+        ("vib", "--relax"),
+        ("ablate", "--budget-minutes"),
+    ],
+)
+def test_help_of_the_other_commands_teaches(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, command)
+    assert flag in text
+    assert "Args:" not in text
+
+
+def test_config_repeats_a_training_and_flags_win(trained: Path) -> None:
+    parsed = make_parser().parse_args(["train", "--config", str(trained / "settings.json"), "--epochs", "7"])
+    assert parsed.train.epochs == 7
+    assert parsed.train.valid_size == 4
+    assert parsed.train.model["l_max"] == 1
+
+
+def test_print_config_shows_what_config_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", "x", "--out", "y", "--cutoff", "3", "5", "--isolated", "{1: -13.6}", "--resume"]
+    with pytest.raises(SystemExit, match="0"):
+        make_parser().parse_args(["train", *flags, "--print_config"])
+    text = capsys.readouterr().out
+    assert yaml.safe_load(text)["cutoff"] == [3.0, 5.0]
+    (tmp_path / "config.yaml").write_text(text)
+    parsed = make_parser().parse_args(["train", "--config", str(tmp_path / "config.yaml")]).train
+    assert parsed.cutoff == [3.0, 5.0]
+    assert parsed.isolated == {1: -13.6}
+    assert parsed.resume is True
+
+
+def test_several_files_are_one_list(tmp_path: Path) -> None:
+    parsed = (
+        make_parser()
+        .parse_args(join_files(["train", "--data", "a.xyz", "b.db", "--test", "c.xyz", "--out", "y"]))
+        .train
+    )
+    assert parsed.data == ["a.xyz", "b.db"]
+    assert parsed.test == "c.xyz"
+    (tmp_path / "one.yaml").write_text("data: a.xyz\nout: y\n")
+    (tmp_path / "two.yaml").write_text("data: [a.xyz, b.db]\nout: y\n")
+    one, two = (
+        make_parser().parse_args(["train", "--config", str(tmp_path / f"{name}.yaml")]).train.data
+        for name in ("one", "two")
+    )
+    assert one == "a.xyz"
+    assert two == ["a.xyz", "b.db"]
+    assert make_parser().parse_args(join_files(["evaluate", "--model", "m", "--data", "a", "b"])).evaluate.data == [
+        "a",
+        "b",
+    ]
+
+
+def test_missing_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--out", "x"])
+    assert "data" in capsys.readouterr().err
