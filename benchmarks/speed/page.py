@@ -9,7 +9,8 @@ from benchmarks.record import RESULTS
 from benchmarks.speed import table
 
 FOLDER = RESULTS / "speed"
-COMPARISONS = ("inference", "training", "dynamics", "defaults", "silicon", "two-threads")  # files of compare.py
+# files of compare.py
+COMPARISONS = ("inference", "training", "training-others", "dynamics", "defaults", "silicon", "two-threads")
 
 
 def sections() -> list[str]:
@@ -32,7 +33,8 @@ def sections() -> list[str]:
         compiling(),
         "## Freed memory kept, and the C library's defaults",
         "Base, one thread; milliseconds, each number the median of a process of its own, all in the same rounds. "
-        "Everywhere else in these tables freed memory is kept, for all models.",
+        "In the comparison with the peers above each package leaves the C library as it does for its users: ours keeps "
+        "freed memory, in compiled modes.",
         allocator(),
         "## Compiled code of two threads under heap checks",
         two_threads(),

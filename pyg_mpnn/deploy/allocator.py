@@ -14,9 +14,10 @@ def keep_freed_memory() -> bool:
     r"""Let the process keep the memory of freed tensors of up to 32 MiB for its next ones.
 
     By default glibc gives large blocks back to the system when they are freed, and the system clears each page anew
-    when the next step asks for them: a third of the time of a training step, or none, by the chance of how the blocks
-    lie. The process then keeps the most memory that it has used so far until it ends. What the environment says
-    (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``, ``GLIBC_TUNABLES``) is left as it is.
+    when the next step asks for them. What that costs depends on how the blocks happen to lie;
+    ``benchmarks/speed/allocator.py`` measures it. With this the process keeps the most memory that it has used so far
+    until it ends. What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``,
+    ``GLIBC_TUNABLES``) is left as it is.
 
     Returns:
         whether the C library took the settings: not elsewhere than with glibc, nor where the environment has its own.
