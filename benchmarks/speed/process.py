@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.speed.models import Model
 
 ROOT = Path(__file__).parents[2]
+OF_ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")  # not inherited
 GIGABYTES = 20  # what a model may use
 PATIENCE = 900.0  # seconds to wait for an answer: compiling takes minutes
 
@@ -45,6 +46,7 @@ class Process:
         self.command += ["--settings", json.dumps(model.settings | settings)]
         # One process compiles at a time, in its own process; all share the cache of compiled code.
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        self.environment = {name: self.environment[name] for name in self.environment if name not in OF_ALLOCATOR}
         self.environment |= allocator | {"PYTHONPATH": str(ROOT)}
         self.log = log
         self.process: subprocess.Popen[str] | None = None

@@ -65,8 +65,8 @@ def turn_narrow_products(graph: GraphModule) -> None:
 def copy_narrow_weights(graph: GraphModule) -> None:
     r"""Multiply by a copy, stored by rows, of each transposed weight with few rows or columns.
 
-    The gradient of a weight is a product over all edges. Autograd computes it in the order in which the weight is
-    stored, which for a narrow one is several times slower than the other.
+    For training: the gradient of a weight is a product over all edges, which autograd computes in the order in which
+    the weight is stored. For a narrow one that can be the slower order.
 
     Args:
         graph: graph to change, with example values in ``node.meta["val"]``.
@@ -97,5 +97,6 @@ def _is_narrow_transposed_weight(factor: Node) -> bool:
         factor, transposed = factor.args[0], not transposed  # type: ignore[assignment]
     if not transposed or factor.op != "placeholder":
         return False
+    # tracing learned some lengths of weights only later: they are symbols with a value
     lengths = [length if isinstance(length, int) else length.node.maybe_as_int() for length in factor.meta["val"].shape]
     return any(length is not None and 1 < length <= NARROW for length in lengths)

@@ -96,8 +96,10 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
     graph.graph.set_codegen(CodeGen())  # plain arguments, as many as are used
     _register_constants(graph)
     used = _drop_unused_state(graph, len(state))
-    for rewrite in (drop_detach, split_bias, turn_narrow_products, copy_narrow_weights):
+    for rewrite in (drop_detach, split_bias, turn_narrow_products):
         rewrite(graph)
+    if kind.trained:
+        copy_narrow_weights(graph)
     axes = [None] * len(used) + [1 if tensor is example.edge_index else 0 for tensor in example.flat()]
     return Traced(graph, tuple(name for k, name in enumerate(state) if k in used), tuple(axes))
 

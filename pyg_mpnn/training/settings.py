@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pyg_mpnn.deploy import MOST_THREADS
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
@@ -173,10 +174,10 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        if self.compile == "on" and (self.threads not in (None, 1, 2) or self.device == "cuda" or self.processes > 1):
+        if self.compile == "on" and ((self.threads or 1) > MOST_THREADS or self.device == "cuda" or self.processes > 1):
             raise ValueError(
-                f"'compile' needs one or two CPU threads in one process, got 'threads' {self.threads}, 'device' "
-                f"{self.device!r} and {self.processes} processes: leave them out."
+                f"'compile' needs at most {MOST_THREADS} CPU threads in one process, got 'threads' {self.threads}, "
+                f"'device' {self.device!r} and {self.processes} processes: leave them out."
             )
         if self.target is not None:
             for name in _OF_POTENTIALS:

@@ -57,6 +57,15 @@ def test_state_is_an_input_and_only_what_is_read(potential):
     torch.testing.assert_close(unflatten(kind, traced.graph(*tensors)).energies, 3.0 * before)
 
 
+def test_narrow_weights_are_copied_for_training_only(potential):
+    def copies(trained):
+        kind = Kind(trained, stress=False, periodic=False, scales=1)
+        graph = trace(potential, kind, torch.float64, torch.device("cpu")).graph
+        return sum(node.target is torch.ops.aten.clone.default for node in graph.graph.nodes)
+
+    assert copies(trained=True) > copies(trained=False) == 0
+
+
 def test_atoms_at_one_place_are_seen(potential):
     kind = Kind(trained=False, stress=False, periodic=False, scales=1)
     traced = trace(potential, kind, torch.float64, torch.device("cpu"))
