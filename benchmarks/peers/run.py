@@ -10,7 +10,9 @@ one JSON in benchmarks/results/peers; cells that exist are not run again, so an 
 
 1. tune: three learning rates for each model, for `--tune-minutes`, seed 0, on the training and validation frames;
 2. train: each seed in turn, within it each model, with the rate that had the best validation score; the test frames are
-   used once, after the budget;
+   used once, after the budget. A rate can do well for minutes and diverge later: where the validation forces at the end
+   are worse than twice the best, the cell is kept as `diverged` and the next lower rate takes its place, for every
+   model alike;
 3. time: energies and forces of one structure and of 32, in rounds over all models and modes, in random order.
 
 What is equal and what each model has of its own: `recipes.py`. Compiling and warming up are outside the clock,
@@ -138,7 +140,16 @@ class Grid:
                     if rate is None:
                         print(f"{model} is left out: three learning rates must be tried first (cells 'rate')")
                         continue
-                    self._cell(self.path(model, f"seed{seed}"), model, rate, seed, self.options.minutes, test=True)
+                    for lower in (rate, *(slow for slow in RECIPES[model].learning_rates[::-1] if slow < rate)):
+                        aside = self.path(model, f"diverged-seed{seed}-at{lower:g}")
+                        if aside.exists():
+                            continue
+                        path = self.path(model, f"seed{seed}")
+                        self._cell(path, model, lower, seed, self.options.minutes, test=True)
+                        if not path.exists() or not diverged(json.loads(path.read_text())):
+                            break
+                        path.rename(aside)
+                        print(f"{path.stem} diverged with the learning rate {lower:g}", flush=True)
 
     def time(self) -> None:
         """Energies and forces, all models in the same rounds."""
@@ -275,6 +286,12 @@ class Grid:
 def described(model: str) -> Model:
     """How a model is built."""
     return MODELS["ours-small" if model == CONTROL else model]
+
+
+def diverged(record: dict[str, Any]) -> bool:
+    """Whether the training ended far above its best, by the validation forces."""
+    curve = [point["forces_mae_meV_per_A"] for point in record.get("learning_curve", [])]
+    return bool(curve) and curve[-1] > 2 * min(curve)
 
 
 def cpu_seconds() -> float:

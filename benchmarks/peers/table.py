@@ -30,8 +30,12 @@ class Results:
     def __init__(self, molecule: str, folder: Path = FOLDER) -> None:
         self.molecule = molecule
         self.cells: dict[str, list[Record]] = {}
+        self.diverged: list[Record] = []
         for path in sorted(folder.glob(f"{molecule}-*-seed*.json")):
             cell = json.loads(path.read_text())
+            if "-diverged-" in path.name:
+                self.diverged.append(cell)
+                continue
             self.cells.setdefault(cell["model"], []).append(cell)
         path = folder / f"{molecule}-times.json"
         self.times: list[Record] = json.loads(path.read_text())["records"] if path.exists() else []
@@ -82,6 +86,12 @@ def caption(results: Results) -> str:
         "rates each, chosen on the validation frames; test frames used once. Errors: mean and standard deviation over "
         "seeds."
     )
+    for cell in results.diverged:
+        text += (
+            f" {cell['model']}, seed {cell['seed']}, diverged with the learning rate {cell['learning_rate']:g} that the "
+            f"short trainings had chosen (test force MAE of its best weights {cell['test']['forces_mae_meV_per_A']:.1f} "
+            "meV/A); the next lower rate took its place."
+        )
     shares = [cell["cpu_seconds_per_second"] / cell["threads"] for cell in cells]
     disturbed = [share for share in shares if share < UNDISTURBED]
     if disturbed:
