@@ -87,10 +87,10 @@ def caption(results: Results) -> str:
         "seeds."
     )
     for cell in results.diverged:
+        found = cell["test"]["forces_mae_meV_per_A"]
         text += (
-            f" {cell['model']}, seed {cell['seed']}, diverged with the learning rate {cell['learning_rate']:g} that the "
-            f"short trainings had chosen (test force MAE of its best weights {cell['test']['forces_mae_meV_per_A']:.1f} "
-            "meV/A); the next lower rate took its place."
+            f" {cell['model']}, seed {cell['seed']}, diverged with the learning rate {cell['learning_rate']:g} that "
+            f"short trainings had chosen (its best weights: {found:.1f} meV/A); the next lower rate took its place."
         )
     shares = [cell["cpu_seconds_per_second"] / cell["threads"] for cell in cells]
     disturbed = [share for share in shares if share < UNDISTURBED]
