@@ -169,3 +169,18 @@ def compute_errors(predictions: Predictions) -> Errors:
         stress = (predictions.stress - predictions.stress_ref)[~torch.isnan(predictions.stress_ref)]
         stress_errors = _mae_rmse(stress) if stress.numel() else (None, None)
     return Errors(len(energy), *energy_errors, *_mae_rmse(predictions.forces - predictions.forces_ref), *stress_errors)
+
+
+def score(errors: Errors) -> float:
+    """The number by which the best checkpoint is chosen: force MAE in meV/A plus energy MAE in meV per atom.
+
+    Forces decide while the two are of different size; once the energy weight is raised, a model that trades a little
+    of the forces for much better energies wins.
+
+    Args:
+        errors: Validation errors of the averaged weights.
+
+    Returns:
+        The number to minimise.
+    """
+    return errors.forces_mae_meV_per_A + errors.energy_mae_meV_per_atom

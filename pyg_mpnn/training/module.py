@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -20,29 +18,12 @@ from pyg_mpnn.models.files import FILE_FORMAT
 from pyg_mpnn.training.distributed import count_processes, gather, share_from_first, sum_over_processes
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, count_terms, loss_terms
-from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
+from pyg_mpnn.training.metrics import Predictions, compare, compute_errors, join, score
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import random_rotation, rotate_batch
 from pyg_mpnn.training.schedule import learning_rate_factor, weight_at
 from pyg_mpnn.training.settings import TrainingSettings
-
-MAX_SKIPPED = 10
-"""Steps in a row with a non-finite loss or gradient after which a training stops."""
-
-
-def score(errors: Errors) -> float:
-    """The number by which the best checkpoint is chosen: force MAE in meV/A plus energy MAE in meV per atom.
-
-    Forces decide while the two are of different size; once the energy weight is raised, a model that trades a little
-    of the forces for much better energies wins.
-
-    Args:
-        errors: Validation errors of the averaged weights.
-
-    Returns:
-        The number to minimise.
-    """
-    return errors.forces_mae_meV_per_A + errors.energy_mae_meV_per_atom
+from pyg_mpnn.training.skipped_steps import SkippedSteps, advice
 
 
 class PotentialModule(lightning.LightningModule):
@@ -54,7 +35,8 @@ class PotentialModule(lightning.LightningModule):
     counted in steps where ``settings.epochs`` is given and in seconds where ``settings.minutes`` is.
 
     A step whose loss or gradient is not finite is skipped with a warning: weights, averaged weights, optimizer and sums
-    of the epoch stay as they were. After 10 in a row the training stops.
+    of the epoch stay as they were. After 10 in a row the training stops. The learning rate is halved with each of its
+    recoveries from a divergence (:class:`~pyg_mpnn.training.recovery.Recovery`).
 
     Args:
         potential: The potential, with its reference energies set.
@@ -96,8 +78,8 @@ class PotentialModule(lightning.LightningModule):
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
         self.steps = 0
-        self.skipped = 0
-        self.skipped_in_a_row = 0
+        self.skipped = SkippedSteps(settings)
+        self.recoveries = 0
         self._started: float | None = None
         self._weights = self._weights_at(0.0)
         self._epoch_sums: Tensor | None = None
@@ -148,6 +130,7 @@ class PotentialModule(lightning.LightningModule):
         """
         progress = self._shared_progress()
         learning_rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
+        learning_rate /= 2**self.recoveries
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate
         self._weights = self._weights_at(progress)
@@ -186,10 +169,12 @@ class PotentialModule(lightning.LightningModule):
             self.optimizers().step()  # type: ignore[union-attr]
             self._epoch_sums = terms if self._epoch_sums is None else self._epoch_sums + terms
             self._epoch_steps += 1
-            self.skipped_in_a_row = 0
+            self.skipped.in_a_row = 0
         else:
             optimizer.zero_grad()
-            self._skip(terms)
+            found = dict(zip(self.term_names, terms.tolist(), strict=True))
+            where = f"step {self.steps + 1} (epoch {self.current_epoch + 1})"
+            self.skipped.add(found, where, report=self.trainer.is_global_zero)
 
     def count(self, batch: Batch) -> Tensor:
         """What the means of the loss are over.
@@ -243,34 +228,6 @@ class PotentialModule(lightning.LightningModule):
             parameter.grad = gradient
         return terms
 
-    def _skip(self, terms: Tensor) -> None:
-        self.skipped += 1
-        self.skipped_in_a_row += 1
-        values = zip(self.term_names, terms.tolist(), strict=True)
-        found = ", ".join(f"{name} {value:.3g}" for name, value in values)
-        where = f"step {self.steps + 1} (epoch {self.current_epoch + 1})"
-        if self.skipped_in_a_row == MAX_SKIPPED:
-            raise FloatingPointError(
-                f"The loss and its gradient must be finite, got {found} in {where} and in the {MAX_SKIPPED - 1} steps "
-                f"before it, which were skipped too. {self._advice()}"
-            )
-        if self.trainer.is_global_zero:
-            warnings.warn(
-                f"The loss and its gradient must be finite, got {found} in {where}: the step is skipped (in a row: "
-                f"{self.skipped_in_a_row}; the training stops at {MAX_SKIPPED}).",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def _advice(self) -> str:
-        """What is left after a divergence, and what to do."""
-        last = Path(self.settings.out) / "last.ckpt"
-        left = f"The last good checkpoint is {last}" if last.exists() else "No checkpoint had been written"
-        return (
-            f"{left}. Start again with a lower 'learning_rate' (was {self.settings.learning_rate:g}) or 'clip' (was "
-            f"{self.settings.clip:g}), or look for outliers in 'data'."
-        )
-
     def on_train_batch_end(self, outputs: Any, batch: list[Batch], batch_idx: int) -> None:
         """Count the step, and stop when the time is over.
 
@@ -304,7 +261,7 @@ class PotentialModule(lightning.LightningModule):
         if not math.isfinite(value):
             raise FloatingPointError(
                 f"The validation errors must be finite, got {found.forces_mae_meV_per_A} meV/A and "
-                f"{found.energy_mae_meV_per_atom} meV/atom in epoch {self.current_epoch + 1}. {self._advice()}"
+                f"{found.energy_mae_meV_per_atom} meV/atom in epoch {self.current_epoch + 1}. {advice(self.settings)}"
             )
         values = {f"valid_{name}": value for name, value in asdict(found).items() if value is not None}
         del values["valid_n_structures"]
@@ -318,7 +275,8 @@ class PotentialModule(lightning.LightningModule):
             "minutes": self.seconds / 60,
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
             "energy_weight": self._weights[1],
-            "skipped_steps": float(self.skipped),
+            "skipped_steps": float(self.skipped.total),
+            "recoveries": float(self.recoveries),
             "train_forces_rmse_meV_per_A": 1e3 * self.scale * math.sqrt(forces),
             "train_energy_rmse_meV_per_atom": 1e3 * self.scale * math.sqrt(energy),
         }
@@ -336,7 +294,8 @@ class PotentialModule(lightning.LightningModule):
             "settings": asdict(self.settings),
             "provenance": self.provenance,
             "seconds": self.seconds,
-            "steps": [self.steps, self.skipped, self.skipped_in_a_row],
+            "steps": [self.steps, self.skipped.total, self.skipped.in_a_row],
+            "recoveries": self.recoveries,
             "random_state": get_random_state(),
         }
 
@@ -347,5 +306,6 @@ class PotentialModule(lightning.LightningModule):
             checkpoint: The dictionary that was read.
         """
         self.seconds_before = checkpoint["pyg_mpnn"]["seconds"]
-        self.steps, self.skipped, self.skipped_in_a_row = checkpoint["pyg_mpnn"]["steps"]
+        self.steps, self.skipped.total, self.skipped.in_a_row = checkpoint["pyg_mpnn"]["steps"]
+        self.recoveries = checkpoint["pyg_mpnn"].get("recoveries", 0)  # older checkpoints have none
         self.random_state = checkpoint["pyg_mpnn"]["random_state"]

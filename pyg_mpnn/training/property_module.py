@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 from pyg_mpnn.models import PropertyModel
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.settings import TrainingSettings
+from pyg_mpnn.training.skipped_steps import advice
 
 
 class PropertyModule(PotentialModule):
@@ -106,14 +107,15 @@ class PropertyModule(PotentialModule):
         if not math.isfinite(valid):
             raise FloatingPointError(
                 f"The validation errors must be finite, got {valid} {self.unit} in epoch {self.current_epoch + 1}. "
-                f"{self._advice()}"
+                f"{advice(self.settings)}"
             )
         seen = math.nan if self._epoch_sums is None else self._epoch_sums.item() / self._epoch_steps
         self.log_dict(
             {
                 "minutes": self.seconds / 60,
                 "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
-                "skipped_steps": float(self.skipped),
+                "skipped_steps": float(self.skipped.total),
+                "recoveries": float(self.recoveries),
                 "train_mae": seen * self.spread,
                 "valid_mae": valid,
                 "valid_score": valid,

@@ -139,6 +139,7 @@ def _card(
             "epochs_done": int(history[-1]["epoch"]),
             "steps_done": int(history[-1]["step"]),
             "steps_skipped": int(history[-1]["skipped_steps"]),
+            "recoveries": int(history[-1].get("recoveries", 0)),
             "minutes_done": round(history[-1]["minutes"], 2),
             "best_epoch": int(best["epoch"]),
             "best_by": "validation force MAE (meV/A) + energy MAE (meV/atom) of the averaged weights",

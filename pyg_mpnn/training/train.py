@@ -33,6 +33,7 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
+from pyg_mpnn.training.recovery import Recovery
 from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
@@ -78,7 +79,8 @@ def train(
 
     Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
     holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom);
-    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Python's, NumPy's
+    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Where the training diverges, it goes
+    back to ``best.ckpt`` with half the learning rate (:class:`~pyg_mpnn.training.recovery.Recovery`). Python's, NumPy's
     and PyTorch's global generators are seeded with ``settings.seed``.
 
     Args:
@@ -101,7 +103,8 @@ def train(
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
         ConnectionError: Another process of the training is gone.
-        FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not.
+        FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not,
+            or they rose tenfold for the sixth time.
 
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
@@ -247,7 +250,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     rule = moving_average(settings.ema_decay, lambda: module.global_step)
     average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
-    callbacks = [ProgressLine(), CsvHistory(out / "metrics.csv"), average]
+    callbacks = [ProgressLine(), CsvHistory(out / "metrics.csv"), average, Recovery(best, average)]
     if settings.patience is not None:
         callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(

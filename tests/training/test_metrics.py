@@ -10,7 +10,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.models import PotentialOutput
 from pyg_mpnn.training import Errors, Predictions, compute_errors
-from pyg_mpnn.training.metrics import compare, join
+from pyg_mpnn.training.metrics import compare, join, score
 
 
 def _predictions(stress: bool = False) -> Predictions:
@@ -101,3 +101,7 @@ def test_no_structure_is_an_error() -> None:
 def test_errors_without_atoms_are_zero() -> None:
     one, none = torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64)
     assert compute_errors(Predictions(torch.tensor([0]), one, one, none, none)) == Errors(1, 0, 0, 0, 0, 0, 0)
+
+
+def test_score_is_force_error_plus_energy_error_per_atom() -> None:
+    assert score(Errors(1, 90.0, 90.0, 10.0, 10.0, 25.0, 30.0)) == 35.0

@@ -14,11 +14,10 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn import Potential
 from pyg_mpnn.data.frames import align_frames
 from pyg_mpnn.geometry import RadiusGraph
-from pyg_mpnn.training import Errors, LossTerms, PotentialModule, TrainingSettings, loss_terms, train
+from pyg_mpnn.training import LossTerms, PotentialModule, TrainingSettings, loss_terms, train
 from pyg_mpnn.training import module as module_of_training
 from pyg_mpnn.training.history import read_history
 from pyg_mpnn.training.loss import count_terms
-from pyg_mpnn.training.module import score
 
 train_of_training = importlib.import_module("pyg_mpnn.training.train")  # the package has a function of this name
 Settings = Callable[..., TrainingSettings]
@@ -39,10 +38,6 @@ def _batch(frames: list[Data]) -> Batch:
     batch = Batch.from_data_list([graph(frame) for frame in frames[:3]])
     batch.pos, batch.forces = batch.pos.float(), batch.forces.float()
     return batch
-
-
-def test_score_is_force_error_plus_energy_error_per_atom() -> None:
-    assert score(Errors(1, 90.0, 90.0, 10.0, 10.0, 25.0, 30.0)) == 35.0
 
 
 def test_loss_weighs_the_terms(settings: Settings, frames: list[Data]) -> None:

@@ -1,0 +1,78 @@
+"""Going back where a training diverged."""
+
+from __future__ import annotations
+
+import warnings
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
+
+from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.skipped_steps import advice
+
+DIVERGED = 10.0
+"""A validation score of so many times the best one is a divergence, not noise."""
+MAX_RECOVERIES = 5
+"""After so many the training stops: the learning rate is then a 32nd of what was asked for."""
+
+
+class Recovery(Callback):
+    """Goes back to the best checkpoint where a training diverged, and goes on with half the learning rate.
+
+    With a learning rate that is a little too large, a training may run well for hundreds of epochs and then lose all it
+    has learned within one, its loss finite throughout. Where the validation score of an epoch is more than 10 times the
+    best one, weights, averaged weights and optimizer are set to those of the best checkpoint, and all later learning
+    rates are halved. Steps and time go on: the rest of the schedule is that of an undisturbed training. Each time is
+    reported, and counted in the log.
+
+    Args:
+        best: Writes the best checkpoint.
+        average: Averages the weights.
+
+    Units:
+        none
+
+    Raises:
+        FloatingPointError: The training diverged for the sixth time.
+
+    Source:
+        own design; why and when: benchmarks/results/peers, ethanol with the learning rate 0.009.
+    """
+
+    def __init__(self, best: ModelCheckpoint, average: WeightAveraging) -> None:
+        self.best = best
+        self.average = average
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Compare the validation score of the epoch with the best one before it.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+
+        Raises:
+            FloatingPointError: The training diverged for the sixth time.
+        """
+        assert isinstance(pl_module, PotentialModule)
+        score, best = float(trainer.callback_metrics["valid_score"]), self.best.best_model_score
+        if best is None or score <= DIVERGED * best:
+            return
+        found = f"{score:.4g} after epoch {trainer.current_epoch + 1}, {score / best:.3g} times its best"
+        if pl_module.recoveries == MAX_RECOVERIES:
+            raise FloatingPointError(
+                f"The validation score must not rise {DIVERGED:g}-fold, got {found}, for the {MAX_RECOVERIES + 1}th "
+                f"time, with a {2**MAX_RECOVERIES}nd of 'learning_rate'. {advice(pl_module.settings)}"
+            )
+        checkpoint = torch.load(self.best.best_model_path, map_location=pl_module.device, weights_only=True)
+        self.average.on_load_checkpoint(trainer, pl_module, checkpoint)
+        trainer.optimizers[0].load_state_dict(checkpoint["optimizer_states"][0])
+        pl_module.recoveries += 1
+        if trainer.is_global_zero:
+            warnings.warn(
+                f"The training diverged: the validation score is {found}. It goes on from the best checkpoint (epoch "
+                f"{checkpoint['epoch'] + 1}) with 1/{2**pl_module.recoveries} of 'learning_rate' "
+                f"{pl_module.settings.learning_rate:g}; start with a lower one next time.",
+                RuntimeWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,75 @@
+"""Steps that are skipped because their loss or gradient is not finite."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from pyg_mpnn.training.settings import TrainingSettings
+
+MAX_SKIPPED = 10
+"""Steps in a row with a non-finite loss or gradient after which a training stops."""
+
+
+class SkippedSteps:
+    """Counts and reports the skipped steps, and ends a training in which there are too many in a row.
+
+    Args:
+        settings: What the training is told.
+
+    Units:
+        none
+
+    Example:
+        >>> SkippedSteps(TrainingSettings(data="ethanol", out="run", epochs=3)).total
+        0
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self.settings = settings
+        self.total = 0
+        self.in_a_row = 0
+
+    def add(self, loss: dict[str, float], where: str, *, report: bool) -> None:
+        """Count one.
+
+        Args:
+            loss: The terms of its loss.
+            where: The step, in words.
+            report: Whether this process tells.
+
+        Raises:
+            FloatingPointError: It is the tenth in a row.
+        """
+        self.total += 1
+        self.in_a_row += 1
+        found = ", ".join(f"{name} {value:.3g}" for name, value in loss.items())
+        if self.in_a_row == MAX_SKIPPED:
+            raise FloatingPointError(
+                f"The loss and its gradient must be finite, got {found} in {where} and in the {MAX_SKIPPED - 1} steps "
+                f"before it, which were skipped too. {advice(self.settings)}"
+            )
+        if report:
+            warnings.warn(
+                f"The loss and its gradient must be finite, got {found} in {where}: the step is skipped (in a row: "
+                f"{self.in_a_row}; the training stops at {MAX_SKIPPED}).",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def advice(settings: TrainingSettings) -> str:
+    """What is left after a divergence, and what to do.
+
+    Args:
+        settings: What the training was told.
+
+    Returns:
+        Two sentences for the end of a message.
+    """
+    last = Path(settings.out) / "last.ckpt"
+    left = f"The last good checkpoint is {last}" if last.exists() else "No checkpoint had been written"
+    return (
+        f"{left}. Start again with a lower 'learning_rate' (was {settings.learning_rate:g}) or 'clip' (was "
+        f"{settings.clip:g}), or look for outliers in 'data'."
+    )
