@@ -135,7 +135,7 @@ def align_frames(frames: Sequence[Data]) -> None:
         frames: structures that passed :func:`check_frame`.
 
     Raises:
-        ValueError: some structures have energies (or forces) and others have none.
+        ValueError: some structures have energies (or forces) and others have none, or one has a cell without ``pbc``.
     """
     for name in ("energy", "forces", "target"):
         missing = [k for k, frame in enumerate(frames) if name not in frame]
@@ -144,6 +144,9 @@ def align_frames(frames: Sequence[Data]) -> None:
                 f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
                 f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
             )
+    for k, frame in enumerate(frames):
+        if "pbc" not in frame and "cell" in frame and bool((frame.cell != 0).any()):
+            raise ValueError(f"'pbc' must be given with a cell, got a cell without it in frame {k}: add it.")
     for name, (shape, fill) in FILL.items():
         if any(name in frame for frame in frames):
             for frame in frames:

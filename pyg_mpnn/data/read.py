@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.data.md17 import read_md17
+from pyg_mpnn.data.xyz import check_whole
 
 
 def read_structures(
@@ -100,6 +101,7 @@ def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
         ) from error
     except Exception as error:  # each of ASE's readers fails in its own way
         raise ValueError(f"'path' must be readable by ASE, got {type(error).__name__} in {path}: {error}") from error
+    check_whole(path)
     frames = []
     for index, atoms in enumerate(images):
         try:

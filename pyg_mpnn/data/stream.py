@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import FILL, check_frame
+from pyg_mpnn.data.xyz import check_whole
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
 
 _FORMAT = 1
@@ -83,10 +85,15 @@ class StreamedDataset(Dataset[Data]):
         key = {"format": _FORMAT, "sha256": _file_hash(self.path), "cutoffs": list(self.cutoffs), "dtype": name}
         index = self._read_index()
         if index is None or index["key"] != key:
-            if index is not None:
-                print(f"{self.cache} is of another content, cutoff or dtype than {self.path}: made anew", flush=True)
-            self._build(key)
-            index = self._read_index()
+            with _lock(self.cache):
+                index = self._read_index()  # another process may have made it meanwhile
+                if index is None or index["key"] != key:
+                    if index is not None:
+                        print(
+                            f"{self.cache} is of other content, cutoff or dtype than {self.path}: made anew", flush=True
+                        )
+                    self._build(key)
+                    index = self._read_index()
         assert index is not None
         self.num_atoms: list[int] = index["num_atoms"]
         self.num_edges: list[int] = index["num_edges"]
@@ -104,6 +111,7 @@ class StreamedDataset(Dataset[Data]):
         partial = self.cache.with_name(self.cache.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        check_whole(self.path)
         attach, atoms, edges, fields = RadiusGraph(self.cutoffs), [], [], set()
         environment = _import_lmdb().open(str(partial), map_size=2**42, lock=False, sync=False)
         batch: list[tuple[bytes, bytes]] = []
@@ -153,7 +161,10 @@ class StreamedDataset(Dataset[Data]):
         if not 0 <= index < len(self):
             raise IndexError(f"'index' must be at least 0 and below {len(self)}, got {index}.")
         with _environment(self.cache).begin() as transaction:
-            stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(transaction.get(_key(index))), weights_only=True)
+            content = transaction.get(_key(index))
+        if content is None:
+            raise ValueError(f"'cache' must be whole, got {self.cache} without structure {index}: remove the folder.")
+        stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
         for name in self._fields:
             if name not in stored:
                 shape, fill = FILL[name]
@@ -267,6 +278,21 @@ def _put(environment: Any, batch: list[tuple[bytes, bytes]]) -> None:
         for key, value in batch:
             transaction.put(key, value)
     batch.clear()
+
+
+@contextmanager
+def _lock(cache: Path) -> Iterator[None]:
+    """Let one process at a time make the cache; the system takes the lock from one that is killed."""
+    import fcntl
+
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with open(cache.with_name(cache.name + ".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is making {cache}: waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _key(index: int) -> bytes:

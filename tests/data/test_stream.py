@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import ase.io
@@ -10,7 +13,7 @@ import torch
 
 from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
-from pyg_mpnn.data.stream import StreamedFrames
+from pyg_mpnn.data.stream import StreamedFrames, _lock
 from pyg_mpnn.training import TrainingSettings, train
 
 SILICON = Path(__file__).parent / "assets" / "si.extxyz"
@@ -59,7 +62,7 @@ def test_stale_cache_is_made_anew_and_said_so(tmp_path, capsys):
     ase.io.write(path, frames[1:])
     found = StreamedDataset(path, 5.0)
     assert torch.allclose(found[2].pos, torch.tensor(frames[3].positions, dtype=torch.float32))
-    assert f"{found.cache} is of another content, cutoff or dtype than {path}: made anew" in capsys.readouterr().out
+    assert f"{found.cache} is of other content, cutoff or dtype than {path}: made anew" in capsys.readouterr().out
     other = StreamedDataset(path, 3.0, cache=found.cache)
     assert other[0].edge_index.shape[1] == other.num_edges[0]
     assert other.num_edges[0] < found.num_edges[0]
@@ -129,3 +132,29 @@ def test_unusable_files_are_errors(tmp_path, unchecked):
         data[1]
     with pytest.raises(ValueError, match=r"'stream' needs one file in 'data' and no 'target'"):
         TrainingSettings(["a.db", "b.db"], "out", stream=True)
+
+
+def test_two_first_uses_at_once_make_one_whole_cache(tmp_path):
+    path = tmp_path / "ethanol.extxyz"
+    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:20]])
+    code = f"from pyg_mpnn.data import StreamedDataset; print(len(StreamedDataset({str(path)!r}, 5.0)))"
+    with _lock(path.with_name(f"{path.name}.5A-float32.lmdb")):
+        first, second = (
+            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)
+        )
+        assert "Another process is making" in first.stdout.readline()
+        assert "Another process is making" in second.stdout.readline()
+    assert sorted(process.communicate(timeout=60)[0] for process in (first, second)) == ["20\n", "20\n"]
+    assert StreamedDataset(path, 5.0)[19].num_nodes == 9
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_cache_with_a_hole_is_an_error(tmp_path):
+    path = tmp_path / "ethanol.extxyz"
+    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:2]])
+    dataset = StreamedDataset(path, 5.0)
+    index = json.loads((dataset.cache / "index.json").read_text())
+    index["num_atoms"].append(9)
+    (dataset.cache / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"'cache' must be whole, got .* without structure 2: remove the folder"):
+        StreamedDataset(path, 5.0)[2]
