@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyg_mpnn.models import load_potential
+from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
 from pyg_mpnn.training.table import error_table
 
@@ -50,6 +51,7 @@ def evaluate_command(
         import torch
 
         torch.set_num_threads(threads)
+    check_device(device)
     potential = load_potential(model).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     errors = evaluate(potential, data, **sizes)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ _EPILOG = """examples:
   pyg-mpnn check --model run/best.ckpt --picture scan.png
   pyg-mpnn ablate --data ethanol --only attention l_max --minutes 3 --out blocks
 """
+_NOT_RUN = 1  # exit code of a check of a model that does not run
 _BROKEN = 3  # exit code of a check that found a broken law
 _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
@@ -95,7 +96,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     elif parsed.subcommand == "evaluate":
         evaluate_command(**values)
     elif parsed.subcommand == "check":
-        return 0 if check_command(**values).passed else _BROKEN
+        report = check_command(**values)
+        return 0 if report.passed else _NOT_RUN if report.errors else _BROKEN
     elif parsed.subcommand == "predict":
         run_prediction(**values)
     elif parsed.subcommand == "relax":

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
 from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
+from pyg_mpnn.models.checks import check_device
 
 try:
     from ase import Atoms
@@ -176,11 +177,7 @@ def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -
         raise TypeError(f"'dtype' must be torch.float32 or torch.float64, got {dtype!r} ({type(dtype).__name__})")
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"'device' must be one that torch can use here, got {str(device)!r}: {reason}") from error
+    check_device(device)
 
 
 def _check_structure(atoms: Atoms, stress: bool) -> None:

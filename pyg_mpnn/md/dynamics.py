@@ -95,10 +95,9 @@ def run_dynamics(
 
     _check_settings(settings)
     atoms = single_structure(structure)
-    if compile == "on" and threads is None:
+    mode = "off" if compile == "auto" and steps < 10_000 else compile
+    if mode != "off" and threads is None:
         threads = 1
-    short = steps < 10_000 or (threads or torch.get_num_threads()) > 1
-    mode = "off" if compile == "auto" and short else compile
     potential = load_potential(model)
     folder = empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pyg_mpnn.md.entrance import cpu_threads
 from pyg_mpnn.models import load_potential
+from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["run_prediction"]
@@ -75,6 +76,7 @@ def run_prediction(
         raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
     if structures != "ethanol" and not Path(structures).is_file():
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
+    check_device(device)
     potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(_frames(structures))
     count = crystals = 0
@@ -152,9 +154,13 @@ def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str
     place = next(potential.parameters()).device
     try:
         output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))
-    except ValueError as error:
-        first, last = batch[0][0], batch[-1][0]
-        raise ValueError(f"frames {first} to {last} of {where}: {error}") from error
+    except ValueError:
+        for (index, _), frame in zip(batch, data, strict=True):  # which of them is it?
+            try:
+                potential(frame.to(place), forces=False)
+            except ValueError as error:
+                raise ValueError(f"frame {index} of {where}: {error}") from error
+        raise
     energies, forces, atom_energies = (
         item.detach().double().cpu() for item in (output.energy, output.forces, output.atom_energies)
     )

@@ -18,6 +18,7 @@ from pyg_mpnn.md.relaxation import run_relaxation
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.md.thermochemistry import Thermochemistry, in_words, thermochemistry
 from pyg_mpnn.models import load_potential
+from pyg_mpnn.models.checks import check_device
 
 __all__ = ["Vibrations", "run_vibrations"]
 
@@ -131,6 +132,7 @@ def run_vibrations(
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
     atoms = single_structure(structure)
+    check_device(device)
     potential = load_potential(model).double().to(device=device)
     folder = empty_folder(out)
     if relax:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.basis import Symmetry
@@ -34,6 +35,23 @@ def check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
             "change under rotation. Use contracted or radial directions, or pass symmetry='unconstrained' and train "
             "with random rotations"
         )
+
+
+def check_device(device: str | torch.device | None) -> None:
+    """Refuse a device that torch does not have here.
+
+    Args:
+        device: where to compute; ``None`` for wherever the parts are.
+
+    Raises:
+        ValueError: torch does not know it, was built without it, or the machine has none.
+    """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
+        kind = str(device).partition(":")[0]
+        reason = str(error).splitlines()[0] if kind in ("cpu", "cuda", "mps", "xpu") else "use cpu or cuda"
+        raise ValueError(f"'device' must be one that torch can use here, got {str(device)!r}: {reason}") from error
 
 
 def check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:

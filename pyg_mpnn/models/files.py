@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,18 +81,41 @@ def read_property(path: str | Path, map_location: str | torch.device = "cpu") ->
     return saved
 
 
-def _read(path: str | Path, map_location: str | torch.device, expected: str, kind: str) -> SavedModel:
+def read_content(path: str | Path, map_location: str | torch.device, expected: str) -> dict[str, Any]:
+    """Read all that a file holds, without executing code.
+
+    Args:
+        path: file to read.
+        map_location: device to load to.
+        expected: what the file must be, in words.
+
+    Returns:
+        its content, with the key ``pyg_mpnn``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a damaged file, one of another program, or one of another format.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"'path' must be {expected}, got {path}, {_what_is_there(Path(path))}")
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # what torch raises depends on the bytes; its advice is to run them as code
         raise ValueError(
-            f"'path' must be {expected}, got {path}, which "
-            f"cannot be read as one (damaged, or of another program): {_first_line(error)}"
+            f"'path' must be {expected}, got {path}, which cannot be read as one (damaged, or of another program)"
         ) from error
     own = content.get("pyg_mpnn") if isinstance(content, dict) else None
     if not isinstance(own, dict) or own.get("format") != FILE_FORMAT:
         older = f", of format {own.get('format')}: train again" if isinstance(own, dict) else ""
         raise ValueError(f"'path' must be {expected} (format {FILE_FORMAT}), got {path}{older}")
+    return content
+
+
+def _read(path: str | Path, map_location: str | torch.device, expected: str, kind: str) -> SavedModel:
+    content = read_content(path, map_location, expected)
+    own = content["pyg_mpnn"]
     if own["config"] is None:
         raise ValueError(
             f"'path' must hold a {kind} of this package's own parts, got {path} with a composition of your own: "
@@ -104,5 +126,8 @@ def _read(path: str | Path, map_location: str | torch.device, expected: str, kin
     return SavedModel(own["config"], state)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _what_is_there(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    found = sorted(str(file) for pattern in ("*.ckpt", "*.pt") for file in folder.glob(pattern))
+    kind = "which is a folder" if path.is_dir() else "which does not exist"
+    return f"{kind}: did you mean {' or '.join(found)}?" if found else kind

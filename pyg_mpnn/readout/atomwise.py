@@ -122,8 +122,7 @@ class AtomwiseEnergy(nn.Module):
         if unknown.any():
             raise ValueError(
                 f"'z' must hold elements the model was trained on ({list(self.elements)}), got "
-                f"{sorted(set(z[unknown].tolist()))}; "
-                "train on data with these elements, or give their reference energies with set_reference"
+                f"{sorted(set(z[unknown].tolist()))}, of which it knows nothing: train on data that have these elements"
             )
 
     def reference_energies(

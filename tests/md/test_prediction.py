@@ -75,7 +75,7 @@ def test_nothing_is_lost_and_nothing_half_written(saved: Path, mixed: Path, tmp_
     frames[3].numbers[0] = 79
     write(tmp_path / "gold.extxyz", frames)
     before = set(tmp_path.iterdir())
-    with pytest.raises(ValueError, match=r"frames 2 to 3 of .*gold.extxyz: .*79"):
+    with pytest.raises(ValueError, match=r"frame 3 of .*gold.extxyz: .*79"):
         run_prediction(saved, tmp_path / "gold.extxyz", out, overwrite=True, batch_size=2)
     assert out.read_text() == "mine"
     assert set(tmp_path.iterdir()) == before

@@ -45,7 +45,7 @@ def test_load_refuses_other_files(tmp_path):
         read_potential(tmp_path / "other.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off", b"epoch,step\n1,4\n"])
 def test_load_refuses_damaged_files(tmp_path, content):
     (tmp_path / "damaged.pt").write_bytes(content)
     with pytest.raises(ValueError, match=r"'path' must be .* which cannot be read as one"):
@@ -65,11 +65,24 @@ def test_load_refuses_files_of_an_older_format(tmp_path):
         read_potential(tmp_path / "old.pt")
 
 
-def test_load_executes_no_code(tmp_path):
+def test_load_executes_no_code(tmp_path, capsys):
     class Harm:
         def __reduce__(self):
             return (print, ("executed",))
 
     torch.save({"pyg_mpnn": Harm()}, tmp_path / "harm.pt")
-    with pytest.raises(ValueError, match=r"[Ww]eights.only"):
+    with pytest.raises(ValueError, match="cannot be read as one") as caught:
         read_potential(tmp_path / "harm.pt")
+    assert "weights_only" not in str(caught.value), "torch would advise to execute it"
+    assert not capsys.readouterr().out
+    assert torch.load(tmp_path / "harm.pt", weights_only=False) == {"pyg_mpnn": None}
+    assert capsys.readouterr().out == "executed\n", "control"
+
+
+def test_wrong_place_is_told_with_what_may_be_meant(tmp_path):
+    (tmp_path / "best.ckpt").touch()
+    for path, what in ((tmp_path, "which is a folder"), (tmp_path / "best.ckp", "which does not exist")):
+        with pytest.raises(FileNotFoundError, match=rf"{what}: did you mean {tmp_path / 'best.ckpt'}\?"):
+            read_potential(path)
+    with pytest.raises(FileNotFoundError, match=r"which does not exist$"):
+        read_potential(tmp_path / "absent" / "best.ckpt")
