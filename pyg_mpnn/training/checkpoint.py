@@ -8,6 +8,35 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class MovableCheckpoint(ModelCheckpoint):
+    """Lightning's, which also knows its best score after the folder was moved or copied.
+
+    Lightning forgets the best score of a resumed training whose folder has another name than before; the next epoch
+    would then replace the best checkpoint, however bad it is.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """As of Lightning's own, so that its checkpoints are understood."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state, with the names of files in the folder of today.
+
+        Args:
+            state_dict: What was saved.
+        """
+        state = dict(state_dict, dirpath=self.dirpath)
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[name] = self._here(state[name])
+        state["best_k_models"] = {self._here(path): score for path, score in state["best_k_models"].items()}
+        super().load_state_dict(state)
+
+    def _here(self, path: str) -> str:
+        return str(Path(str(self.dirpath)) / Path(path).name) if path else path
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

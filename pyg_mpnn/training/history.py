@@ -20,12 +20,12 @@ def read_history(path: Path) -> History:
         path: The CSV file; an absent one is an empty log.
 
     Returns:
-        One mapping from column to value per epoch.
+        One mapping from column to value per epoch; without the columns that an older version did not write.
     """
     if not path.exists():
         return []
     with open(path, newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 class CsvHistory(Callback):
@@ -55,16 +55,18 @@ class CsvHistory(Callback):
 
         Args:
             trainer: The trainer.
-            pl_module: Unused.
+            pl_module: The module.
         """
         if not trainer.is_global_zero:
             return
         values: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         values |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values["recoveries"] = float(getattr(pl_module, "recoveries", 0))  # those after this epoch too
         self.rows.append(values)
         partial = self.path.with_name(self.path.name + ".partial")
         with open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(values))
+            columns = dict.fromkeys(name for row in self.rows for name in row)  # old rows may have others
+            writer = csv.DictWriter(file, fieldnames=list(columns))
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(partial, self.path)

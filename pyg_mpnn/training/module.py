@@ -276,7 +276,6 @@ class PotentialModule(lightning.LightningModule):
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
             "energy_weight": self._weights[1],
             "skipped_steps": float(self.skipped.total),
-            "recoveries": float(self.recoveries),
             "train_forces_rmse_meV_per_A": 1e3 * self.scale * math.sqrt(forces),
             "train_energy_rmse_meV_per_atom": 1e3 * self.scale * math.sqrt(energy),
         }

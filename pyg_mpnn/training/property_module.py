@@ -115,7 +115,6 @@ class PropertyModule(PotentialModule):
                 "minutes": self.seconds / 60,
                 "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
                 "skipped_steps": float(self.skipped.total),
-                "recoveries": float(self.recoveries),
                 "train_mae": seen * self.spread,
                 "valid_mae": valid,
                 "valid_score": valid,

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from pyg_mpnn.models.files import read_content
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -58,9 +57,9 @@ def read_last(last: Path, module: PotentialModule) -> dict[str, Any]:
         What the checkpoint holds.
 
     Raises:
-        ValueError: Settings, data or potential differ.
+        ValueError: The file is damaged or of another format, or settings, data or potential differ.
     """
-    checkpoint: dict[str, Any] = torch.load(last, map_location="cpu", weights_only=True)
+    checkpoint = read_content(last, "cpu", "a checkpoint of pyg-mpnn train")
     saved = checkpoint["pyg_mpnn"]
     old = asdict(TrainingSettings("", "")) | saved["settings"]  # settings that are newer than the file: the default
     new = asdict(module.settings)

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
 from pyg_mpnn.models import Potential
-from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
+from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 from pyg_mpnn.training.distributed import SumStrategy, launched_rank
 from pyg_mpnn.training.evaluate import batching, evaluate_batch, shuffled_batching
 from pyg_mpnn.training.fine_tuning import correct_reference, load_start
@@ -38,7 +39,7 @@ from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.training_data import TrainingData, check_batches, load_training_data
+from pyg_mpnn.training.training_data import TrainingData, check_batches, check_elements, load_training_data
 
 VALID_BATCH_SIZE = 32
 _NOISE = (  # warnings of Lightning that a user of this package can do nothing about
@@ -117,6 +118,8 @@ def train(
     first = launched_rank(settings.devices, settings.num_nodes) == 0
     last = check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
     check_loggers(settings)
+    if settings.device == "cuda":
+        check_device(settings.device)
     data = load_training_data(settings, frames, test)
     mode = settings.compile_mode(len(data.train))
     if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
@@ -127,6 +130,7 @@ def train(
     seed_generators(settings.seed)
     potential, data = _prepare(potential, settings, data)
     check_batches(data, settings, potential.cutoffs)
+    check_elements(data, potential.elements)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else read_last(last, module)
@@ -218,6 +222,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
             ckpt_path=last,
             weights_only=True,
         )
+        module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU
     except SystemExit as stop:  # Lightning's answer to Ctrl-C, after which it ignores further ones
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from stop
@@ -244,13 +249,13 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         compiled = module.potential.compiler is not None
         accelerator = "cuda" if torch.cuda.is_available() and not compiled else "cpu"
     # best before last: last.ckpt then knows the best score of its own epoch.
-    best = ModelCheckpoint(
+    best = MovableCheckpoint(
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True
     )
-    last = ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+    last = MovableCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=True)
     rule = moving_average(settings.ema_decay, lambda: module.global_step)
     average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
-    callbacks = [ProgressLine(), CsvHistory(out / "metrics.csv"), average, Recovery(best, average)]
+    callbacks = [ProgressLine(), average, Recovery(best, average), CsvHistory(out / "metrics.csv")]
     if settings.patience is not None:
         callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(

@@ -16,6 +16,7 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data import QM9, QM9_TARGETS, StructureDataset, data_hash
 from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.models import PropertyModel
+from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.evaluate import batching
 from pyg_mpnn.training.history import read_history
 from pyg_mpnn.training.loggers import check_loggers
@@ -92,6 +93,8 @@ def train_property(
     out = Path(settings.out)
     last = check_folder(out, settings.resume)
     check_loggers(settings)
+    if settings.device == "cuda":
+        check_device(settings.device)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     seed_generators(settings.seed)
@@ -194,6 +197,8 @@ def _report(model: PropertyModel, settings: TrainingSettings, data: TrainingData
         "validation_mae": min(row["valid_mae"] for row in history),
         "epochs_done": int(history[-1]["epoch"]),
         "steps_done": int(history[-1]["step"]),
+        "steps_skipped": int(history[-1]["skipped_steps"]),
+        "recoveries": int(history[-1].get("recoveries", 0)),
         "minutes_done": history[-1]["minutes"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "config": model.config,

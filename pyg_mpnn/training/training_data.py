@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,8 @@ def load_training_data(
     if test is None:
         test = load_frames(settings.test, "test") if settings.test is not None else []
     test = [normalize_fields(frame) for frame in test]
+    for index, frame in enumerate(test):
+        check_frame(frame, f"test frame {index} of {settings.test}", ("energy", "forces"))
     if not isinstance(frames, StreamedFrames):  # which are checked
         frames = [normalize_fields(frame) for frame in frames]
         for index, frame in enumerate(frames):
@@ -89,6 +91,11 @@ def load_training_data(
     else:
         train = [frames[index] for index in train_indices]
     reference = fit_reference(train, settings.cutoffs, settings.isolated)
+    if not max(reference.neighbors):
+        raise ValueError(
+            f"'cutoff' must reach from atom to atom, got {list(settings.cutoffs)} A, within which no atom of the "
+            "training structures has a neighbour: raise it; or are the positions not in A?"
+        )
     trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoffs)
     provenance: dict[str, Any] = {
         "file": settings.data,
@@ -108,6 +115,27 @@ def load_training_data(
             "test_structures_also_in_data": _shared(frames, test),
         }
     return TrainingData(train, valid, test, reference, trivial, provenance)
+
+
+def check_elements(data: TrainingData, elements: Collection[int]) -> None:
+    """Refuse before a training validation and test structures that it could not be tested on.
+
+    Args:
+        data: The structures.
+        elements: Atomic numbers that the model will know.
+
+    Raises:
+        ValueError: A structure has another element.
+    """
+    for part, frames in (("validation", data.valid), ("test", data.test)):
+        for index, frame in enumerate(frames):
+            unknown = sorted(set(frame.z.tolist()) - set(elements))
+            if unknown:
+                raise ValueError(
+                    f"the {part} structures must have elements of the training structures ({sorted(elements)}), got "
+                    f"{unknown} in {part} structure {index}: leave it out, or train on some that have them (another "
+                    "'seed' draws other validation structures)."
+                )
 
 
 def check_batches(data: TrainingData, settings: TrainingSettings, cutoffs: tuple[float, ...]) -> None:
@@ -152,5 +180,13 @@ def _index_hash(indices: Sequence[int]) -> str:
 
 
 def _shared(frames: Sequence[Data], test: Sequence[Data]) -> int:
-    known = {data_hash([frame]) for frame in frames}
-    return sum(data_hash([frame]) in known for frame in test)
+    known = {_place_hash(frame) for frame in frames}
+    return sum(_place_hash(frame) in known for frame in test)
+
+
+def _place_hash(frame: Data) -> str:
+    """A hash of atoms, positions and periodic cell vectors: labels and weights do not make another structure."""
+    place = Data(z=frame.z, pos=frame.pos)
+    if "pbc" in frame and bool(frame.pbc.any()):
+        place.pbc, place.cell = frame.pbc, frame.cell * frame.pbc.unsqueeze(-1)
+    return data_hash([place])

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
 from pyg_mpnn.models.files import FILE_FORMAT
 from pyg_mpnn.training import TrainingResult, TrainingSettings, train
-from pyg_mpnn.training.checkpoint import AtomicCheckpointIO
+from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 
 
 class _Interrupted(Exception):
@@ -79,3 +82,41 @@ def test_checkpoint_holds_average_and_current_weights(finished: TrainingResult) 
         for n in names
     ]
     assert max(moved) > 0
+
+
+def test_best_score_survives_a_move_of_the_folder(
+    settings: Callable[..., TrainingSettings], frames: list[Data], tmp_path: Path
+) -> None:
+    train(settings(), frames=frames)
+    out = Path(settings().out)
+    (score,) = [
+        state["best_model_score"]
+        for state in torch.load(out / "last.ckpt", weights_only=True)["callbacks"].values()
+        if "best.ckpt" in state.get("best_model_path", "")
+    ]
+    for name, known in (("moved", True), ("forgetful", False)):
+        shutil.copytree(out, tmp_path / name)
+        kind = MovableCheckpoint if known else ModelCheckpoint
+        callback = kind(tmp_path / name, "best", monitor="valid_score", enable_version_counter=False)
+        states = torch.load(tmp_path / name / "last.ckpt", weights_only=True)["callbacks"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's word on other folders
+            callback.load_state_dict(next(s for s in states.values() if "best.ckpt" in s.get("best_model_path", "")))
+        assert (callback.best_model_score == score) == known
+        if known:
+            assert callback.best_model_path == str(tmp_path / name / "best.ckpt")
+            assert list(callback.best_k_models) == [callback.best_model_path]
+            assert callback.state_key == ModelCheckpoint(monitor="valid_score").state_key
+
+
+def test_training_that_was_moved_keeps_its_best_checkpoint(
+    settings: Callable[..., TrainingSettings], frames: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(settings(), frames=frames)
+    shutil.move(settings().out, tmp_path / "moved")
+    before = torch.load(tmp_path / "moved" / "best.ckpt", weights_only=True)["epoch"]
+    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda errors: 1e6)  # all that follows is worse
+    monkeypatch.setattr("pyg_mpnn.training.recovery.DIVERGED", float("inf"))
+    train(settings(out=str(tmp_path / "moved"), epochs=3, resume=True), frames=frames)
+    assert torch.load(tmp_path / "moved" / "last.ckpt", weights_only=True)["epoch"] == 2
+    assert torch.load(tmp_path / "moved" / "best.ckpt", weights_only=True)["epoch"] == before

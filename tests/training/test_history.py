@@ -30,9 +30,23 @@ def test_lines_of_repeated_epochs_are_replaced(tmp_path: Path) -> None:
     second.on_train_start(_trainer(2, 0.0), None)  # type: ignore[arg-type]
     second.on_train_epoch_end(_trainer(2, 20.0), None)  # type: ignore[arg-type]
     assert read_history(path) == [
-        {"epoch": 1, "step": 4, "a": 0.0},
-        {"epoch": 2, "step": 8, "a": 1.0},
-        {"epoch": 3, "step": 12, "a": 20.0},
+        {"epoch": 1, "step": 4, "a": 0.0, "recoveries": 0},
+        {"epoch": 2, "step": 8, "a": 1.0, "recoveries": 0},
+        {"epoch": 3, "step": 12, "a": 20.0, "recoveries": 0},
+    ]
+
+
+def test_lines_of_another_version_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("epoch,step,older\n1,4,0.5\n")
+    for epoch in (1, 2):  # a resumption each
+        history = CsvHistory(path)
+        history.on_train_start(_trainer(epoch, 0.0), None)  # type: ignore[arg-type]
+        history.on_train_epoch_end(_trainer(epoch, 1.0), None)  # type: ignore[arg-type]
+    assert read_history(path) == [
+        {"epoch": 1, "step": 4, "older": 0.5},
+        {"epoch": 2, "step": 8, "a": 1.0, "recoveries": 0},
+        {"epoch": 3, "step": 12, "a": 1.0, "recoveries": 0},
     ]
 
 

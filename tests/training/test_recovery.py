@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def test_diverged_training_goes_on_from_the_best_checkpoint_with_half_the_rate(
     assert ratios == pytest.approx([1.0] * 8 + [0.5] * 4)
     first, second, third = _rows(settings_)
     assert second["valid_score"] > 10 * first["valid_score"] > third["valid_score"]
-    assert [row["recoveries"] for row in (first, second, third)] == [0, 0, 1]
+    assert [row["recoveries"] for row in (first, second, third)] == [0, 1, 1]
+    card = json.loads((result.out / "model_card.json").read_text())
+    assert card["training"]["recoveries"] == 1
     assert result.errors.forces_mae_meV_per_A < 2 * third["valid_forces_mae_meV_per_A"]
 
 
@@ -111,7 +114,7 @@ def test_resumed_training_keeps_the_lower_rate(
     train(settings(epochs=4, resume=True, warmup=0.0), frames=frames)
     full = TrainingSettings("tiny", "run", epochs=1).learning_rate
     assert states[0]["rate"] == pytest.approx(0.25 * full, rel=1e-6), "half of the schedule, half of it kept"
-    assert [row["recoveries"] for row in _rows(settings())] == [0, 0, 1, 1]
+    assert [row["recoveries"] for row in _rows(settings())] == [0, 1, 1, 1]
 
 
 @pytest.mark.filterwarnings("ignore:The training diverged")
@@ -123,3 +126,13 @@ def test_sixth_divergence_ends_the_training_and_names_the_checkpoint(
     with pytest.raises(FloatingPointError, match=message):
         train(settings(epochs=9), frames=frames)
     assert _checkpoint(settings(), "last")["pyg_mpnn"]["recoveries"] == recovery.MAX_RECOVERIES
+
+
+def test_recovery_after_the_last_epoch_is_counted(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _blow_up(monkeypatch, {STEPS + 2})
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        result = train(settings(), frames=frames)
+    assert [row["recoveries"] for row in _rows(settings())] == [0, 1]
+    assert json.loads((result.out / "model_card.json").read_text())["training"]["recoveries"] == 1

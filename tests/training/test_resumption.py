@@ -50,3 +50,17 @@ def test_same_training_is_read_and_another_is_named(finished: TrainingResult) ->
 def test_training_is_finished_by_its_length_or_its_patience(changes: dict[str, float], expected: str | None) -> None:
     checkpoint = {"epoch": 2, "pyg_mpnn": {"seconds": 60.0}, "callbacks": {"stopping": {"wait_count": 2}, "line": {}}}
     assert why_finished(checkpoint, TrainingSettings("data", "out", **changes)) == expected
+
+
+def test_checkpoints_of_another_format_and_damaged_ones_are_refused(finished: TrainingResult, tmp_path: Path) -> None:
+    checkpoint = torch.load(finished.out / "last.ckpt", weights_only=True)
+    settings = TrainingSettings(**checkpoint["pyg_mpnn"]["settings"])
+    module = PotentialModule(finished.potential, settings, checkpoint["pyg_mpnn"]["provenance"])
+    last = tmp_path / "last.ckpt"
+    checkpoint["pyg_mpnn"]["format"] = 1
+    torch.save(checkpoint, last)
+    with pytest.raises(ValueError, match=r"last\.ckpt, of format 1: train again"):
+        read_last(last, module)
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="which cannot be read as one"):
+        read_last(last, module)

@@ -233,3 +233,17 @@ def test_difference_to_a_baseline_is_learned_and_added_again(settings: Settings,
     total = SumPotential(baseline, result.potential).eval()
     assert evaluate(total, whole).forces_mae_meV_per_A == pytest.approx(error, rel=1e-4)
     assert evaluate(result.potential, whole).forces_mae_meV_per_A > 2 * error  # control: without the baseline
+
+
+def test_gpu_that_is_not_there_leaves_no_folder(
+    settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*size: int, device: str | None = None) -> torch.Tensor:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch, "empty", without)
+    with pytest.raises(
+        ValueError, match="'device' must be one that torch can use here, got 'cuda': Torch not compiled"
+    ):
+        train(settings(device="cuda"), frames=frames)
+    assert not Path(settings().out).exists()

@@ -7,8 +7,9 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import fit_reference
+from pyg_mpnn.data.frames import align_frames
 from pyg_mpnn.training import TrainingSettings
-from pyg_mpnn.training.training_data import load_training_data
+from pyg_mpnn.training.training_data import check_elements, load_training_data
 from pyg_mpnn.units import KCAL_PER_MOL
 
 Settings = Callable[..., TrainingSettings]
@@ -86,3 +87,41 @@ def test_nonfinite_energy_is_an_error(settings: Settings, frames: list[Data]) ->
         frame.energy = torch.tensor([float("nan")], dtype=torch.float64)
     with pytest.raises(ValueError, match="'energy' of frame 0 of tiny must be finite, got nan"):
         load_training_data(settings(), broken)
+
+
+def test_shared_structures_are_found_whatever_else_differs(
+    settings: Settings, frames: list[Data], silicon: Data
+) -> None:
+    n = len(silicon.z)
+    crystal = Data(z=silicon.z, pos=silicon.pos, cell=silicon.cell, pbc=silicon.pbc, energy=torch.zeros(1))
+    crystal.energy, crystal.forces = torch.zeros(1, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)
+    mixed = [Data(**frame.to_dict()) for frame in (*frames, crystal)]
+    mixed[5].weight = torch.full((1,), 2.0, dtype=torch.float64)
+    align_frames(mixed)
+    other_cell = Data(**crystal.to_dict())
+    other_cell.cell = 1.01 * crystal.cell
+    data = load_training_data(settings(), mixed, [frames[0], crystal, other_cell])
+    assert data.provenance["test_structures_also_in_data"] == 2
+
+
+def test_test_structures_are_checked_before_the_training(settings: Settings, frames: list[Data]) -> None:
+    unlabelled = Data(z=frames[0].z, pos=frames[0].pos, energy=frames[0].energy)
+    with pytest.raises(ValueError, match="'forces' is missing in test frame 1 of tested"):
+        load_training_data(settings(test="tested"), frames, [frames[0], unlabelled])
+
+
+def test_elements_that_are_not_trained_on_are_refused_before_the_training(
+    settings: Settings, frames: list[Data]
+) -> None:
+    strange = Data(**frames[0].to_dict())
+    strange.z = frames[0].z.clone()
+    strange.z[0] = 16
+    data = load_training_data(settings(), frames, [frames[1], strange])
+    check_elements(data, {1, 6, 8, 16})
+    with pytest.raises(ValueError, match=r"\(\[1, 6, 8\]\), got \[16\] in test structure 1: leave it out"):
+        check_elements(data, data.reference.energies)
+
+
+def test_cutoff_without_a_neighbour_is_refused(settings: Settings, frames: list[Data]) -> None:
+    with pytest.raises(ValueError, match=r"'cutoff' must reach from atom to atom, got \[0.5\] A"):
+        load_training_data(settings(cutoff=0.5), frames)

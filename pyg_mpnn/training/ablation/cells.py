@@ -103,6 +103,8 @@ def run_cell(
         "steps": int(history[-1]["step"]),
         "epochs": int(history[-1]["epoch"]),
         "minutes_done": history[-1]["minutes"],
+        "steps_skipped": card["training"]["steps_skipped"],
+        "recoveries": card["training"]["recoveries"],
         "training_indices_sha256": card["data"]["training_indices_sha256"],
         "threads": torch.get_num_threads(),
         "cpu_seconds_per_second": cpu / wall,

@@ -28,7 +28,8 @@ class Row:
         parameters: Number of parameters, None where every seed diverged.
         steps: Mean number of training steps.
         times: Microseconds per atom of ``evaluate`` and ``train``: median, p10 and p90.
-        diverged: Seeds whose training diverged.
+        diverged: Seeds whose training diverged for good.
+        recovered: Seeds whose training diverged and went on with a lower learning rate than that of the others.
 
     Units:
         meV/A and meV.
@@ -42,6 +43,7 @@ class Row:
     steps: float = 0.0
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     diverged: list[int] = field(default_factory=list)
+    recovered: list[int] = field(default_factory=list)
 
     def time(self, kind: str) -> float | None:
         """Median time.
@@ -76,7 +78,9 @@ class Row:
         """
         own, other = self.time("evaluate"), reference.time("evaluate")
         text = describe(self.difference(reference), None if own is None or other is None else own / other)
-        return f"{text}; diverged with seed {', '.join(map(str, self.diverged))}" if self.diverged else text
+        if self.recovered:
+            text += f"; went on with a lower learning rate after a divergence with seed {_seeds(self.recovered)}"
+        return f"{text}; diverged with seed {_seeds(self.diverged)}" if self.diverged else text
 
 
 def summarize(out: str | Path) -> list[Row]:
@@ -109,7 +113,12 @@ def _row(name: str, cells: Sequence[Record], times: dict[str, Any]) -> Row:
         steps=statistics.fmean(cell["steps"] for cell in done) if done else 0.0,
         times=times,
         diverged=[cell["seed"] for cell in cells if "error" in cell],
+        recovered=[cell["seed"] for cell in done if cell.get("recoveries", 0)],
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _natural(name: str) -> tuple[tuple[float, str], ...]:
@@ -137,8 +146,11 @@ def block_verdict(block: str, rows: Sequence[Row], reference: Row) -> str:
     if all(difference.half_width is None for _, difference in known):
         return f"{block}: one seed, no verdict; lowest error of a change: {_phrase(*known[0], reference)}."
     kinds: dict[str, list[str]] = {"pays": [], "not separable and cheaper": [], "not separable": [], "does not pay": []}
+    kinds["one seed, no verdict"] = []
     for row, difference in known:
-        if difference.separable:
+        if difference.half_width is None:
+            kind = "one seed, no verdict"
+        elif difference.separable:
             kind = "pays" if difference.mean < 0 else "does not pay"
         else:
             kind = "not separable and cheaper" if _ratio(row, reference) < FASTER else "not separable"

@@ -36,6 +36,23 @@ def test_diverged_cells_are_told(folder: Path) -> None:
     assert rows["l_max 3"].verdict(rows["reference"]).endswith("diverged with seed 1")
 
 
+def test_cells_with_another_learning_rate_are_told(folder: Path) -> None:
+    path = folder / "cells" / "l_max-3-seed1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "recoveries": 1}))
+    rows = {row.name: row for row in summarize(folder)}
+    verdict = "lower error; slower (x 2.00); went on with a lower learning rate after a divergence with seed 1"
+    assert rows["l_max 3"].verdict(rows["reference"]) == verdict
+
+
+def test_one_seed_beside_others_gives_no_verdict(folder: Path) -> None:
+    for path in (folder / "cells").glob("l_max-1-seed[12].json"):
+        path.unlink()
+    rows = summarize(folder)
+    assert block_verdict("l_max", rows, rows[0]).endswith(
+        "one seed, no verdict: l_max 1 +0.5 (one seed) meV/A at 0.80 times the time."
+    )
+
+
 def test_one_seed_gives_no_verdict(folder: Path) -> None:
     for path in (folder / "cells").glob("*-seed[12].json"):
         path.unlink()
