@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,6 +96,28 @@ def _labels(atoms: ase.Atoms) -> dict[str, Any]:
         if any(value is not None for value in labels.values()):
             return labels
     return {}
+
+
+def missing_label(atoms: ase.Atoms, data: Data, required: Sequence[str], where: str) -> str | None:
+    """Say which label a structure lacks and what it holds instead: it may be there under another name.
+
+    Args:
+        atoms: the structure.
+        data: what :func:`to_data` made of it.
+        required: the labels that it must have.
+        where: the structure, in words.
+
+    Returns:
+        the message, ``None`` where nothing is missing.
+    """
+    lacking = [name for name in required if name not in data]
+    if not lacking:
+        return None
+    held = sorted({*atoms.info, *atoms.arrays} - {"numbers", "positions"})
+    return (
+        f"{lacking[0]!r} is missing in {where}, which holds {', '.join(held) or 'positions alone'}: labels are taken "
+        f"from {lacking[0]} or REF_{lacking[0]}, so rename them, add them, or leave the structure out."
+    )
 
 
 def _stored_result(atoms: ase.Atoms, name: str) -> Any:

@@ -68,6 +68,8 @@ class QM9(Sequence[Data]):
         if target is not None and target not in QM9_TARGETS:
             raise ValueError(f"'target' must be one of {', '.join(QM9_TARGETS)}, got {target!r}.")
         root = Path(root)
+        if root.is_file():
+            raise ValueError(f"'root' must be a folder, with QM9 or for it, got the file {str(root)!r}.")
         arrays = _read_folder(root) if _local_files(root) is not None else _read_pyg(root, download)
         arrays = _leave_out(arrays, root / "uncharacterized.txt")
         self.root, self.target = root, target

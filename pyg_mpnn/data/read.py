@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.convert import require_ase, to_data
+from pyg_mpnn.data.convert import missing_label, require_ase, to_data
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.data.md17 import read_md17
 from pyg_mpnn.data.xyz import check_whole
@@ -74,19 +74,20 @@ def read_structures(
 def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype) -> list[Data]:
     if not path.is_file():
         raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
-    frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype)
+    wanted = {"energy": energy, "forces": forces}
+    required = [name for name, keep in wanted.items() if keep]
+    frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype, required)
     if not frames:
         raise ValueError(f"'path' must hold at least one structure, got none in {path}.")
-    wanted = {"energy": energy, "forces": forces}
     for index, frame in enumerate(frames):
         for name, keep in wanted.items():
             if not keep and name in frame:
                 del frame[name]
-        check_frame(frame, f"frame {index} of {path}", [name for name, keep in wanted.items() if keep])
+        check_frame(frame, f"frame {index} of {path}", required)
     return frames
 
 
-def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
+def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str]) -> list[Data]:
     require_ase(f"reading {path.name}")
     import ase.io
     from ase.io.formats import UnknownFileTypeError
@@ -108,6 +109,11 @@ def _read_ase(path: Path, dtype: torch.dtype) -> list[Data]:
             frames.append(to_data(atoms, dtype))
         except ValueError as error:
             raise ValueError(f"frame {index} of {path}: {error}") from error
+        where = f"frame {index} of {path}"
+        missing = missing_label(atoms, frames[-1], required, where)
+        if missing is not None:
+            check_frame(Data(z=frames[-1].z, pos=frames[-1].pos), where)  # which may be why
+            raise ValueError(missing)
     return frames
 
 

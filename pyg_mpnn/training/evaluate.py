@@ -48,8 +48,18 @@ def load_frames(source: str | Path | Sequence[str | Path], split: str = "train")
 
     Units:
         A, eV, eV/A, eV/A^3.
+
+    Raises:
+        FileNotFoundError: A file is absent.
+        ValueError: A structure is unusable.
     """
     sources = [source] if isinstance(source, (str, Path)) else list(source)
+    for item in sources:
+        if item != "ethanol" and not Path(item).is_file():
+            raise FileNotFoundError(
+                f"'data' and 'test' must be files or the word ethanol (the shipped sample), got {str(item)!r}, which "
+                "is neither: check the name."
+            )
     if "ethanol" not in sources:
         return read_structures(sources)
     sample: Literal["train", "test"] = "test" if split == "test" else "train"

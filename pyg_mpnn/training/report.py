@@ -94,7 +94,8 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     history = read_history(out / "metrics.csv")
     plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures")
     plot_learning_curve(history, out / "learning_curve.png")
-    card = _card(potential, settings, data, history, kind)
+    card = _card(potential, settings, data, history)
+    card["warnings"] = _warnings(data, kind, errors, trivial)
     write_model_card(out, card, columns)
     print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows the mean energy and no forces:\n")
     print(error_table(columns))
@@ -104,9 +105,7 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     return errors, trivial
 
 
-def _card(
-    potential: Potential, settings: TrainingSettings, data: TrainingData, history: History, kind: str
-) -> dict[str, Any]:
+def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, history: History) -> dict[str, Any]:
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
     left_out = {"data", "test", "out", "resume", "model", "isolated"}
@@ -146,12 +145,16 @@ def _card(
         },
         "units": UNITS,
         "versions": package_versions(),
-        "warnings": _warnings(data, kind),
     }
 
 
-def _warnings(data: TrainingData, kind: str) -> list[str]:
+def _warnings(data: TrainingData, kind: str, errors: Errors, trivial: Errors) -> list[str]:
     warnings = []
+    if errors.energy_mae_meV >= trivial.energy_mae_meV:
+        warnings.append(
+            "the energies are no better than those of the trivial predictor, the mean energy: train for longer, or "
+            "look at the learning curve."
+        )
     if data.reference.rank < data.reference.num_elements:
         warnings.append(data.reference.describe())
     if kind == "validation":

@@ -43,7 +43,8 @@ class TrainingSettings:
         stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
             memory; neighbour lists are found once and kept in a folder beside the file.
         workers: Processes that load the batches of a streamed training; 0 for none beside the training itself.
-        valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``.
+        valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``. Without
+            it 50, or a tenth of them where they are fewer than 500.
         size: Size of the potential.
         cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model.
         epochs: Passes over the training structures. Give this or ``minutes``.
@@ -116,7 +117,7 @@ class TrainingSettings:
     target: str | None = None
     stream: bool = False
     workers: int = 0
-    valid_size: int = 50
+    valid_size: int | None = None
     size: Literal["small", "base", "large"] = "base"
     cutoff: float | Sequence[float] = (5.0,)
     epochs: int | None = None
@@ -205,7 +206,7 @@ class TrainingSettings:
                 )
         by_size = self.batch_atoms is not None or self.batch_edges is not None
         for name in ("valid_size",) if by_size else ("batch_size", "valid_size"):
-            if getattr(self, name) < self.processes:
+            if getattr(self, name) is not None and getattr(self, name) < self.processes:
                 raise ValueError(
                     f"'{name}' must be at least the number of processes ('devices' times 'num_nodes', "
                     f"{self.processes}), got {getattr(self, name)}: raise it, or take fewer processes."
@@ -238,6 +239,19 @@ class TrainingSettings:
         long_enough = steps >= 3000 if self.minutes is None else self.minutes >= 3
         alone = self.threads in (None, 1) and self.device != "cuda" and self.processes == 1
         return "auto" if long_enough and alone else "off"
+
+    def count_valid(self, structures: int) -> int:
+        """Number of structures set aside for validation.
+
+        Args:
+            structures: Number of all structures.
+
+        Returns:
+            ``valid_size``, or its default for so many structures: at least one for each process.
+        """
+        if self.valid_size is not None:
+            return self.valid_size
+        return max(min(50, structures // 10), self.processes)
 
     @property
     def processes(self) -> int:

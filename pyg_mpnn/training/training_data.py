@@ -83,7 +83,7 @@ def load_training_data(
         frames = [normalize_fields(frame) for frame in frames]
         for index, frame in enumerate(frames):
             check_frame(frame, f"frame {index} of {settings.data}", ("energy", "forces"))
-    train_indices, valid_indices = split_frames(len(frames), settings.valid_size, settings.seed)
+    train_indices, valid_indices = split_frames(len(frames), settings.count_valid(len(frames)), settings.seed)
     valid = [frames[index] for index in valid_indices]
     train: Sequence[Data]
     if isinstance(frames, StreamedFrames):

@@ -68,7 +68,7 @@ def test_errors_of_the_user_are_one_line(
 
 def test_errors_show_where_they_come_from_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYG_MPNN_TRACEBACK", "1")
-    with pytest.raises(FileNotFoundError, match="'path' must be a file"):
+    with pytest.raises(FileNotFoundError, match="must be files or the word ethanol"):
         main(["train", "--data", "absent.xyz", "--out", str(tmp_path / "run")])
 
 

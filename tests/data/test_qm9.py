@@ -149,3 +149,9 @@ def test_slices_and_negative_positions_are_those_of_a_list():
     assert len(list(data)) == 96
     with pytest.raises(IndexError):
         data[96]
+
+
+def test_file_in_place_of_the_folder_is_an_error(tmp_path):
+    (tmp_path / "molecules.xyz").touch()
+    with pytest.raises(ValueError, match=r"'root' must be a folder, with QM9 or for it, got the file .*molecules\.xyz"):
+        QM9(tmp_path / "molecules.xyz", "gap")

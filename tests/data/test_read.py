@@ -101,7 +101,7 @@ def test_labels_come_from_one_source(write):
 
 def test_unasked_labels_may_be_missing_and_are_left_out(write):
     path = write(GOOD, ("pos:R:3", "energy=-3.0", "H 0 0 0\nH 0 0 0.8"))
-    with pytest.raises(ValueError, match=r"'forces' is missing in frame 1 of .*frames.extxyz: add it"):
+    with pytest.raises(ValueError, match=r"'forces' is missing in frame 1 of .*frames.extxyz, which holds"):
         read_structures(path)
     assert [sorted(frame.keys()) for frame in read_structures(path, forces=False)] == [["energy", "pos", "z"]] * 2
     assert [sorted(frame.keys()) for frame in read_structures(path, energy=False, forces=False)] == [["pos", "z"]] * 2
@@ -212,3 +212,15 @@ def test_config_weight_is_a_key_of_an_ase_database(write, tmp_path):
 def test_unusable_config_weights_are_errors(write, value, message):
     with pytest.raises(ValueError, match=message):
         read_structures(write((GOOD[0], f"energy=-3.0 config_weight={value}", ROWS)))
+
+
+def test_labels_under_other_names_are_pointed_at(write):
+    text = "2\nProperties=species:S:1:pos:R:3:my_forces:R:3 dft_energy=-3.0\n" + ROWS + "\n"
+    path = write(GOOD)
+    path.write_text(path.read_text() + text)
+    message = (
+        r"'energy' is missing in frame 1 of .*, which holds dft_energy, my_forces: labels are taken from energy or "
+        r"REF_energy, so rename them"
+    )
+    with pytest.raises(ValueError, match=message):
+        read_structures(path)

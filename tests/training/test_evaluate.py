@@ -6,6 +6,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
 from pyg_mpnn.training import TrainingResult, evaluate, predict
+from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.units import KCAL_PER_MOL
 
 
@@ -78,3 +79,10 @@ def test_structures_without_forces_are_an_error(finished: TrainingResult, water:
 def test_no_structure_is_an_error(finished: TrainingResult) -> None:
     with pytest.raises(ValueError, match="'frames' must hold at least one structure, got none"):
         evaluate(finished.potential, [])
+
+
+def test_absent_file_is_an_error_that_knows_the_word_ethanol() -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"must be files or the word ethanol .*, got 'ethanl', which is neither"
+    ):
+        load_frames("ethanl")

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import Reference, ethanol
-from pyg_mpnn.training import Predictions, TrainingResult, compute_errors, evaluate
-from pyg_mpnn.training.report import trivial_predictions
+from pyg_mpnn.training import Errors, Predictions, TrainingResult, compute_errors, evaluate
+from pyg_mpnn.training.report import _warnings, trivial_predictions
 
 
 def test_trivial_predictor_knows_the_composition_and_no_forces() -> None:
@@ -58,3 +59,13 @@ def test_card_tells_what_is_needed_to_judge_and_to_repeat(finished: TrainingResu
     assert card["errors"]["test"]["forces_mae_meV_per_A"] == finished.errors.forces_mae_meV_per_A
     assert card["errors"]["trivial predictor"]["energy_mae_meV"] == finished.trivial.energy_mae_meV
     assert any("compositions do not tell the elements apart" in warning for warning in card["warnings"])
+
+
+def test_energies_no_better_than_the_mean_are_told(finished: TrainingResult) -> None:
+    card = json.loads((finished.out / "model_card.json").read_text())
+    told = any("no better than those of the trivial predictor" in warning for warning in card["warnings"])
+    assert told == (finished.errors.energy_mae_meV >= finished.trivial.energy_mae_meV)
+    good, bad = (Errors(1, energy, energy, 1.0, 1.0, 1.0, 1.0) for energy in (5.0, 9.0))
+    data = SimpleNamespace(reference=SimpleNamespace(rank=1, num_elements=1), provenance={})
+    for errors, expected in ((good, 0), (bad, 1)):
+        assert len(_warnings(data, "test", errors, bad)) == expected  # type: ignore[arg-type]

@@ -67,7 +67,10 @@ def test_one_file_is_a_string_and_several_a_tuple() -> None:
             {"stream": True, "num_nodes": 2},
             "'stream' needs random weights to start from and one process, .* 2 processes",
         ),
-        ({"devices": 100, "batch_atoms": 1}, r"'valid_size' must be at least the number of processes"),
+        (
+            {"devices": 100, "batch_atoms": 1, "valid_size": 50},
+            r"'valid_size' must be at least the number of processes",
+        ),
         ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
     ],
 )
@@ -92,3 +95,10 @@ def test_settings_out_of_range_are_errors(changes: dict[str, object], message: s
 )
 def test_compiles_where_it_pays(changes, structures, mode):
     assert TrainingSettings("data", "out", **changes).compile_mode(structures) == mode
+
+
+@pytest.mark.parametrize(("structures", "expected"), [(1000, 50), (60, 6), (5, 1)])
+def test_small_data_keep_most_structures_for_training(structures: int, expected: int) -> None:
+    assert TrainingSettings("data", "out").count_valid(structures) == expected
+    assert TrainingSettings("data", "out", valid_size=7).count_valid(structures) == 7
+    assert TrainingSettings("data", "out", devices=8).count_valid(structures) == max(expected, 8)

@@ -28,7 +28,7 @@ def test_folder_that_is_not_empty_is_an_error(settings: Settings, frames: list[D
 
 
 def test_unusable_data_leave_no_folder(settings: Settings) -> None:
-    with pytest.raises(FileNotFoundError, match="'path' must be a file"):
+    with pytest.raises(FileNotFoundError, match="must be files or the word ethanol"):
         train(settings(data="absent.xyz"))
     assert not Path(settings().out).exists()
 

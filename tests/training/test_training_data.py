@@ -65,7 +65,7 @@ def test_force_field_of_pyg_is_understood(settings: Settings, frames: list[Data]
     ("change", "message"),
     [
         ({"valid_size": 12}, r"'valid_size' must be at least 0 and below the number of frames \(12\), got 12"),
-        ({"data": "no such file"}, "'path' must be a file, got 'no such file'"),
+        ({"data": "no such file"}, "must be files or the word ethanol .*, got 'no such file', which is neither"),
     ],
 )
 def test_unusable_settings_are_errors(
