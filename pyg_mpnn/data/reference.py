@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch_geometric.data import Data
 
+from pyg_mpnn.data.compositions import independent
 from pyg_mpnn.data.frames import prepare_frames
 from pyg_mpnn.geometry import as_cutoffs, edge_vectors, neighbor_list
 
@@ -23,6 +24,7 @@ class Reference:
         neighbors: mean number of neighbours of an atom, one per cutoff.
         rank: number of independent reference energies that the data (and given isolated atoms) determine.
         num_elements: number of elements in the data; with a smaller ``rank`` the energies are one choice of many.
+        compositions: as many independent compositions, atoms by element; energies of their combinations are known.
     """
 
     energies: dict[int, float]
@@ -30,6 +32,7 @@ class Reference:
     neighbors: tuple[float, ...]
     rank: int
     num_elements: int
+    compositions: tuple[dict[int, int], ...] = ()
 
     def describe(self) -> str:
         """Say how far the reference energies are determined, for the log and the model card.
@@ -92,7 +95,9 @@ def fit_reference(
     if not seen.energies:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
     energies, rank = _fit_energies(seen.counts, seen.energies, isolated or {})
-    return Reference(energies, _fit_scale(seen, energies), seen.mean_neighbors(), rank, len(energies))
+    alone = [{element: 1} for element in energies if element in (isolated or {})]
+    compositions = tuple(independent([*alone, *seen.counts]))
+    return Reference(energies, _fit_scale(seen, energies), seen.mean_neighbors(), rank, len(energies), compositions)
 
 
 def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:

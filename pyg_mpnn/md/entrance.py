@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import ase.io
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
+from ase.formula import Formula
+from torch import nn
 
-__all__ = ["cpu_threads", "empty_folder", "single_structure"]
+from pyg_mpnn.data.compositions import combines
+
+__all__ = ["cpu_threads", "empty_folder", "single_structure", "unlike_trained"]
 
 
 def single_structure(structure: str | Path, *, min_atoms: int = 2, constraints: bool = False) -> Atoms:
@@ -66,6 +72,31 @@ def empty_folder(out: str | Path) -> Path:
         raise FileExistsError(f"'out' must be a new or empty folder, got {folder}; choose another or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> str | None:
+    """Say for which structures a potential knows no total energy, since none of its training compositions add up to it.
+
+    Args:
+        potential: the potential.
+        atoms: structures.
+
+    Returns:
+        one sentence; ``None`` where all is well, or where it is not known what the potential was trained on.
+    """
+    trained = getattr(potential, "compositions", None)
+    if trained is None:
+        return None
+    formulas = {of.get_chemical_formula(): Counter(of.numbers.tolist()) for of in atoms}
+    unlike = [name for name, counts in formulas.items() if not combines(trained, counts)]
+    if not unlike:
+        return None
+    names = [Formula.from_dict({chemical_symbols[z]: n for z, n in of.items()}).format("hill") for of in trained]
+    shown = ", ".join(unlike[:3]) + (f" and {len(unlike) - 3} others" if len(unlike) > 3 else "")
+    return (
+        f"{shown}: not a combination of what the potential was trained on ({', '.join(names)}), so its energy has an "
+        "arbitrary constant, and its atoms may have surroundings that no training structure had"
+    )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
-from pyg_mpnn.md.entrance import cpu_threads
+from pyg_mpnn.md.entrance import cpu_threads, unlike_trained
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.models.sum_potential import AnyPotential
@@ -80,11 +80,13 @@ def run_prediction(
     potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(_frames(structures))
     count = crystals = 0
+    seen: dict[str, Atoms] = {}  # one structure of each composition
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
     try:
         with cpu_threads(threads), os.fdopen(handle, "w") as file, tqdm(unit="structure", disable=None) as bar:
             while batch := list(islice(frames, batch_size)):
                 crystals += _predict(potential, batch, structures, stress)
+                seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
                 write_extxyz(file, [atoms for _, atoms in batch])
                 count += len(batch)
                 bar.update(len(batch))
@@ -98,6 +100,9 @@ def run_prediction(
         os.replace(temporary, target)
     finally:
         Path(temporary).unlink(missing_ok=True)
+    note = unlike_trained(potential, seen.values())
+    if note is not None:
+        print(f"Note: {note}")
     which = f", stress ({crystals} of them)" if stress else ""
     print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
     return count

@@ -64,6 +64,8 @@ class EnergyModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.compiler: Compiler | None = None
+        self.compositions: list[dict[int, int]] | None = None
+        """Independent compositions of the training structures, atoms by element; ``None`` where they are not known."""
 
     @property
     def cutoff(self) -> float:

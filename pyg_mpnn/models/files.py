@@ -20,17 +20,25 @@ class SavedModel(NamedTuple):
 
     config: dict[str, Any]
     state_dict: dict[str, Tensor]
+    compositions: list[dict[int, int]] | None = None
 
 
-def write_model(path: str | Path, config: dict[str, Any], state_dict: dict[str, Tensor]) -> None:
+def write_model(
+    path: str | Path,
+    config: dict[str, Any],
+    state_dict: dict[str, Tensor],
+    compositions: list[dict[int, int]] | None = None,
+) -> None:
     """Write a file; an existing one is replaced only by a complete one.
 
     Args:
         path: file to write.
         config: plain values that rebuild the model; those of a property model have the key ``property``.
         state_dict: its weights and buffers.
+        compositions: independent compositions that it was trained on, where they are known.
     """
-    content = {"pyg_mpnn": {"format": FILE_FORMAT, "config": config, "prefix": ""}, "state_dict": state_dict}
+    own = {"format": FILE_FORMAT, "config": config, "prefix": "", "compositions": compositions}
+    content = {"pyg_mpnn": own, "state_dict": state_dict}
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     os.close(handle)
@@ -123,7 +131,7 @@ def _read(path: str | Path, map_location: str | torch.device, expected: str, kin
         )
     prefix = own["prefix"]
     state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    return SavedModel(own["config"], state)
+    return SavedModel(own["config"], state, own.get("compositions"))  # files of older versions have none
 
 
 def _what_is_there(path: Path) -> str:

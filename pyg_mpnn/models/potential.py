@@ -329,7 +329,7 @@ class Potential(EnergyModel):
                 f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
                 "rebuild your own composition in code"
             )
-        write_model(path, self.config, self.state_dict())
+        write_model(path, self.config, self.state_dict(), self.compositions)
 
     @classmethod
     def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
@@ -345,12 +345,13 @@ class Potential(EnergyModel):
         Raises:
             ValueError: a file that holds no potential of this package.
         """
-        config, state = read_potential(path, map_location)
+        config, state, compositions = read_potential(path, map_location)
         if "class" in config:
             raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
         potential = cls.from_config(config)
         potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
         potential.load_state_dict(state)
+        potential.compositions = compositions
         return potential.eval()
 
     def __repr__(self) -> str:

@@ -238,7 +238,7 @@ class PropertyModel(nn.Module):
         Raises:
             ValueError: a file that holds no such model.
         """
-        config, state = read_property(path, map_location)
+        config, state, _ = read_property(path, map_location)
         model = cls.from_config(config)
         model.to(device=map_location, dtype=state["atomwise.scale"].dtype)
         model.load_state_dict(state)

@@ -230,8 +230,10 @@ def load_potential(path: str | Path, map_location: str | torch.device = "cpu") -
         >>> load_potential(path)
         SumPotential(ZBL(cutoff=5), ZBL(cutoff=5))
     """
-    config, state = read_potential(path, map_location)
+    config, state, compositions = read_potential(path, map_location)
     potential = _build(config)
+    if isinstance(potential, Potential):
+        potential.compositions = compositions
     potential.load_state_dict(state, assign=True)  # in the dtype and on the device of what was read
     return potential.eval()
 

@@ -36,7 +36,7 @@ class PotentialModule(lightning.LightningModule):
 
     A step whose loss or gradient is not finite is skipped with a warning: weights, averaged weights, optimizer and sums
     of the epoch stay as they were. After 10 in a row the training stops. The learning rate is halved with each of its
-    recoveries from a divergence (:class:`~pyg_mpnn.training.recovery.Recovery`).
+    recoveries from a divergence (``recovery.py``).
 
     Args:
         potential: The potential, with its reference energies set.
@@ -292,6 +292,7 @@ class PotentialModule(lightning.LightningModule):
             "prefix": "potential.",
             "settings": asdict(self.settings),
             "provenance": self.provenance,
+            "compositions": getattr(self.potential, "compositions", None),
             "seconds": self.seconds,
             "steps": [self.steps, self.skipped.total, self.skipped.in_a_row],
             "recoveries": self.recoveries,

@@ -81,7 +81,7 @@ def train(
     Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
     holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom);
     ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Where the training diverges, it goes
-    back to ``best.ckpt`` with half the learning rate (:class:`~pyg_mpnn.training.recovery.Recovery`). Python's, NumPy's
+    back to ``best.ckpt`` with half the learning rate (``recovery.py``). Python's, NumPy's
     and PyTorch's global generators are seeded with ``settings.seed``.
 
     Args:
@@ -160,11 +160,13 @@ def _prepare(
         potential = load_start(settings.start_from, dtype)
         reference = correct_reference(potential, data.train, data.reference)
         potential.set_reference(reference.energies, reference.scale)
+        potential.compositions = list(data.reference.compositions)  # at the level of theory of the new data
         return potential, dataclasses.replace(data, reference=reference)
     if potential is None:
         options = {"zbl": settings.zbl, **settings.model}
         potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
     potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+    potential.compositions = list(data.reference.compositions)
     if settings.zbl:
         if potential.zbl is None:
             raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")

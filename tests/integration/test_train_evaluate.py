@@ -7,9 +7,11 @@ from typing import Any
 
 import ase.io
 import pytest
+from ase.build import molecule
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import ethanol
+from pyg_mpnn.md import run_prediction
 from pyg_mpnn.training import TrainingSettings, evaluate, train
 
 TINY: dict[str, Any] = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
@@ -53,3 +55,16 @@ def test_a_small_potential_learns_the_forces(frames: list[Data], tmp_path: Path)
     settings = _settings(tmp_path / "run", epochs=40, valid_size=8, batch_size=4, size="small", model=model)
     result = train(settings, frames=frames)
     assert result.errors.forces_mae_meV_per_A < 0.5 * result.trivial.forces_mae_meV_per_A
+
+
+def test_commands_say_what_a_potential_was_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = TrainingSettings("tiny", str(tmp_path / "run"), valid_size=2, epochs=1, batch_size=2, model=TINY)
+    potential = train(settings, frames=ethanol("train")[:6]).potential
+    potential.save(tmp_path / "saved.pt")
+    ase.io.write(tmp_path / "water.xyz", molecule("H2O"))
+    for model in (tmp_path / "run" / "best.ckpt", tmp_path / "saved.pt"):
+        for structures, told in ((str(tmp_path / "water.xyz"), True), ("ethanol", False)):
+            capsys.readouterr()
+            run_prediction(str(model), structures, tmp_path / "out.xyz", overwrite=True)
+            shown = capsys.readouterr().out
+            assert ("Note: H2O: not a combination of what the potential was trained on (C2H6O)" in shown) == told

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from ase import Atoms
+from ase import Atoms, build
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure
+from pyg_mpnn import Potential
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure, unlike_trained
 
 
 def test_threads_are_set_and_given_back() -> None:
@@ -39,3 +40,14 @@ def test_folder_is_made_and_never_used_twice(tmp_path: Path) -> None:
     (folder / "log.csv").touch()
     with pytest.raises(FileExistsError, match="'out' must be a new or empty folder, got"):
         empty_folder(folder)
+
+
+def test_structures_unlike_those_trained_on_are_named() -> None:
+    potential = Potential.from_size("small")
+    several = [build.molecule(name) for name in ("CH3CH2OH", "H2O", "H2O", "CH4")]
+    assert unlike_trained(potential, several) is None, "it is not known what it was trained on"
+    potential.compositions = [{1: 6, 6: 2, 8: 1}]
+    assert unlike_trained(potential, several[:1]) is None
+    assert str(unlike_trained(potential, several)).startswith(
+        "H2O, CH4: not a combination of what the potential was trained on (C2H6O), so its energy has an arbitrary"
+    )

@@ -10,7 +10,7 @@ from pyg_mpnn.models.files import FILE_FORMAT, read_potential, write_model
 
 def test_round_trip(tmp_path):
     write_model(tmp_path / "potential.pt", {"heads": "all"}, {"weight": torch.ones(2)})
-    config, state = read_potential(tmp_path / "potential.pt")
+    config, state, _ = read_potential(tmp_path / "potential.pt")
     assert config == {"heads": "all"}
     assert torch.equal(state["weight"], torch.ones(2))
     assert [path.name for path in tmp_path.iterdir()] == ["potential.pt"]
