@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data import Reference, ethanol
 from pyg_mpnn.training import Errors, Predictions, TrainingResult, compute_errors, evaluate
 from pyg_mpnn.training.report import _warnings, trivial_predictions
+from pyg_mpnn.training.training_data import TrainingData
 
 
 def test_trivial_predictor_knows_the_composition_and_no_forces() -> None:
@@ -66,6 +66,7 @@ def test_energies_no_better_than_the_mean_are_told(finished: TrainingResult) -> 
     told = any("no better than those of the trivial predictor" in warning for warning in card["warnings"])
     assert told == (finished.errors.energy_mae_meV >= finished.trivial.energy_mae_meV)
     good, bad = (Errors(1, energy, energy, 1.0, 1.0, 1.0, 1.0) for energy in (5.0, 9.0))
-    data = SimpleNamespace(reference=SimpleNamespace(rank=1, num_elements=1), provenance={})
+    reference = Reference({1: -10.0}, 1.0, (1.0,), 1, 1)
+    data = TrainingData([], [], [], reference, reference, {})
     for errors, expected in ((good, 0), (bad, 1)):
-        assert len(_warnings(data, "test", errors, bad)) == expected  # type: ignore[arg-type]
+        assert len(_warnings(data, "test", errors, bad)) == expected
