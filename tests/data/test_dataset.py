@@ -114,3 +114,11 @@ def test_empty_data_set_is_refused():
 def test_bad_cutoff_is_refused():
     with pytest.raises(ValueError, match=r"'cutoff' must be positive"):
         StructureDataset([pair()], -1.0)
+
+
+def test_cell_without_pbc_is_refused_beside_crystals_too():
+    crystal = read_structures(SILICON)[0]
+    open_ = Data(**{name: value for name, value in crystal.to_dict().items() if name != "pbc"})
+    assert StructureDataset([crystal, crystal], 5.0)[1].num_edges > 0, "control"
+    with pytest.raises(ValueError, match="'pbc' must be given with a cell, got a cell without it in frame 1"):
+        StructureDataset([crystal, open_], 5.0)

@@ -237,3 +237,28 @@ def test_a_saved_sum_of_potentials_runs(potential: Potential, molecule: Atoms, t
     assert last.get_potential_energy() == pytest.approx(energy, abs=1e-9)
     last.calc = PotentialCalculator(potential)
     assert abs(last.get_potential_energy() - energy) > 1.0  # control: without the repulsion
+
+
+@pytest.mark.parametrize(
+    ("steps", "threads", "expected"),
+    [(10_000, None, ("auto", 1)), (10_000, 2, ("auto", 2)), (9_999, None, ("off", 2))],
+)
+def test_long_dynamics_is_compiled_in_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, threads: int | None, expected: tuple[str, int]
+) -> None:
+    class Asked(Exception):
+        pass
+
+    def ask(potential: Potential, mode: str) -> None:
+        raise Asked(mode, torch.get_num_threads())
+
+    Potential.from_size("small").save(tmp_path / "potential.pt")
+    monkeypatch.setattr(Potential, "compile", ask)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(Asked) as asked:
+            run_dynamics(str(tmp_path / "potential.pt"), "ethanol", tmp_path / "md", steps=steps, threads=threads)
+    finally:
+        torch.set_num_threads(before)
+    assert asked.value.args == expected

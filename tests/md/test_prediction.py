@@ -116,3 +116,9 @@ def test_file_that_cannot_be_read(saved: Path, tmp_path: Path) -> None:
 def test_input_is_never_the_output(saved: Path, mixed: Path) -> None:
     with pytest.raises(ValueError, match="'out' must not be the file that is read"):
         run_prediction(saved, mixed, mixed, overwrite=True)
+
+
+def test_device_that_torch_does_not_know_is_an_error(saved: Path, mixed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'device' must be one that torch can use here, got 'gpu': use cpu or cuda"):
+        run_prediction(saved, mixed, tmp_path / "out.xyz", device="gpu")
+    assert not (tmp_path / "out.xyz").exists()
