@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from pyg_mpnn.data import LabelNames
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
@@ -16,6 +17,10 @@ from pyg_mpnn.training.table import error_table
 def evaluate_command(
     model: str,
     data: Sequence[str] | str,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
     json: str | None = None,
     batch_size: int = 32,
     batch_atoms: int | None = None,
@@ -30,6 +35,11 @@ def evaluate_command(
         model: Checkpoint of a training (best.ckpt) or saved potential.
         data: File or files of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The
             word ``ethanol`` means the shipped test structures.
+        energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
+            label is named, only labels that are named are read.
+        forces_key: Name of the forces there.
+        stress_key: Name of the stress there.
+        virial_key: Name of the virial there (eV), in place of a stress.
         json: File to write the errors to, as numbers in meV and A.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of the number of structures.
@@ -54,7 +64,8 @@ def evaluate_command(
     check_device(device)
     potential = load_potential(model).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    errors = evaluate(potential, data, **sizes)  # type: ignore[arg-type]
+    labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
+    errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pyg_mpnn.data import LabelNames
 from pyg_mpnn.inspect import Inspection
 
 
@@ -17,6 +18,10 @@ def inspect_command(
     size: Literal["small", "base", "large"] = "base",
     batch_size: int = 8,
     steps: int = 5,
+    energy_key: str | None = None,
+    forces_key: str | None = None,
+    stress_key: str | None = None,
+    virial_key: str | None = None,
     json: str | None = None,
     threads: int | None = None,
 ) -> Inspection:
@@ -34,6 +39,11 @@ def inspect_command(
         size: Size of the potential whose training is timed.
         batch_size: Structures per step of that training.
         steps: Steps of training to time, in at most about 10 seconds; 0 leaves that out.
+        energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
+            label is named, only labels that are named are read.
+        forces_key: Name of the forces there.
+        stress_key: Name of the stress there.
+        virial_key: Name of the virial there (eV), in place of a stress.
         json: File to write the findings to, with all numbers.
         threads: Number of CPU threads; PyTorch decides without it.
 
@@ -53,8 +63,9 @@ def inspect_command(
         import torch
 
         torch.set_num_threads(threads)
-    frames = load_labelled(data)
-    held_out = [] if test is None else load_labelled(test, "test")
+    labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
+    frames = load_labelled(data, labels=labels)
+    held_out = [] if test is None else load_labelled(test, "test", labels)
     with tqdm(unit="check", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import jsonargparse
 
 _FILES = ("--data", "--test")  # flags that take one file or several
+_ALIASES = {"--structure": "--structures", "--structures": "--structure"}  # one or many, by command: take either
 
 
 class Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -26,6 +27,8 @@ class Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        if args and args[0] in _ALIASES:
+            args = (args[0], _ALIASES[args[0]])
         lists = {"--cutoff": float, "--only": str}  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             default = kwargs["default"]

@@ -8,6 +8,7 @@ from pyg_mpnn.data.dataset import StructureDataset
 from pyg_mpnn.data.distances import shortest_distances
 from pyg_mpnn.data.fields import normalize_fields
 from pyg_mpnn.data.fingerprint import data_hash
+from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.qm9 import QM9
 from pyg_mpnn.data.qm9_split import QM9Split, split_qm9
 from pyg_mpnn.data.qm9_targets import QM9_TARGETS, QM9Target
@@ -19,6 +20,7 @@ from pyg_mpnn.data.stream import StreamedDataset
 
 __all__ = [
     "read_structures",
+    "LabelNames",
     "ethanol",
     "QM9",
     "QM9_TARGETS",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
+
+from pyg_mpnn.data.labels import LabelNames, find_labels
 
 if TYPE_CHECKING:
     import ase
@@ -31,18 +32,20 @@ def require_ase(task: str) -> None:
         raise ImportError(f'{task} needs ASE, which is not installed: pip install "pyg_mpnn[train]".') from error
 
 
-def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
+def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64, labels: LabelNames | None = None) -> Data:
     """One ASE structure as PyG data, with the labels that it carries.
 
-    Labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``, ``REF_stress`` in ``info``
-    and ``arrays``; the results stored in the calculator (nothing is computed, constraints are not applied); ``energy``,
-    ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is periodic in no direction gets no ``cell``,
-    and only one that is periodic in three directions gets a stress. ``config_weight`` in ``info`` (in a row of an ASE
-    database, its key of this name) is the weight of the structure in the loss of a training.
+    Unless they are named, labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``,
+    ``REF_stress`` in ``info`` and ``arrays``; the results stored in the calculator (nothing is computed, constraints
+    are not applied); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is
+    periodic in no direction gets no ``cell``, and only one that is periodic in three directions gets a stress.
+    ``config_weight`` in ``info`` (in a row of an ASE database, its key of this name) is the weight of the structure in
+    the loss of a training.
 
     Args:
         atoms: the structure.
         dtype: floating-point type of all but the energy, which is float64.
+        labels: what the labels are called where they are not found as above.
 
     Returns:
         ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``, ``weight``.
@@ -65,13 +68,13 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64) -> Data:
     if atoms.pbc.any():
         data.cell = torch.as_tensor(atoms.cell.array, dtype=dtype).reshape(1, 3, 3).clone()
         data.pbc = torch.as_tensor(atoms.pbc).reshape(1, 3).clone()
-    labels = _labels(atoms)
-    if labels.get("energy") is not None:
-        data.energy = torch.as_tensor(np.asarray(labels["energy"], dtype=np.float64)).reshape(-1)
-    if labels.get("forces") is not None:
-        data.forces = torch.as_tensor(np.asarray(labels["forces"], dtype=np.float64), dtype=dtype)
-    if labels.get("stress") is not None and atoms.pbc.all():
-        data.stress = torch.as_tensor(full_stress(labels["stress"]), dtype=dtype)
+    found = find_labels(atoms, labels)
+    if "energy" in found:
+        data.energy = torch.as_tensor(np.array(found["energy"], dtype=np.float64)).reshape(-1)
+    if "forces" in found:
+        data.forces = torch.as_tensor(np.array(found["forces"], dtype=np.float64), dtype=dtype)
+    if "stress" in found and atoms.pbc.all():
+        data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:
         data.weight = _weight(weight, dtype)
@@ -83,50 +86,6 @@ def _weight(value: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.as_tensor([float(value)], dtype=dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{WEIGHT_KEY!r} must be one number, got {value!r}: correct it in 'info'.") from error
-
-
-def _labels(atoms: ase.Atoms) -> dict[str, Any]:
-    names = ("energy", "forces", "stress")
-    stored = {**atoms.info, **atoms.arrays}
-    sources: list[dict[str, Any]] = [{name: stored.get(f"REF_{name}") for name in names}]
-    if atoms.calc is not None:
-        sources.append({name: _stored_result(atoms, name) for name in names})
-    sources.append({name: stored.get(name) for name in names})
-    for labels in sources:
-        if any(value is not None for value in labels.values()):
-            return labels
-    return {}
-
-
-def missing_label(atoms: ase.Atoms, data: Data, required: Sequence[str], where: str) -> str | None:
-    """Say which label a structure lacks and what it holds instead: it may be there under another name.
-
-    Args:
-        atoms: the structure.
-        data: what :func:`to_data` made of it.
-        required: the labels that it must have.
-        where: the structure, in words.
-
-    Returns:
-        the message, ``None`` where nothing is missing.
-    """
-    lacking = [name for name in required if name not in data]
-    if not lacking:
-        return None
-    held = sorted({*atoms.info, *atoms.arrays} - {"numbers", "positions"})
-    return (
-        f"{lacking[0]!r} is missing in {where}, which holds {', '.join(held) or 'positions alone'}: labels are taken "
-        f"from {lacking[0]} or REF_{lacking[0]}, so rename them, add them, or leave the structure out."
-    )
-
-
-def _stored_result(atoms: ase.Atoms, name: str) -> Any:
-    from ase.calculators.calculator import PropertyNotImplementedError
-
-    try:
-        return atoms.calc.get_property(name, atoms, allow_calculation=False)
-    except PropertyNotImplementedError:
-        return None
 
 
 def full_stress(stress: Any) -> np.ndarray:
@@ -141,7 +100,7 @@ def full_stress(stress: Any) -> np.ndarray:
     Raises:
         ValueError: another number of components.
     """
-    values = np.asarray(stress, dtype=np.float64)
+    values = np.array(stress, dtype=np.float64)
     if values.size == 9:
         return values.reshape(1, 3, 3)
     if values.shape != (6,):

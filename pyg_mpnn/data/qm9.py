@@ -175,10 +175,14 @@ def _read_pyg(root: Path, download: bool) -> dict[str, np.ndarray]:
     here = (root / "processed" / "data_v3.pt").exists() or all((raw / name).exists() for name in names)
     if not here and not download:
         raise FileNotFoundError(f"'root' must be a folder with QM9, got {str(root)!r} without it: {help_}.")
+    made = [folder for folder in (raw, root) if not folder.exists()]
     try:
         dataset = PyGQM9(str(root))
     except OSError as error:
         (raw / url.rsplit("/", 1)[-1]).unlink(missing_ok=True)  # a half of it would be taken for the whole
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
         raise FileNotFoundError(
             f"'root' must be a folder with QM9, got {str(root)!r} without it, and the download failed ({error}): "
             f"{help_}."

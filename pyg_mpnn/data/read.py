@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.convert import missing_label, require_ase, to_data
+from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import align_frames, check_frame
+from pyg_mpnn.data.labels import LabelNames, missing_label
 from pyg_mpnn.data.md17 import read_md17
 from pyg_mpnn.data.xyz import check_whole
 
@@ -21,6 +22,7 @@ def read_structures(
     energy: bool = True,
     forces: bool = True,
     dtype: torch.dtype = torch.float64,
+    labels: LabelNames | None = None,
 ) -> list[Data]:
     """Read structures, checked and in the units of this package.
 
@@ -35,6 +37,8 @@ def read_structures(
         energy: whether each structure must have an energy; if not, energies are left out.
         forces: whether each structure must have forces; if not, forces are left out.
         dtype: floating-point type of all but the energy, which is float64.
+        labels: what the labels are called where they have other names, in files that ASE reads; those of ``.npz`` are
+            fixed.
 
     Returns:
         One structure a frame, with the fields ``z``, ``pos`` and as available ``cell``, ``pbc``, ``energy``,
@@ -66,17 +70,17 @@ def read_structures(
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     if not paths:
         raise ValueError("'path' must name at least one file, got an empty sequence.")
-    frames = [frame for item in paths for frame in _read_file(Path(item), energy, forces, dtype)]
+    frames = [frame for item in paths for frame in _read_file(Path(item), energy, forces, dtype, labels)]
     align_frames(frames)
     return frames
 
 
-def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype) -> list[Data]:
+def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype, labels: LabelNames | None) -> list[Data]:
     if not path.is_file():
         raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
     wanted = {"energy": energy, "forces": forces}
     required = [name for name, keep in wanted.items() if keep]
-    frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype, required)
+    frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype, required, labels)
     if not frames:
         raise ValueError(f"'path' must hold at least one structure, got none in {path}.")
     for index, frame in enumerate(frames):
@@ -87,7 +91,7 @@ def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype) -> li
     return frames
 
 
-def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str]) -> list[Data]:
+def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str], labels: LabelNames | None) -> list[Data]:
     require_ase(f"reading {path.name}")
     import ase.io
     from ase.io.formats import UnknownFileTypeError
@@ -106,11 +110,11 @@ def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str]) -> list[D
     frames = []
     for index, atoms in enumerate(images):
         try:
-            frames.append(to_data(atoms, dtype))
+            frames.append(to_data(atoms, dtype, labels))
         except ValueError as error:
             raise ValueError(f"frame {index} of {path}: {error}") from error
         where = f"frame {index} of {path}"
-        missing = missing_label(atoms, frames[-1], required, where)
+        missing = missing_label(atoms, frames[-1], required, where, labels)
         if missing is not None:
             check_frame(Data(z=frames[-1].z, pos=frames[-1].pos), where)  # which may be why
             raise ValueError(missing)

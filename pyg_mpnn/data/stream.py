@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +14,13 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import FILL, check_frame
+from pyg_mpnn.data.labels import LabelNames, missing_label
+from pyg_mpnn.data.store import import_lmdb, lock, read_index, read_store, write_store
 from pyg_mpnn.data.xyz import check_whole
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
 
 _FORMAT = 1
 _LABELS = ("energy", "forces")
-_OPEN: dict[str, Any] = {}  # database by folder
 _FLOATS = ("pos", "cell", "forces", "stress", "weight")
 
 
@@ -32,15 +29,18 @@ class StreamedDataset(Dataset[Data]):
 
     The first use goes once through the file (ASE database, extended XYZ, trajectory), one structure at a time, and
     writes each, checked and with its edges, to an LMDB folder beside it. Later uses, and all epochs and workers, read
-    only that. The folder belongs to the content of the file (SHA-256), the cutoffs and the dtype: where the file has
-    changed, the folder is stale and is made anew, which is announced. Items are those of :class:`StructureDataset` on
-    the same structures, to the last bit; memory does not grow with their number but for two integers each.
+    only that. The folder belongs to the content of the file (SHA-256), the cutoffs, the dtype and the names of labels:
+    where the file has changed, the folder is stale and is made anew, which is announced. Items are those of
+    :class:`StructureDataset` on the same structures, to the last bit; memory does not grow with their number but for
+    two integers each.
 
     Args:
         path: the file. Every structure must have an energy and forces.
         cutoff: cutoff of the model in A, or several, increasing.
         dtype: floating-point type of all but the energy, which stays float64.
-        cache: folder to write to; by default the name of the file with cutoffs and dtype, beside it.
+        labels: what the labels are called where they have other names, as for :func:`read_structures`.
+        cache: folder to write to; by default the name of the file with cutoffs, dtype and a hash of ``labels``, where
+            there are any, beside it.
 
     Shapes:
         as :class:`StructureDataset`.
@@ -71,51 +71,49 @@ class StreamedDataset(Dataset[Data]):
         cutoff: float | Sequence[float],
         *,
         dtype: torch.dtype = torch.float32,
+        labels: LabelNames | None = None,
         cache: str | Path | None = None,
     ) -> None:
-        _import_lmdb()
+        import_lmdb()
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
-        self.cutoffs, self.dtype = as_cutoffs(cutoff), dtype
+        self.cutoffs, self.dtype, self.labels = as_cutoffs(cutoff), dtype, labels
         name = str(dtype).removeprefix("torch.")
         radii = "-".join(f"{radius:g}" for radius in self.cutoffs)
-        default = self.path.with_name(f"{self.path.name}.{radii}A-{name}.lmdb")
+        names = {} if labels is None else labels.given
+        of_names = f"-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}" if names else ""
+        default = self.path.with_name(f"{self.path.name}.{radii}A-{name}{of_names}.lmdb")
         self.cache = default if cache is None else Path(cache)
         key = {"format": _FORMAT, "sha256": _file_hash(self.path), "cutoffs": list(self.cutoffs), "dtype": name}
-        index = self._read_index()
+        if names:
+            key["labels"] = names
+        index = read_index(self.cache)
         if index is None or index["key"] != key:
-            with _lock(self.cache):
-                index = self._read_index()  # another process may have made it meanwhile
+            with lock(self.cache):
+                index = read_index(self.cache)  # another process may have made it meanwhile
                 if index is None or index["key"] != key:
                     if index is not None:
                         print(
-                            f"{self.cache} is of other content, cutoff or dtype than {self.path}: made anew", flush=True
+                            f"{self.cache} is of other content, cutoff, dtype or labels than {self.path}: made anew",
+                            flush=True,
                         )
                     self._build(key)
-                    index = self._read_index()
+                    index = read_index(self.cache)
         assert index is not None
         self.num_atoms: list[int] = index["num_atoms"]
         self.num_edges: list[int] = index["num_edges"]
         self._fields: list[str] = index["fields"]
 
-    def _read_index(self) -> Any:
-        path = self.cache / "index.json"
-        return json.loads(path.read_text()) if path.is_file() else None
-
     def _build(self, key: dict[str, Any]) -> None:
-        if self.cache.exists() and not (self.cache / "index.json").is_file():
-            raise FileExistsError(
-                f"'cache' must be a folder of this class or absent, got {str(self.cache)!r}: remove it."
-            )
-        partial = self.cache.with_name(self.cache.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        index: dict[str, Any] = {"key": key, "num_atoms": [], "num_edges": [], "fields": []}
+        write_store(self.cache, self._prepare(index), index)
+
+    def _prepare(self, index: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
+        """The structures of the file, checked and with edges, counted in the index."""
         check_whole(self.path)
-        attach, atoms, edges, fields = RadiusGraph(self.cutoffs), [], [], set()
-        environment = _import_lmdb().open(str(partial), map_size=2**42, lock=False, sync=False)
-        batch: list[tuple[bytes, bytes]] = []
-        for number, frame in enumerate(_iterate(self.path)):
+        attach = RadiusGraph(self.cutoffs)
+        for number, frame in enumerate(_iterate(self.path, self.labels)):
             where = f"frame {number} of {self.path}"
             check_frame(frame, where, _LABELS)
             cast = Data(**frame.to_dict())
@@ -126,22 +124,12 @@ class StreamedDataset(Dataset[Data]):
                 found = attach(cast)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
-            atoms.append(len(frame.z))
-            edges.append(int(found.edge_index.shape[1]))
-            fields |= {name for name in FILL if name in frame}
-            batch.append((_key(number), _pack(frame, found)))
-            if len(batch) == 1000:
-                _put(environment, batch)
-        if not atoms:
+            index["num_atoms"].append(len(frame.z))
+            index["num_edges"].append(int(found.edge_index.shape[1]))
+            index["fields"] = sorted({*index["fields"], *(name for name in FILL if name in frame)})
+            yield _pack(frame, found)
+        if not index["num_atoms"]:
             raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
-        _put(environment, batch)
-        environment.sync()
-        environment.close()
-        index = {"key": key, "num_atoms": atoms, "num_edges": edges, "fields": sorted(fields)}
-        (partial / "index.json").write_text(json.dumps(index))
-        _close(self.cache)
-        shutil.rmtree(self.cache, ignore_errors=True)
-        os.replace(partial, self.cache)
 
     def read(self, index: int) -> Data:
         """One structure as the file has it, in float64 and without edges.
@@ -160,11 +148,7 @@ class StreamedDataset(Dataset[Data]):
     def _get(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(f"'index' must be at least 0 and below {len(self)}, got {index}.")
-        with _environment(self.cache).begin() as transaction:
-            content = transaction.get(_key(index))
-        if content is None:
-            raise ValueError(f"'cache' must be whole, got {self.cache} without structure {index}: remove the folder.")
-        stored: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+        stored = read_store(self.cache, index)
         for name in self._fields:
             if name not in stored:
                 shape, fill = FILL[name]
@@ -238,7 +222,7 @@ class StreamedSubset(Dataset[Data]):
         return self.dataset[self.indices[index]]
 
 
-def _iterate(path: Path) -> Iterator[Data]:
+def _iterate(path: Path, labels: LabelNames | None) -> Iterator[Data]:
     """The structures of a file, one in memory at a time."""
     require_ase(f"reading {path.name}")
     import ase.db
@@ -255,71 +239,24 @@ def _iterate(path: Path) -> Iterator[Data]:
     while True:
         try:
             atoms = next(images)
-            frame = to_data(atoms)
+            frame = to_data(atoms, labels=labels)
         except StopIteration:
             return
         except Exception as error:  # each of ASE's readers fails in its own way
             raise ValueError(f"frame {number} of {path} must be readable by ASE, got {error}") from error
+        missing = missing_label(atoms, frame, _LABELS, f"frame {number} of {path}", labels)
+        if missing is not None:
+            raise ValueError(missing)
         yield frame
         number += 1
 
 
-def _pack(frame: Data, found: Data) -> bytes:
-    content = frame.to_dict() | {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
+def _pack(frame: Data, found: Data) -> dict[str, torch.Tensor]:
+    content: dict[str, torch.Tensor] = frame.to_dict()
+    content |= {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
     if "edge_scale" in found:
         content["edge_scale"] = found.edge_scale.to(torch.int8)
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def _put(environment: Any, batch: list[tuple[bytes, bytes]]) -> None:
-    with environment.begin(write=True) as transaction:
-        for key, value in batch:
-            transaction.put(key, value)
-    batch.clear()
-
-
-@contextmanager
-def _lock(cache: Path) -> Iterator[None]:
-    """Let one process at a time make the cache; the system takes the lock from one that is killed."""
-    import fcntl
-
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with open(cache.with_name(cache.name + ".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Another process is making {cache}: waiting for it", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _key(index: int) -> bytes:
-    return index.to_bytes(8, "big")
-
-
-def _environment(folder: Path) -> Any:
-    """The open database of a folder: LMDB allows one a process."""
-    name = str(folder.resolve())
-    if name not in _OPEN:
-        _OPEN[name] = _import_lmdb().open(name, readonly=True, lock=False, readahead=False)
-    return _OPEN[name]
-
-
-def _close(folder: Path) -> None:
-    environment = _OPEN.pop(str(folder.resolve()), None)
-    if environment is not None:
-        environment.close()
-
-
-def _close_all() -> None:
-    while _OPEN:
-        _OPEN.popitem()[1].close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close_all)  # LMDB must not be carried into a worker; both open it anew
+    return content
 
 
 def _file_hash(path: Path) -> str:
@@ -328,11 +265,3 @@ def _file_hash(path: Path) -> str:
         while block := stream.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _import_lmdb() -> Any:
-    try:
-        import lmdb
-    except ImportError as error:
-        raise ImportError('streaming needs lmdb, which is not installed: pip install "pyg_mpnn[train]".') from error
-    return lmdb

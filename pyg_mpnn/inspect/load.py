@@ -8,18 +8,23 @@ from typing import Literal
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import read_structures
+from pyg_mpnn.data import LabelNames, read_structures
 from pyg_mpnn.training.evaluate import load_frames
 
 __all__ = ["load_labelled"]
 
 
-def load_labelled(source: str | Path | Sequence[str | Path], split: Literal["train", "test"] = "train") -> list[Data]:
+def load_labelled(
+    source: str | Path | Sequence[str | Path],
+    split: Literal["train", "test"] = "train",
+    labels: LabelNames | None = None,
+) -> list[Data]:
     """Read structures with energies, and with forces if all of them have these; the checks say so if not.
 
     Args:
         source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``, or several of these.
         split: Which half of the shipped ethanol the word means.
+        labels: What the labels are called in files that ASE reads.
 
     Returns:
         One structure a frame.
@@ -32,9 +37,9 @@ def load_labelled(source: str | Path | Sequence[str | Path], split: Literal["tra
         ValueError: a structure is unusable.
     """
     try:
-        return load_frames(source, split)
+        return load_frames(source, split, labels)
     except ValueError as error:
         if not str(error).startswith("'forces' is missing"):
             raise
         print(f"{error} Looking at the energies alone.")
-        return read_structures(source, forces=False)
+        return read_structures(source, forces=False, labels=labels)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import energy_drift
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure, unlike_trained
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
@@ -115,9 +115,7 @@ def run_dynamics(
     write_summary(folder / "summary.json", summary, settings)
     title = f"{summary.formula}, {ensemble.upper()}, {timestep:g} fs, {dtype}"
     plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title)
-    note = unlike_trained(potential, [atoms])
-    if note is not None:
-        print(f"Note: {note}")
+    note_unlike_trained(potential, [atoms])
     print(f"{summary}\nwritten to {folder}: trajectory.traj, log.csv, summary.json, energy_drift.png")
     return summary
 

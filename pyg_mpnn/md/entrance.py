@@ -16,7 +16,7 @@ from torch import nn
 
 from pyg_mpnn.data.compositions import combines
 
-__all__ = ["cpu_threads", "empty_folder", "single_structure", "unlike_trained"]
+__all__ = ["cpu_threads", "empty_folder", "single_structure", "note_unlike_trained"]
 
 
 def single_structure(structure: str | Path, *, min_atoms: int = 2, constraints: bool = False) -> Atoms:
@@ -74,28 +74,27 @@ def empty_folder(out: str | Path) -> Path:
     return folder
 
 
-def unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> str | None:
-    """Say for which structures a potential knows no total energy, since none of its training compositions add up to it.
+def note_unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> None:
+    """Print for which structures a potential knows no total energy: no training compositions add up to theirs.
+
+    Nothing where all is well, or where it is not known what the potential was trained on.
 
     Args:
         potential: the potential.
         atoms: structures.
-
-    Returns:
-        one sentence; ``None`` where all is well, or where it is not known what the potential was trained on.
     """
     trained = getattr(potential, "compositions", None)
     if trained is None:
-        return None
+        return
     formulas = {of.get_chemical_formula(): Counter(of.numbers.tolist()) for of in atoms}
     unlike = [name for name, counts in formulas.items() if not combines(trained, counts)]
     if not unlike:
-        return None
+        return
     names = [Formula.from_dict({chemical_symbols[z]: n for z, n in of.items()}).format("hill") for of in trained]
     shown = ", ".join(unlike[:3]) + (f" and {len(unlike) - 3} others" if len(unlike) > 3 else "")
-    return (
-        f"{shown}: not a combination of what the potential was trained on ({', '.join(names)}), so its energy has an "
-        "arbitrary constant, and its atoms may have surroundings that no training structure had"
+    print(
+        f"Note: {shown}: not a combination of what the potential was trained on ({', '.join(names)}), so its energy "
+        "has an arbitrary constant, and its atoms may have surroundings that no training structure had"
     )
 
 

@@ -18,7 +18,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
-from pyg_mpnn.md.entrance import cpu_threads, unlike_trained
+from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.models.sum_potential import AnyPotential
@@ -100,9 +100,7 @@ def run_prediction(
         os.replace(temporary, target)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    note = unlike_trained(potential, seen.values())
-    if note is not None:
-        print(f"Note: {note}")
+    note_unlike_trained(potential, seen.values())
     which = f", stress ({crystals} of them)" if stress else ""
     print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
     return count

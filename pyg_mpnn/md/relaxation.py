@@ -18,7 +18,7 @@ from ase.optimize import BFGS, FIRE
 from ase.optimize.optimize import Optimizer
 
 from pyg_mpnn.md.calculator import PotentialCalculator
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure, unlike_trained
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.units import GPA
@@ -141,9 +141,7 @@ def run_relaxation(
     ase.io.write(folder / "relaxed.extxyz", atoms)
     write_settings(folder / "summary.json", asdict(summary), settings)
     plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
-    note = unlike_trained(potential, [atoms])
-    if note is not None:
-        print(f"Note: {note}")
+    note_unlike_trained(potential, [atoms])
     print(f"\n{summary}\nwritten to {folder}: relaxed.extxyz, trajectory.traj, log.csv, summary.json, relaxation.png")
     return summary
 

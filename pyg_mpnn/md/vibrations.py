@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from pyg_mpnn.md.calculator import PotentialCalculator
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure, unlike_trained
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.relaxation import run_relaxation
@@ -156,9 +156,7 @@ def run_vibrations(
     title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
     title += ", modes at Gamma" if atoms.pbc.any() else ""
     plot_frequencies(folder / "frequencies.png", modes.frequencies_cm, _hydrogen_share(atoms, modes), title)
-    note = unlike_trained(potential, [atoms])
-    if note is not None:
-        print(f"Note: {note}")
+    note_unlike_trained(potential, [atoms])
     print(f"{summary}\nwritten to {folder}: vibrations.json, hessian.npy, modes.extxyz, frequencies.png")
     return summary
 

@@ -11,7 +11,7 @@ from torch.utils.data import BatchSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import StructureDataset, ethanol, read_structures
+from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
@@ -35,13 +35,16 @@ class SizedStructures(Protocol):
         """Number of structures."""
 
 
-def load_frames(source: str | Path | Sequence[str | Path], split: str = "train") -> list[Data]:
+def load_frames(
+    source: str | Path | Sequence[str | Path], split: str = "train", labels: LabelNames | None = None
+) -> list[Data]:
     """Read structures with energies and forces.
 
     Args:
         source: A file that :func:`~pyg_mpnn.data.read_structures` reads, the word ``ethanol``, or several of these,
             which are joined in this order.
         split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
+        labels: What the labels are called in files that ASE reads.
 
     Returns:
         One structure a frame.
@@ -61,9 +64,13 @@ def load_frames(source: str | Path | Sequence[str | Path], split: str = "train")
                 "is neither: check the name."
             )
     if "ethanol" not in sources:
-        return read_structures(sources)
+        return read_structures(sources, labels=labels)
     sample: Literal["train", "test"] = "test" if split == "test" else "train"
-    frames = [f for item in sources for f in (ethanol(sample) if item == "ethanol" else read_structures(item))]
+    frames = [
+        frame
+        for item in sources
+        for frame in (ethanol(sample) if item == "ethanol" else read_structures(item, labels=labels))
+    ]
     align_frames(frames)
     return frames
 
@@ -210,6 +217,7 @@ def evaluate(
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
     device: str | None = None,
+    labels: LabelNames | None = None,
 ) -> Errors:
     """Errors of a trained potential.
 
@@ -221,6 +229,7 @@ def evaluate(
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
+        labels: What the labels are called, where ``data`` names files that ASE reads.
 
     Returns:
         The errors.
@@ -233,7 +242,7 @@ def evaluate(
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
-    frames = load_frames(data, "test") if names else data
+    frames = load_frames(data, "test", labels) if names else data
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pyg_mpnn.data import LabelNames
 from pyg_mpnn.deploy import MOST_THREADS
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
 _OF_START: tuple[Any, ...] = ("base", (5.0,), None, False, {})  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
+    *("energy_key", "forces_key", "stress_key", "virial_key"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
     *("force_weight", "energy_weight", "stress_weight"),
     *("final_force_weight", "final_energy_weight", "final_stress_weight"),
@@ -38,6 +40,11 @@ class TrainingSettings:
             parity.png, learning_curve.png.
         test: File or files with the structures for the final test; ``ethanol`` means the shipped test structures.
             Without it the final table shows the validation errors.
+        energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
+            label is named, only labels that are named are read.
+        forces_key: Name of the forces there.
+        stress_key: Name of the stress there.
+        virial_key: Name of the virial there (eV), in place of a stress.
         target: Name of a property of QM9 (mu, alpha, homo, lumo, gap, r2, zpve, U0, U, H, G, Cv) to learn in place of
             energies and forces; ``data`` is then the folder of QM9, which has its own split.
         stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
@@ -114,6 +121,10 @@ class TrainingSettings:
     data: Sequence[str] | str  # in this order the command line takes a JSON list for one
     out: str
     test: Sequence[str] | str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None
     target: str | None = None
     stream: bool = False
     workers: int = 0
@@ -164,6 +175,7 @@ class TrainingSettings:
         if self.epochs is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
         object.__setattr__(self, "cutoff", self.cutoffs)
+        _ = self.labels  # which may be unusable
         for name in ("data", "test"):
             object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
         if self.batch_atoms is not None and self.batch_edges is not None:
@@ -257,6 +269,11 @@ class TrainingSettings:
     def processes(self) -> int:
         """Number of processes on all machines."""
         return self.devices * self.num_nodes
+
+    @property
+    def labels(self) -> LabelNames:
+        """What the labels are called in files that ASE reads."""
+        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
 
     @property
     def cutoffs(self) -> tuple[float, ...]:

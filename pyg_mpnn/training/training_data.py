@@ -53,7 +53,7 @@ def load_training_data(
     """Read, split and fit.
 
     Args:
-        settings: ``data``, ``test``, ``valid_size``, ``seed``, ``cutoff`` and ``isolated`` count.
+        settings: ``data``, ``test``, the names of labels, ``valid_size``, ``seed``, ``cutoff`` and ``isolated`` count.
         frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
         test: The same for ``settings.test``.
@@ -70,12 +70,14 @@ def load_training_data(
     """
     if frames is None and settings.stream:
         frames = StreamedFrames(
-            StreamedDataset(str(settings.data), settings.cutoffs, dtype=getattr(torch, settings.dtype))
+            StreamedDataset(
+                str(settings.data), settings.cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels
+            )
         )
     elif frames is None:
-        frames = load_frames(settings.data)
+        frames = load_frames(settings.data, labels=settings.labels)
     if test is None:
-        test = load_frames(settings.test, "test") if settings.test is not None else []
+        test = load_frames(settings.test, "test", settings.labels) if settings.test is not None else []
     test = [normalize_fields(frame) for frame in test]
     for index, frame in enumerate(test):
         check_frame(frame, f"test frame {index} of {settings.test}", ("energy", "forces"))

@@ -56,3 +56,20 @@ def test_evaluate_of_crystals_has_a_stress(trained: Path, tmp_path: Path, capsys
     assert found["stress_mae_meV_per_A3"] == pytest.approx(1e3 * expected, rel=1e-4)
     assert found["stress_mae_GPa"] == pytest.approx(expected / GPA, rel=1e-4)
     assert "stress MAE (GPa)" in capsys.readouterr().out
+
+
+def test_labels_by_name(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [to_atoms(frame) for frame in ethanol("test")[:3]]
+    for atoms in frames:
+        atoms.info["dft_energy"], atoms.arrays["dft_forces"] = atoms.get_potential_energy() + 100.0, atoms.get_forces()
+        atoms.calc = None
+    ase.io.write(tmp_path / "named.extxyz", frames)
+    command = ["evaluate", "--model", str(trained / "best.ckpt"), "--data", str(tmp_path / "named.extxyz")]
+    assert main(command) == 1
+    assert "so say what it is called (--energy-key, in Python" in capsys.readouterr().err
+    keys = ["--energy-key", "dft_energy", "--forces-key", "dft_forces"]
+    assert main([*command, *keys, "--json", str(tmp_path / "errors.json")]) == 0
+    assert json.loads((tmp_path / "errors.json").read_text())["energy_mae_meV"] == pytest.approx(1e5, rel=0.2)
+    assert main(["inspect", "--data", str(tmp_path / "named.extxyz"), "--test", "ethanol", "--steps", "0", *keys]) == 0
+    assert main(["inspect", "--data", str(tmp_path / "named.extxyz"), "--steps", "0", *keys[:2]]) == 0
+    assert "name it too (--forces-key" in " ".join(capsys.readouterr().out.split())

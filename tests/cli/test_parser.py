@@ -92,3 +92,10 @@ def test_missing_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["train", "--out", "x"])
     assert "data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "name"), [("md", "structure"), ("predict", "structures")])
+def test_one_structure_or_many_is_not_a_trap(command: str, name: str) -> None:
+    for flag in ("--structure", "--structures"):
+        parsed = make_parser().parse_args([command, "--model", "m", flag, "s.xyz", "--out", "o"])
+        assert parsed[command][name] == "s.xyz"

@@ -124,7 +124,13 @@ def test_offline_message_has_address_and_path(tmp_path, monkeypatch):
     assert "no route to host" in text
     assert "download https://data.pyg.org/datasets/qm9_v3.zip, unzip it to" in text
     assert str(tmp_path / "qm9" / "raw" / "qm9_v3.pt") in text
-    assert not (tmp_path / "qm9" / "raw" / "qm9_v3.zip").exists(), "PyG would take a half file for the whole"
+    assert not (tmp_path / "qm9").exists(), "PyG would take a half file for the whole"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "raw").mkdir()
+    (tmp_path / "mine" / "raw" / "uncharacterized.txt").write_text("downloaded before")
+    with pytest.raises(FileNotFoundError, match="no route to host"):
+        QM9(tmp_path / "mine", "U0")
+    assert [path.name for path in (tmp_path / "mine" / "raw").iterdir()] == ["uncharacterized.txt"]
     with pytest.raises(FileNotFoundError, match=r"without it: where there is a connection download https://"):
         QM9(tmp_path / "absent", download=False)
     assert not (tmp_path / "absent").exists()

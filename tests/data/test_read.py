@@ -219,8 +219,8 @@ def test_labels_under_other_names_are_pointed_at(write):
     path = write(GOOD)
     path.write_text(path.read_text() + text)
     message = (
-        r"'energy' is missing in frame 1 of .*, which holds dft_energy, my_forces: labels are taken from energy or "
-        r"REF_energy, so rename them"
+        r"'energy' is missing in frame 1 of .*, which holds dft_energy, my_forces: it is taken from energy or "
+        r"REF_energy, so say what it is called \(--energy-key, in Python LabelNames\(energy=...\)\)"
     )
     with pytest.raises(ValueError, match=message):
         read_structures(path)

@@ -13,7 +13,8 @@ import torch
 
 from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
-from pyg_mpnn.data.stream import StreamedFrames, _lock
+from pyg_mpnn.data.store import lock
+from pyg_mpnn.data.stream import StreamedFrames
 from pyg_mpnn.training import TrainingSettings, train
 
 SILICON = Path(__file__).parent / "assets" / "si.extxyz"
@@ -62,7 +63,9 @@ def test_stale_cache_is_made_anew_and_said_so(tmp_path, capsys):
     ase.io.write(path, frames[1:])
     found = StreamedDataset(path, 5.0)
     assert torch.allclose(found[2].pos, torch.tensor(frames[3].positions, dtype=torch.float32))
-    assert f"{found.cache} is of other content, cutoff or dtype than {path}: made anew" in capsys.readouterr().out
+    assert (
+        f"{found.cache} is of other content, cutoff, dtype or labels than {path}: made anew" in capsys.readouterr().out
+    )
     other = StreamedDataset(path, 3.0, cache=found.cache)
     assert other[0].edge_index.shape[1] == other.num_edges[0]
     assert other.num_edges[0] < found.num_edges[0]
@@ -73,7 +76,7 @@ def test_interrupted_build_leaves_nothing_that_is_taken_for_whole(tmp_path, monk
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
     with monkeypatch.context() as patch:
-        patch.setattr("pyg_mpnn.data.stream._put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("pyg_mpnn.data.store._put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             StreamedDataset(path, 5.0)
     assert not StreamedDataset(path, 5.0).cache.with_suffix(".lmdb.partial").exists()
@@ -138,7 +141,7 @@ def test_two_first_uses_at_once_make_one_whole_cache(tmp_path):
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:20]])
     code = f"from pyg_mpnn.data import StreamedDataset; print(len(StreamedDataset({str(path)!r}, 5.0)))"
-    with _lock(path.with_name(f"{path.name}.5A-float32.lmdb")):
+    with lock(path.with_name(f"{path.name}.5A-float32.lmdb")):
         first, second = (
             subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)
         )

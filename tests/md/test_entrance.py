@@ -9,7 +9,7 @@ from ase.constraints import FixAtoms
 from ase.io import write
 
 from pyg_mpnn import Potential
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, single_structure, unlike_trained
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 
 
 def test_threads_are_set_and_given_back() -> None:
@@ -42,12 +42,15 @@ def test_folder_is_made_and_never_used_twice(tmp_path: Path) -> None:
         empty_folder(folder)
 
 
-def test_structures_unlike_those_trained_on_are_named() -> None:
+def test_structures_unlike_those_trained_on_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     potential = Potential.from_size("small")
     several = [build.molecule(name) for name in ("CH3CH2OH", "H2O", "H2O", "CH4")]
-    assert unlike_trained(potential, several) is None, "it is not known what it was trained on"
+    note_unlike_trained(potential, several)
+    assert capsys.readouterr().out == "", "it is not known what it was trained on"
     potential.compositions = [{1: 6, 6: 2, 8: 1}]
-    assert unlike_trained(potential, several[:1]) is None
-    assert str(unlike_trained(potential, several)).startswith(
-        "H2O, CH4: not a combination of what the potential was trained on (C2H6O), so its energy has an arbitrary"
+    note_unlike_trained(potential, several[:1])
+    assert capsys.readouterr().out == ""
+    note_unlike_trained(potential, several)
+    assert capsys.readouterr().out.startswith(
+        "Note: H2O, CH4: not a combination of what the potential was trained on (C2H6O), so its energy has an arbitrary"
     )

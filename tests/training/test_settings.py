@@ -71,6 +71,8 @@ def test_one_file_is_a_string_and_several_a_tuple() -> None:
             {"devices": 100, "batch_atoms": 1, "valid_size": 50},
             r"'valid_size' must be at least the number of processes",
         ),
+        ({"stress_key": "a", "virial_key": "b"}, "'stress' and 'virial' exclude each other, got 'a' and 'b': name one"),
+        ({"target": "gap", "energy_key": "e"}, "'energy_key' is for energies and forces .* 'target', got 'e'"),
         ({"seed": -1}, "'seed' must be at least 0 and below 2\\^31, got -1"),
     ],
 )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import ase.io
 import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import fit_reference
+from pyg_mpnn.data import fit_reference, to_atoms
 from pyg_mpnn.data.frames import align_frames
 from pyg_mpnn.training import TrainingSettings
 from pyg_mpnn.training.training_data import check_elements, load_training_data
@@ -53,6 +55,21 @@ def test_shipped_ethanol_is_read_by_its_name(settings: Settings) -> None:
     data = load_training_data(settings(data="ethanol", test="ethanol", valid_size=50))
     assert (len(data.train), len(data.valid), len(data.test)) == (950, 50, 1000)
     assert data.provenance["test_structures_also_in_data"] == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_labels_are_those_that_are_named(settings: Settings, frames: list[Data], tmp_path: Path, stream: bool) -> None:
+    atoms = [to_atoms(frame) for frame in frames]
+    for image in atoms:
+        image.info["dft_energy"], image.arrays["dft_forces"] = -5.0, 0.5 * image.get_forces()
+    file = str(tmp_path / "two-methods.extxyz")
+    ase.io.write(file, atoms)
+    usual = load_training_data(settings(data=file, test=file, stream=stream))
+    keys = {"energy_key": "dft_energy", "forces_key": "dft_forces"}
+    named = load_training_data(settings(data=file, test=file, stream=stream, **keys))
+    assert {float(frame.energy) for frame in (*named.train, *named.valid, *named.test)} == {-5.0}
+    assert -5.0 not in {float(frame.energy) for frame in (*usual.train, *usual.test)}
+    assert named.reference.scale == pytest.approx(0.5 * usual.reference.scale, rel=1e-6)
 
 
 def test_force_field_of_pyg_is_understood(settings: Settings, frames: list[Data]) -> None:

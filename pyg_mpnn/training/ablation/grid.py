@@ -19,7 +19,10 @@ from pyg_mpnn.training.ablation.timing import time_variants
 from pyg_mpnn.training.evaluate import load_frames
 
 # What may differ when a grid is continued.
-_FREE = ("data", "out", "test", "seeds", "only", "budget_minutes", "threads", "device")
+_FREE = (  # the hashes of the data hold what the names of labels change
+    *("data", "out", "test", "energy_key", "forces_key", "stress_key", "virial_key"),
+    *("seeds", "only", "budget_minutes", "threads", "device"),
+)
 
 
 def ablate(
@@ -55,9 +58,9 @@ def ablate(
         own design.
     """
     out = Path(settings.out)
-    frames = load_frames(settings.data) if frames is None else frames
+    frames = load_frames(settings.data, labels=settings.labels) if frames is None else frames
     if test is None and settings.test is not None:
-        test = load_frames(settings.test, "test")
+        test = load_frames(settings.test, "test", settings.labels)
     _claim_folder(out, settings, frames, test)
     jobs = [(seed, variant) for seed in range(settings.seeds) for variant in settings.variants]
     left = [job for job in jobs if not cell_path(out, job[1], job[0]).exists()]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pyg_mpnn.data import LabelNames
 from pyg_mpnn.training.ablation.variants import Variant, make_variants
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -23,6 +24,11 @@ class AblationSettings:
         out: Folder for the results. One that holds cells of the same comparison is continued.
         test: File or files with structures to test on. Without it the errors are those on the validation structures,
             which keeps your test structures unseen while you choose.
+        energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
+            label is named, only labels that are named are read.
+        forces_key: Name of the forces there.
+        stress_key: Name of the stress there.
+        virial_key: Name of the virial there (eV), in place of a stress.
         size: Size of the reference; every variant differs from it in one block.
         cutoff: Largest distance in A up to which two atoms are neighbours.
         minutes: Time to train each cell for, validation included, compiling and the final test not.
@@ -54,6 +60,10 @@ class AblationSettings:
     data: Sequence[str] | str
     out: str
     test: Sequence[str] | str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None
     size: Literal["small", "base", "large"] = "base"
     cutoff: float = 5.0
     minutes: float = 3.0
@@ -80,6 +90,11 @@ class AblationSettings:
         """The reference and what is compared with it."""
         return make_variants(self.size, self.cutoff, self.only)
 
+    @property
+    def labels(self) -> LabelNames:
+        """What the labels are called in files that ASE reads."""
+        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+
     def training(self, variant: Variant, seed: int, out: str) -> TrainingSettings:
         """The settings of one cell.
 
@@ -95,6 +110,10 @@ class AblationSettings:
             data=self.data,
             out=out,
             test=self.test,
+            energy_key=self.energy_key,
+            forces_key=self.forces_key,
+            stress_key=self.stress_key,
+            virial_key=self.virial_key,
             valid_size=self.valid_size,
             size=self.size,
             cutoff=variant.cutoffs,

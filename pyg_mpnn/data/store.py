@@ -1,0 +1,158 @@
+"""A folder of structures on the disk (LMDB) that is whole or absent, whichever process makes it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_OPEN: dict[str, Any] = {}  # database by folder
+
+
+def import_lmdb() -> Any:
+    """Import LMDB's Python binding.
+
+    Returns:
+        the module.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import lmdb
+    except ImportError as error:
+        raise ImportError('streaming needs lmdb, which is not installed: pip install "pyg_mpnn[train]".') from error
+    return lmdb
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time make the folder; the system takes the lock from one that is killed.
+
+    Args:
+        folder: The folder.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(f"{folder}.lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is making {folder}: waiting for it", flush=True)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def read_index(folder: Path) -> dict[str, Any] | None:
+    """What is known of all structures of a folder, ``None`` where there is no such folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        the index that :func:`write_store` was given.
+    """
+    path = folder / "index.json"
+    index: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    return index
+
+
+def write_store(folder: Path, structures: Iterable[dict[str, torch.Tensor]], index: dict[str, Any]) -> None:
+    """Write structures in place of the folder; until all are written it stays as it was.
+
+    Args:
+        folder: The folder.
+        structures: Their tensors by name, one structure at a time; there must be one.
+        index: What to keep beside them, plain values, which may be filled while they are written.
+
+    Raises:
+        FileExistsError: the folder is another's.
+    """
+    if folder.exists() and not (folder / "index.json").is_file():
+        raise FileExistsError(f"'cache' must be a folder of this class or absent, got {str(folder)!r}: remove it.")
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    environment = import_lmdb().open(str(partial), map_size=2**42, lock=False, sync=False)
+    batch: list[tuple[bytes, bytes]] = []
+    try:
+        for number, tensors in enumerate(structures):
+            buffer = io.BytesIO()
+            torch.save(tensors, buffer)
+            batch.append((_key(number), buffer.getvalue()))
+            if len(batch) == 1000:
+                _put(environment, batch)
+        _put(environment, batch)
+        environment.sync()
+    finally:
+        environment.close()
+    (partial / "index.json").write_text(json.dumps(index))
+    _close(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+
+
+def read_store(folder: Path, number: int) -> dict[str, torch.Tensor]:
+    """The tensors of one structure.
+
+    Args:
+        folder: The folder.
+        number: Place of the structure, from 0.
+
+    Returns:
+        the tensors by name.
+
+    Raises:
+        ValueError: the folder does not hold it.
+    """
+    with _environment(folder).begin() as transaction:
+        content = transaction.get(_key(number))
+    if content is None:
+        raise ValueError(f"'cache' must be whole, got {folder} without structure {number}: remove the folder.")
+    tensors: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+    return tensors
+
+
+def _put(environment: Any, batch: list[tuple[bytes, bytes]]) -> None:
+    with environment.begin(write=True) as transaction:
+        for key, value in batch:
+            transaction.put(key, value)
+    batch.clear()
+
+
+def _key(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def _environment(folder: Path) -> Any:
+    """The open database of a folder: LMDB allows one a process."""
+    name = str(folder.resolve())
+    if name not in _OPEN:
+        _OPEN[name] = import_lmdb().open(name, readonly=True, lock=False, readahead=False)
+    return _OPEN[name]
+
+
+def _close(folder: Path) -> None:
+    environment = _OPEN.pop(str(folder.resolve()), None)
+    if environment is not None:
+        environment.close()
+
+
+def _close_all() -> None:
+    while _OPEN:
+        _OPEN.popitem()[1].close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_all)  # LMDB must not be carried into a worker; both open it anew
