@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.io
 import pytest
 import torch
 
 from pyg_mpnn import Potential, RadiusGraph
+from pyg_mpnn.data import to_atoms
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,21 +48,18 @@ def package(folder, structures):
     return path
 
 
-def arguments(data):
-    cell = data.cell[0] if "cell" in data else torch.eye(3, dtype=torch.float64)
-    return data.z, data.pos, data.edge_index, data.shifts.long(), cell
+@pytest.fixture
+def inputs(structures, folder):
+    """The files of the example, written by it."""
+    path = folder / "structures.traj"  # which keeps every bit
+    ase.io.write(path, [to_atoms(structure) for structure in structures[1:]])
+    subprocess.run([sys.executable, str(EXAMPLES / "write_inputs.py"), "4.0", str(path)], check=True, cwd=folder)
+    return folder / "inputs.pt", folder / "structure.txt"
 
 
-def test_python_without_this_package(package, structures, folder):
+def test_python_without_this_package(package, structures, inputs, folder):
     potential, *data = structures
-    torch.save([arguments(structure) for structure in data], folder / "inputs.pt")
-    command = [
-        sys.executable,
-        str(EXAMPLES / "run.py"),
-        str(package),
-        str(folder / "inputs.pt"),
-        str(folder / "out.pt"),
-    ]
+    command = [sys.executable, str(EXAMPLES / "run.py"), str(package), str(inputs[0]), str(folder / "out.pt")]
     subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": ""})
     assert "pyg_mpnn" not in (EXAMPLES / "run.py").read_text().split('"""')[2]
     for structure, (energy, forces, stress, atom_energies) in zip(data, torch.load(folder / "out.pt"), strict=True):
@@ -72,19 +71,14 @@ def test_python_without_this_package(package, structures, folder):
             torch.testing.assert_close(stress, wanted.stress[0], rtol=1e-9, atol=1e-10)
 
 
-def test_cpp(package, structures, folder):
+def test_cpp(package, structures, inputs, folder):
     program = folder / "run"
     build = ["make", "-C", str(EXAMPLES), f"PYTHON={sys.executable}", f"OUT={program}", "-s"]
     assert shutil.which("make") is not None
     subprocess.run(build, check=True)
     potential, ethanol, _ = structures
-    z, pos, edge_index, shifts, cell = arguments(ethanol)
-    lines = [f"{len(z)} {edge_index.shape[1]}"]
-    lines += [f"{int(a)} {x!r} {y!r} {w!r}" for a, (x, y, w) in zip(z, pos.tolist(), strict=True)]
-    lines += [f"{j} {i} {a} {b} {c}" for (j, i), (a, b, c) in zip(edge_index.T.tolist(), shifts.tolist(), strict=True)]
-    lines += [f"{x!r} {y!r} {w!r}" for x, y, w in cell.tolist()]
     found = subprocess.run(
-        [str(program), str(package)], input="\n".join(lines), check=True, capture_output=True, text=True
+        [str(program), str(package)], input=inputs[1].read_text(), check=True, capture_output=True, text=True
     ).stdout.split()
     wanted = potential(ethanol)
     assert float(found[0]) == pytest.approx(float(wanted.energy), abs=1e-8)
