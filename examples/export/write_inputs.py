@@ -2,9 +2,9 @@
 
 python write_inputs.py CUTOFF structures.xyz
 
-writes inputs.pt (all structures, for run.py) and structure.txt (the first, for run.cpp). CUTOFF is that of the potential
-in A; structures are in any format that ASE reads. In a program of your own any neighbour list will do that has all pairs
-within the cutoff in both directions; pairs beyond it change nothing.
+writes inputs.pt (all structures, for run.py) and structure.txt (the first, for run.cpp). CUTOFF is that of the
+potential in A; structures are in any format that ASE reads. In a program of your own any neighbour list will do that
+has all pairs within the cutoff in both directions; pairs beyond it change nothing.
 """
 
 import sys

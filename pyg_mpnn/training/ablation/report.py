@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from pyg_mpnn.training.ablation.cells import read_cells
 from pyg_mpnn.training.ablation.summary import Row, block_verdict, summarize
@@ -112,15 +113,26 @@ def _panel(axes: Axes, block: str, points: Sequence[Row]) -> None:
         if shown:
             axes.plot([x, x], [min(values), max(values)], color=color, linewidth=1.2, zorder=2)
             label = row.name.removeprefix(f"{block} ").removesuffix(" with random rotations")
-            axes.annotate(label, (x, mean), xytext=(6, 4), textcoords="offset points", fontsize=8, color=color)
+            above = row.block != REFERENCE
+            axes.annotate(
+                label,
+                (x, max(values) if above else min(values)),
+                xytext=(0, 5 if above else -5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=8,
+                color=color,
+            )
     front = pareto_front([(row.times["evaluate"]["median"], statistics.fmean(row.forces.values())) for row in points])
     axes.step([x for x, _ in front], [y for _, y in front], where="post", color=_GREY, linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(LogLocator(subs=(1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="both", labelsize=7)
+    axes.tick_params(which="both", labelsize=8)
     axes.margins(0.18)
     axes.set_title(block, fontsize=10)
 
