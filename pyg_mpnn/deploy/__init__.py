@@ -6,7 +6,7 @@ from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.compiler import CompileMode, Compiler
 from pyg_mpnn.deploy.export import export_package
 from pyg_mpnn.deploy.support import MOST_THREADS, CompilationError, why_not
-from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs
+from pyg_mpnn.deploy.trace import Inputs
 
 __all__ = [
     "MOST_THREADS",
@@ -14,8 +14,6 @@ __all__ = [
     "CompileMode",
     "Compiler",
     "Inputs",
-    "Kind",
-    "Outputs",
     "export_package",
     "keep_freed_memory",
     "why_not",

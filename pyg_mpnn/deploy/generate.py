@@ -105,7 +105,8 @@ def generate_training(traced: Traced, example: list[Tensor]) -> Compiled:
         if axis is not None:
             torch._dynamo.mark_dynamic(tensor, axis)
     weights = [tensor for tensor in example if tensor.requires_grad]
-    announced = announce("Compiling the training step", expected_seconds(traced, "training"))
+    what = f"Compiling the training step (some seconds where {cache_folder()} has it)"
+    announced = announce(what, expected_seconds(traced, "training"))
     with announced, _quiet(), generating(), tracing(), torch.enable_grad():
         results = run(example)
         torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]

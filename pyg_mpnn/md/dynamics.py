@@ -24,6 +24,9 @@ from pyg_mpnn.models import load_potential
 
 __all__ = ["run_dynamics"]
 
+LONG = 10_000
+"""Steps from which compiling pays."""
+
 
 def run_dynamics(
     model: str | Path,
@@ -95,7 +98,9 @@ def run_dynamics(
 
     _check_settings(settings)
     atoms = single_structure(structure)
-    mode = "off" if compile == "auto" and steps < 10_000 else compile
+    mode = "off" if compile == "auto" and steps < LONG else compile
+    if mode != compile:
+        print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     if mode != "off" and threads is None:
         threads = 1
     potential = load_potential(model)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.deploy import MOST_THREADS
 from pyg_mpnn.training.loss import Penalty
@@ -236,21 +238,28 @@ class TrainingSettings:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
 
-    def compile_mode(self, structures: int) -> Literal["auto", "on", "off"]:
+    def compile_mode(self, structures: int) -> tuple[Literal["auto", "on", "off"], str | None]:
         """How to compile a training on a number of structures: ``auto`` only where it pays and one thread is meant.
 
         Args:
             structures: Number of training structures.
 
         Returns:
-            what :meth:`~pyg_mpnn.Potential.compile` is told.
+            what :meth:`~pyg_mpnn.Potential.compile` is told, and why ``auto`` means ``off``, if it does.
         """
         if self.compile != "auto":
-            return self.compile
+            return self.compile, None
         steps = (self.epochs or 0) * -(-structures // self.batch_size)
         long_enough = steps >= 3000 if self.minutes is None else self.minutes >= 3
-        alone = self.threads in (None, 1) and self.device != "cuda" and self.processes == 1
-        return "auto" if long_enough and alone else "off"
+        if not long_enough:
+            return "off", "it is done for trainings of 3 minutes or 3000 steps and more"
+        if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available()):
+            return "off", "it is not possible on a GPU"
+        if self.processes > 1:
+            return "off", "it is not possible in several processes"
+        if self.threads not in (None, 1):
+            return "off", f"{self.threads} threads were asked for, and compiled code is as fast with one"
+        return "auto", None
 
     def count_valid(self, structures: int) -> int:
         """Number of structures set aside for validation.

@@ -121,10 +121,8 @@ def train(
     if settings.device == "cuda":
         check_device(settings.device)
     data = load_training_data(settings, frames, test)
-    mode = settings.compile_mode(len(data.train))
-    if mode == "auto" and settings.device == "auto" and torch.cuda.is_available():
-        mode = "off"
-    threads = settings.threads if mode == "off" else 1
+    mode, why_eager = settings.compile_mode(len(data.train))
+    threads = settings.threads if mode == "off" else settings.threads or 1
     if threads is not None:
         torch.set_num_threads(threads)
     seed_generators(settings.seed)
@@ -137,7 +135,7 @@ def train(
     if first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        _announce(module, data)
+        _announce(module, data, why_eager)
     finished = None if checkpoint is None else why_finished(checkpoint, settings)
     if finished is not None:
         print(f"{finished} Writing the report again.")
@@ -174,7 +172,7 @@ def _prepare(
     return potential, data
 
 
-def _announce(module: PotentialModule, data: TrainingData) -> None:
+def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())
@@ -184,6 +182,8 @@ def _announce(module: PotentialModule, data: TrainingData) -> None:
         f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
+    if why_eager is not None:
+        print(f"Not compiled: {why_eager} (--compile)", flush=True)
 
 
 def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None:

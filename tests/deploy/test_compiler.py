@@ -106,11 +106,19 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
 
 
 @pytest.mark.slow
-@pytest.mark.exhaustive
 @pytest.mark.usefixtures("compiler", "threads")
-@pytest.mark.parametrize("threads", [1, 2], indirect=True)
-@pytest.mark.parametrize("case", ["two scales, softmax, learned readout", "crystals, stress, sigmoid"])
-@pytest.mark.parametrize("dtype", [torch.float64], indirect=True, ids=["float64"])
+@pytest.mark.parametrize(
+    ("case", "dtype", "threads"),
+    [
+        ("one scale", torch.float32, 1),
+        pytest.param("one scale", torch.float64, 2, marks=pytest.mark.exhaustive),
+        pytest.param("two scales, softmax, learned readout", torch.float64, 1, marks=pytest.mark.exhaustive),
+        pytest.param("two scales, softmax, learned readout", torch.float32, 2, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid", torch.float64, 2, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid", torch.float32, 1, marks=pytest.mark.exhaustive),
+    ],
+    indirect=["dtype", "threads"],
+)
 def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
     options, periodic = CASES[case]
     eager = build(options, dtype).train()
@@ -127,8 +135,9 @@ def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
         output, found = gradients(compiled, batch)
         expected, wanted = gradients(eager, batch)
         assert_equal(output, expected, dtype)
-        for name, gradient in wanted.items():
-            torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-10, msg=name)
+        for name, gradient in wanted.items():  # in float32 sums that cancel are as exact as their largest entry
+            rtol, atol = (1e-7, 1e-10) if dtype == torch.float64 else (1e-3, 1e-4 * float(gradient.abs().max()) + 1e-9)
+            torch.testing.assert_close(found[name], gradient, rtol=rtol, atol=atol, msg=name)
     count = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     for size in range(2, 52):  # fifty batches, no two of one size, on both sides of 4096 edges
         many = Batch.from_data_list([RadiusGraph(CUTOFF)(silicon if periodic else ethanol)] * (size * size // 20 + 2))

@@ -60,8 +60,12 @@ def inputs(structures, folder):
 def test_python_without_this_package(package, structures, inputs, folder):
     potential, *data = structures
     command = [sys.executable, str(EXAMPLES / "run.py"), str(package), str(inputs[0]), str(folder / "out.pt")]
-    subprocess.run(command, check=True, cwd=folder, env={**os.environ, "PYTHONPATH": ""})
-    assert "pyg_mpnn" not in (EXAMPLES / "run.py").read_text().split('"""')[2]
+    (folder / "shadow").mkdir()
+    (folder / "shadow" / "pyg_mpnn.py").write_text("raise ImportError('pyg_mpnn is not to be imported')")
+    environment = {**os.environ, "PYTHONPATH": str(folder / "shadow")}
+    subprocess.run(command, check=True, cwd=folder, env=environment)
+    control = subprocess.run([sys.executable, "-c", "import pyg_mpnn"], env=environment, capture_output=True, text=True)
+    assert "pyg_mpnn is not to be imported" in control.stderr
     for structure, (energy, forces, stress, atom_energies) in zip(data, torch.load(folder / "out.pt"), strict=True):
         wanted = potential(structure, stress="cell" in structure)
         torch.testing.assert_close(energy, wanted.energy[0], rtol=1e-12, atol=1e-9)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from pyg_mpnn.training import TrainingSettings
 
@@ -84,19 +85,26 @@ def test_settings_out_of_range_are_errors(changes: dict[str, object], message: s
 @pytest.mark.parametrize(
     ("changes", "structures", "mode"),
     [
-        ({"minutes": 5}, 100, "auto"),
-        ({"minutes": 1}, 100, "off"),
-        ({"epochs": 100}, 950, "auto"),
-        ({"epochs": 5}, 950, "off"),
-        ({"minutes": 5, "threads": 2}, 100, "off"),
-        ({"minutes": 5, "device": "cuda"}, 100, "off"),
-        ({"minutes": 5, "devices": 2}, 100, "off"),
-        ({"minutes": 1, "compile": "on"}, 100, "on"),
-        ({"minutes": 5, "compile": "off"}, 100, "off"),
+        ({"minutes": 5}, 100, ("auto", None)),
+        ({"minutes": 1}, 100, ("off", "it is done for trainings of 3 minutes or 3000 steps and more")),
+        ({"epochs": 100}, 950, ("auto", None)),
+        ({"epochs": 5}, 950, ("off", "it is done for trainings of 3 minutes or 3000 steps and more")),
+        ({"minutes": 5, "threads": 2}, 100, ("off", "2 threads were asked for, and compiled code is as fast with one")),
+        ({"minutes": 5, "device": "cuda"}, 100, ("off", "it is not possible on a GPU")),
+        ({"minutes": 5, "devices": 2}, 100, ("off", "it is not possible in several processes")),
+        ({"minutes": 1, "compile": "on"}, 100, ("on", None)),
+        ({"minutes": 5, "compile": "off"}, 100, ("off", None)),
     ],
 )
-def test_compiles_where_it_pays(changes, structures, mode):
+def test_compiles_where_it_pays(changes, structures, mode, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert TrainingSettings("data", "out", **changes).compile_mode(structures) == mode
+
+
+def test_a_gpu_is_not_compiled_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert TrainingSettings("data", "out", minutes=5).compile_mode(100) == ("off", "it is not possible on a GPU")
+    assert TrainingSettings("data", "out", minutes=5, device="cpu").compile_mode(100) == ("auto", None)
 
 
 @pytest.mark.parametrize(("structures", "expected"), [(1000, 50), (60, 6), (5, 1)])
