@@ -18,14 +18,14 @@ def sections() -> list[str]:
     return [
         "## Speed: ours and the peers on the same edges",
         "Energies and forces, or a training step, of one process for each model and mode; calls in rounds over all "
-        'models. "x floor" is the time over that of the matrix products alone, measured at their own shapes in the '
-        "same run. Peers with random weights, in the configurations that benchmarks/speed/models.py names; models "
+        'models, but silicon, where one follows the other. "x floor" is the time over that of the matrix products '
+        "alone, measured at their own shapes in the same run. Peers with random weights, in the configurations that benchmarks/speed/models.py names; models "
         "of this package as shipped, their errors after training are above.",
         table.table(records()),
         "![Time of the models](speed/speed.png)",
         "## Where the time of energies and forces goes: blocks of base, eager, one thread",
         "Each block alone on the tensors that it gets inside the potential; `kept` is what it holds for the backward "
-        "pass. The whole is more than its blocks: gathers, sums and additions between them.",
+        "pass. The whole also has gathers, sums and additions between them; times vary by some percent.",
         blocks(),
         "## A step of dynamics: one aspirin, base, float32, one thread",
         step(),
@@ -33,8 +33,9 @@ def sections() -> list[str]:
         compiling(),
         "## Freed memory kept, and the C library's defaults",
         "Base, one thread; milliseconds, each number the median of a process of its own, all in the same rounds. "
-        "In the comparison with the peers above each package leaves the C library as it does for its users: ours keeps "
-        "freed memory, in compiled modes.",
+        "In the training steps and with two threads above, each package leaves the C library as it does for its users: "
+        "ours keeps freed memory, in compiled modes. The other works were measured before ours did. Training steps "
+        "with freed memory kept for all packages: `speed/training-kept.json`.",
         allocator(),
         "## Compiled code of two threads under heap checks",
         two_threads(),
