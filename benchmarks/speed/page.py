@@ -19,8 +19,8 @@ def sections() -> list[str]:
         "## Speed: ours and the peers on the same edges",
         "Energies and forces, or a training step, of one process for each model and mode; calls in rounds over all "
         'models, but silicon, where one follows the other. "x floor" is the time over that of the matrix products '
-        "alone, measured at their own shapes in the same run. Peers with random weights, in the configurations that benchmarks/speed/models.py names; models "
-        "of this package as shipped, their errors after training are above.",
+        "alone, measured at their own shapes in the same run. Peers with random weights, in the configurations that "
+        "benchmarks/speed/models.py names; models of this package as shipped, their errors after training are above.",
         table.table(records()),
         "![Time of the models](speed/speed.png)",
         "## Where the time of energies and forces goes: blocks of base, eager, one thread",
