@@ -39,6 +39,7 @@ def run_prediction(
     dtype: Literal["float32", "float64"] | None = None,
     device: str | None = None,
     threads: int | None = None,
+    compile: Literal["auto", "on", "off"] = "off",
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
@@ -58,6 +59,8 @@ def run_prediction(
         dtype: float32 or float64; by default that of the potential.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
+        compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
+            It needs one or two CPU threads and a C++ compiler; auto warns where they are missing, on raises.
 
     Returns:
         The number of structures.
@@ -77,7 +80,10 @@ def run_prediction(
     if structures != "ethanol" and not Path(structures).is_file():
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
     check_device(device)
+    if compile != "off" and threads is None:
+        threads = 1
     potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    potential.compile(compile)
     frames = enumerate(_frames(structures))
     count = crystals = 0
     seen: dict[str, Atoms] = {}  # one structure of each composition

@@ -10,6 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn.deploy import CompilationError
 from pyg_mpnn.md import run_prediction
 
 
@@ -122,3 +123,12 @@ def test_device_that_torch_does_not_know_is_an_error(saved: Path, mixed: Path, t
     with pytest.raises(ValueError, match=r"'device' must be one that torch can use here, got 'gpu': use cpu or cuda"):
         run_prediction(saved, mixed, tmp_path / "out.xyz", device="gpu")
     assert not (tmp_path / "out.xyz").exists()
+
+
+def test_compiles_on_request(saved: Path, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(CompilationError, match="there is no C\\+\\+ compiler 'no-such-compiler'"):
+        run_prediction(saved, mixed, tmp_path / "on.xyz", compile="on")
+    assert not (tmp_path / "on.xyz").exists()
+    with pytest.warns(UserWarning, match="not compiled: there is no C\\+\\+ compiler"):
+        assert run_prediction(saved, mixed, tmp_path / "auto.xyz", compile="auto") == 5
