@@ -172,7 +172,7 @@ def _prepare(
     return potential, data
 
 
-def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None) -> None:
+def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None = None) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())

@@ -45,9 +45,10 @@ def _plain(settings: TrainingSettings) -> TrainingSettings:
 @pytest.mark.parametrize("molecule", ["ethanol", "aspirin"])
 def test_config_of_md17_repeats_the_script_and_its_result(molecule: str) -> None:
     result = _result(f"md17/{molecule}-base-seed0.json")
-    kept = {name: result[name] for name in ("molecule", "size", "minutes", "seed", "threads")}
+    kept = {name: result[name] for name in ("minutes", "threads")}
     options = argparse.Namespace(**kept, compile=result["compiled"], data="folder")
-    assert _config(f"md17-{molecule}") == _plain(md17.settings_of(options, "run"))
+    cell = md17.Cell(*(result[name] for name in ("molecule", "size", "seed")))
+    assert _config(f"md17-{molecule}") == _plain(md17.settings_of(cell, options, Path("run")))
 
 
 @pytest.mark.parametrize("element", ["Si", "Li"])
