@@ -1,6 +1,6 @@
 """How small do the errors get in equal minutes, with ours and with the peers, and at what cost per structure?
 
-    python benchmarks/peers/run.py --molecule aspirin --data DIR --minutes 10 --tune-minutes 2 --seeds 0 1 2
+    python benchmarks/peers/run.py --molecule aspirin --data DIR --minutes 10 --tune-minutes 1 --seeds 0 1 2
     python benchmarks/peers/run.py ... --only ours schnet --budget-minutes 120      what fits, the rest another time
     python benchmarks/peers/run.py --only ours-small ours-small-in-the-loop --minutes 2.9      is the loop as good?
     python benchmarks/peers/run.py --smoke                  ours and SchNet, seconds on shipped ethanol, nothing kept
@@ -9,10 +9,10 @@ Each cell is a process of its own with the Python of the model's environment (`b
 one JSON in benchmarks/results/peers; cells that exist are not run again, so an interrupted grid goes on. In this order:
 
 1. tune: three learning rates for each model, for `--tune-minutes`, seed 0, on the training and validation frames;
-2. train: each seed in turn, within it each model, with the rate that had the best validation score; the test frames are
-   used once, after the budget. A rate can do well for minutes and diverge later: where the validation forces at the end
-   are worse than twice the best, the cell is kept as `diverged` and the next lower rate takes its place, for every
-   model alike;
+2. train: each seed in turn, within it each model, with the rate that had the best validation score; the test frames
+   are used once a cell, after the budget. A rate can do well for minutes and diverge later: where the validation
+   forces at the end are worse than twice the best, the cell is kept as `diverged` and the next lower rate takes its
+   place, for every model alike;
 3. time: energies and forces of one structure and of 32, in rounds over all models and modes, in random order.
 
 What is equal and what each model has of its own: `recipes.py`. Compiling and warming up are outside the clock,
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--molecule", default="ethanol")
     parser.add_argument("--data", help="folder with rmd17_MOLECULE_{train,test}_01.npz; the shipped ethanol without it")
     parser.add_argument("--minutes", type=float, help="of training, in a cell; 10 if not given")
-    parser.add_argument("--tune-minutes", type=float, help="of training, for each learning rate; 2 if not given")
+    parser.add_argument("--tune-minutes", type=float, help="of training, for each learning rate; 1 if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES)[:-1], metavar="MODEL")
     parser.add_argument("--parts", nargs="+", choices=("tune", "train", "time"), default=["tune", "train", "time"])
@@ -91,7 +91,7 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--data is needed for {options.molecule!r}: only ethanol is shipped")
     options.eager = False
     options.minutes = options.minutes or (0.1 if options.smoke else 10.0)
-    options.tune_minutes = options.tune_minutes or (0.1 if options.smoke else 2.0)
+    options.tune_minutes = options.tune_minutes or (0.1 if options.smoke else 1.0)
     if options.smoke:
         options.only = ["ours-small", "schnet"] if options.only == list(RECIPES)[:-1] else options.only
         options.count, options.rounds, options.eager = options.count or 40, 2, True

@@ -39,6 +39,17 @@ class Cell(NamedTuple):
         return f"{self.target}-{self.model}-{self.n}-seed{self.seed}"
 
 
+CELLS = [
+    *(Cell("U0", "ours", n, 0) for n in (1_000, 5_000, 10_000)),
+    *(Cell("U0", "schnet", n, 0) for n in (1_000, 5_000)),
+    *(Cell("U0", "painn", n, 0) for n in (1_000, 5_000)),
+    *(Cell(target, "ours", 1_000, 0) for target in QM9_TARGETS if target != "U0"),
+    *(Cell("U0", model, n, seed) for seed in (1, 2) for model in ("ours", "schnet") for n in (1_000, 5_000)),
+    Cell("U0", "ours", 50_000, 0),
+]
+"""In the order in which they are run; the last needs hours on two cores."""
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     options = argparse.Namespace(**job["options"])

@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.qm9.cell import Cell, run_cell
+from benchmarks.qm9.cell import CELLS, Cell, run_cell
 from benchmarks.qm9.table import FOLDER, table
 from benchmarks.speed.environments import DEFAULT, TORCH, NotInstalledError, python_of
 from pyg_mpnn.data import QM9_TARGETS
@@ -47,16 +47,6 @@ SHORT_EPOCHS = 30  # of the targets other than U0, and of the choice of the lear
 RATES = {"ours": (1e-3, 3e-3, 1e-2), "schnet": (3e-4, 1e-3, 3e-3), "painn": (1.7e-4, 5e-4, 1.5e-3)}
 """About the default of ours and the published rates of the peers (SchNetPack 2.1.1, experiment/qm9_atomwise.yaml)."""
 OF_CELL = ("data", "size", "threads", "device", "runs")  # options
-
-CELLS = [
-    *(Cell("U0", "ours", n, 0) for n in (1_000, 5_000, 10_000)),
-    *(Cell("U0", "schnet", n, 0) for n in (1_000, 5_000)),
-    *(Cell("U0", "painn", n, 0) for n in (1_000, 5_000)),
-    *(Cell(target, "ours", 1_000, 0) for target in QM9_TARGETS if target != "U0"),
-    *(Cell("U0", model, n, seed) for seed in (1, 2) for model in ("ours", "schnet") for n in (1_000, 5_000)),
-    Cell("U0", "ours", 50_000, 0),
-]
-"""In the order in which they are run; the last needs hours on two cores."""
 
 
 def main() -> None:
