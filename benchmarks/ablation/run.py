@@ -47,6 +47,7 @@ def main() -> None:
             minutes=options.minutes,
             seeds=options.seeds,
             only=options.only,
+            valid_size=50,
             threads=options.threads,
             compile=options.compile,
             budget_minutes=options.budget_minutes,

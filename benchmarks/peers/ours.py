@@ -23,24 +23,8 @@ NAMES = ("energy_mae_meV", "energy_mae_meV_per_atom", "forces_mae_meV_per_A", "f
 
 def main() -> None:
     job: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
-    recipe = job["recipe"]
     with tempfile.TemporaryDirectory() as scratch:
-        settings = TrainingSettings(
-            data=job["data"][0],
-            test=job["data"][1] if job["test"] else None,
-            out=f"{scratch}/run",
-            size=job["settings"]["size"],
-            cutoff=recipe["cutoff"],
-            minutes=job["minutes"],
-            seed=job["seed"],
-            threads=job["threads"],
-            batch_size=recipe["batch_size"],
-            learning_rate=job["learning_rate"],
-            ema_decay=recipe["ema_decay"],
-            clip=recipe["clip"],
-            device="cpu",
-            compile=recipe["mode"],
-        )
+        settings = settings_of(job, f"{scratch}/run")
         tested = load_frames(job["data"][1], "test")[: job["count"]] if job["test"] else None
         result = train(settings, test=tested)
         history = read_history(result.out / "metrics.csv")
@@ -55,7 +39,7 @@ def main() -> None:
         "steps": steps,
         "epochs": int(history[-1]["epoch"]),
         "mean_ms_per_step": 1e3 * seconds / steps,
-        "frames_per_second": steps * recipe["batch_size"] / seconds,
+        "frames_per_second": steps * settings.batch_size / seconds,
         "parameters": sum(value.numel() for value in result.potential.parameters()),
         "learning_curve": thinned(curve),
         "valid": min(curve, key=score),
@@ -65,6 +49,27 @@ def main() -> None:
     if job["test"]:
         answer["test"] = {name: asdict(result.errors)[name] for name in NAMES}
     Path(sys.argv[2]).write_text(json.dumps(answer))
+
+
+def settings_of(job: dict[str, Any], out: str) -> TrainingSettings:
+    """What the training is told; benchmarks/configs/peers-MOLECULE.yaml says the same to `pyg-mpnn train`."""
+    recipe = job["recipe"]
+    return TrainingSettings(
+        data=job["data"][0],
+        test=job["data"][1] if job["test"] else None,
+        out=out,
+        size=job["settings"]["size"],
+        cutoff=recipe["cutoff"],
+        minutes=job["minutes"],
+        seed=job["seed"],
+        threads=job["threads"],
+        batch_size=recipe["batch_size"],
+        learning_rate=job["learning_rate"],
+        ema_decay=recipe["ema_decay"],
+        clip=recipe["clip"],
+        device="cpu",
+        compile=recipe["mode"],
+    )
 
 
 if __name__ == "__main__":

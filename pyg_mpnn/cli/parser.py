@@ -19,7 +19,13 @@ class Help(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatt
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """Flags as shells have them: ``--valid-size 50`` (hyphens), ``--resume`` (alone), ``--cutoff 3 5`` (a list)."""
+    """Flags as shells have them: ``--valid-size 50`` (hyphens), ``--resume`` (alone), ``--cutoff 3 5`` (a list).
+
+    A flag is its whole name: a part of one would be taken for the first that begins with it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args and args[0].startswith("--") and not args[0].startswith("--print"):
@@ -71,6 +77,7 @@ def join_files(words: Sequence[str]) -> list[str]:
     for word in words:
         if word.startswith("--"):
             groups.append([])
-        groups[-1].append(word)
+        flag, equals, value = word.partition("=")
+        groups[-1] += [flag, value] if equals and flag in _FILES else [word]
     joined = [[g[0], json.dumps(g[1:])] if len(g) > 2 and g[0] in _FILES else g for g in groups]
     return [word for group in joined for word in group]

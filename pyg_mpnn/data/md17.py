@@ -60,6 +60,31 @@ def read_md17(path: Path, dtype: torch.dtype) -> list[Data]:
     return frames
 
 
+def how_to_get(path: Path) -> str:
+    """Where a file of MD17 or revised MD17 that is not there can be had.
+
+    Args:
+        path: the file, by its published name (``md17_aspirin.npz``, ``rmd17_aspirin.npz``) or one made from it.
+
+    Returns:
+        the end of a message; empty for other files.
+    """
+    from torch_geometric.datasets import MD17
+
+    family = path.name.split("_")[0]
+    if path.suffix != ".npz" or family not in ("md17", "rmd17"):
+        return ""
+    if family == "md17":
+        return f" Where there is a connection download {MD17.gdml_url}/{path.name} to {path}."
+    parts = path.stem.split("_")
+    molecule = "_".join(parts[:2])
+    made = f", and take from it the frames of splits/index_{'_'.join(parts[2:])}.csv" if len(parts) > 2 else ""
+    return (
+        f" Where there is a connection download {MD17.revised_url} (revised MD17) and unpack npz_data/{molecule}.npz "
+        f"to {path}{made}."
+    )
+
+
 def _load(path: Path) -> dict[str, np.ndarray]:
     wanted = {key for keys in _KEYS.values() for key in keys} | {"e_unit", "r_unit", "packing"}
     try:

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.data.labels import LabelNames, missing_label
-from pyg_mpnn.data.md17 import read_md17
+from pyg_mpnn.data.md17 import how_to_get, read_md17
 from pyg_mpnn.data.xyz import check_whole
 
 
@@ -77,7 +77,9 @@ def read_structures(
 
 def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype, labels: LabelNames | None) -> list[Data]:
     if not path.is_file():
-        raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
+        raise FileNotFoundError(
+            f"'path' must be a file, got {str(path)!r}, which is none: check the name.{how_to_get(path)}"
+        )
     wanted = {"energy": energy, "forces": forces}
     required = [name for name, keep in wanted.items() if keep]
     frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype, required, labels)

@@ -13,6 +13,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import align_frames, check_frame
+from pyg_mpnn.data.md17 import how_to_get
 from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
@@ -59,9 +60,10 @@ def load_frames(
     sources = [source] if isinstance(source, (str, Path)) else list(source)
     for item in sources:
         if item != "ethanol" and not Path(item).is_file():
+            which = "a folder: QM9 needs a 'target'." if Path(item).is_dir() else "neither: check the name."
             raise FileNotFoundError(
                 f"'data' and 'test' must be files or the word ethanol (the shipped sample), got {str(item)!r}, which "
-                "is neither: check the name."
+                f"is {which}{how_to_get(Path(item))}"
             )
     if "ethanol" not in sources:
         return read_structures(sources, labels=labels)

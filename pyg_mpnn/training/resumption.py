@@ -38,7 +38,8 @@ def check_folder(out: Path, resume: bool) -> Path | None:
                 "epoch): empty the folder or choose another, and start again without 'resume'."
             )
         return last
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # A training that failed before its first checkpoint leaves its settings alone: nothing to lose.
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {"settings.json"}):
         raise FileExistsError(
             f"'out' must be a new or empty folder, got {str(out)!r}, which is not empty: choose another, or continue "
             "the training in it with 'resume'."

@@ -102,6 +102,7 @@ def train(
         ImportError: A log was asked for whose package is not installed.
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
+        TypeError: ``potential`` is none that can be trained, for instance a sum.
         ValueError: The data are unusable, or a setting differs from those of the interrupted training.
         ConnectionError: Another process of the training is gone.
         FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not,
@@ -113,6 +114,11 @@ def train(
     if settings.target is not None:
         raise ValueError(
             f"'target' must be None for energies and forces, got {settings.target!r}: call train_property."
+        )
+    if potential is not None and not isinstance(potential, Potential):
+        raise TypeError(
+            f"'potential' must be a Potential, got {type(potential).__name__}: train the part that is to learn, on the "
+            "difference to the others (pyg_mpnn.data.subtract_baseline), and sum them afterwards (SumPotential)."
         )
     out = Path(settings.out)
     first = launched_rank(settings.devices, settings.num_nodes) == 0

@@ -74,6 +74,7 @@ def test_several_files_are_one_list(tmp_path: Path) -> None:
     )
     assert parsed.data == ["a.xyz", "b.db"]
     assert parsed.test == "c.xyz"
+    assert join_files(["--data=a.xyz", "b.db", "--test=c.xyz"]) == ["--data", '["a.xyz", "b.db"]', "--test", "c.xyz"]
     (tmp_path / "one.yaml").write_text("data: a.xyz\nout: y\n")
     (tmp_path / "two.yaml").write_text("data: [a.xyz, b.db]\nout: y\n")
     one, two = (
@@ -86,6 +87,12 @@ def test_several_files_are_one_list(tmp_path: Path) -> None:
         "a",
         "b",
     ]
+
+
+def test_part_of_a_flag_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--data", "ethanol", "--out", "x", "--epoch", "1"])
+    assert "unrecognized arguments: --epoch 1" in " ".join(capsys.readouterr().err.split())
 
 
 def test_missing_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:

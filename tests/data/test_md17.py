@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pyg_mpnn.data import read_structures
+from pyg_mpnn.data.md17 import how_to_get
 
 KCAL = 0.0433641  # eV, to six digits: any of the CODATA values
 
@@ -139,3 +140,13 @@ def test_md17_refuses_a_single_array(tmp_path):
 def test_md17_refuses_an_unknown_packing(arrays, save):
     with pytest.raises(ValueError, match=r"'packing' must be 'int32', got 'int16'"):
         read_structures(save(arrays | {"packing": np.array("int16")}))
+
+
+def test_absent_file_says_where_it_is(tmp_path):
+    archive = "https://archive.materialscloud.org/record/file?filename=rmd17.tar.bz2&record_id=466"
+    whole, split = tmp_path / "rmd17_uracil.npz", tmp_path / "rmd17_uracil_train_01.npz"
+    with pytest.raises(FileNotFoundError) as caught:
+        read_structures(whole)
+    assert str(caught.value).endswith(f"download {archive} (revised MD17) and unpack npz_data/{whole.name} to {whole}.")
+    assert how_to_get(split).endswith(f"to {split}, and take from it the frames of splits/index_train_01.csv.")
+    assert how_to_get(tmp_path / "uracil.npz") == how_to_get(tmp_path / "md17_uracil.xyz") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
 import re
 from pathlib import Path
@@ -12,19 +13,23 @@ from typing import Any
 import pytest
 
 from benchmarks.md17 import train as md17
+from benchmarks.peers import ours
 from benchmarks.periodic import crystals
+from benchmarks.qm9 import cell
 from pyg_mpnn.cli import make_parser
 from pyg_mpnn.training import TrainingSettings
+from pyg_mpnn.training.ablation import AblationSettings
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "benchmarks" / "configs").glob("*.yaml"))
+CONFIGS = sorted(path for path in (ROOT / "benchmarks" / "configs").glob("*.yaml") if "ablation" not in path.stem)
 
 
 def _parse(*arguments: str) -> TrainingSettings:
     values = make_parser().parse_args(["train", *arguments]).train.as_dict()
     del values["config"]
     settings = TrainingSettings(**values)
-    names = {name: Path(getattr(settings, name) or "").name for name in ("data", "test")}
+    files = {name: getattr(settings, name) for name in ("data", "test")}
+    names = {name: Path(file).name for name, file in files.items() if file is not None}
     return dataclasses.replace(settings, out="run", **names)
 
 
@@ -49,6 +54,38 @@ def test_config_of_md17_repeats_the_script_and_its_result(molecule: str) -> None
     options = argparse.Namespace(**kept, compile=result["compiled"], data="folder")
     cell = md17.Cell(*(result[name] for name in ("molecule", "size", "seed")))
     assert _config(f"md17-{molecule}") == _plain(md17.settings_of(cell, options, Path("run")))
+
+
+def test_config_of_peers_repeats_the_script_and_its_result() -> None:
+    result = _result("peers/ethanol-ours-seed0.json")
+    job = result | {"test": True, "settings": {"size": "base"}}
+    assert _config("peers-ethanol") == _plain(ours.settings_of(job, "run"))
+
+
+def test_config_of_qm9_has_the_settings_of_its_result() -> None:
+    result = _result("qm9/U0-ours-10000-seed0.json")
+    config = _config("qm9-u0")
+    for name in ("size", "learning_rate", "epochs", "batch_size", "threads"):
+        assert getattr(config, name) == result[name]
+    assert (config.target, config.seed) == (result["cell"]["target"], result["cell"]["seed"])
+    made_by_grid = re.search(r"settings = TrainingSettings\((.*?)\n    \)", inspect.getsource(cell.run_cell), re.DOTALL)
+    assert made_by_grid is not None
+    named = set(re.findall(r"^        (\w+)=", made_by_grid[1], re.MULTILINE))
+    default = TrainingSettings("qm9", "run", target="U0")  # whatever the grid does not name is left at its default
+    assert {name for name, value in vars(config).items() if value != getattr(default, name)} <= named | {"minutes"}
+
+
+def test_config_of_the_ablation_is_that_of_its_result() -> None:
+    path = ROOT / "benchmarks" / "configs" / "ablation-ethanol.yaml"
+    values = make_parser().parse_args(["ablate", "--config", str(path)]).ablate.as_dict()
+    del values["config"]
+    settings = dataclasses.asdict(AblationSettings(**values))
+    grid = _result("ablation/ethanol/grid.json")
+    assert {name: settings[name] for name in grid if name in settings} == {
+        name: value for name, value in grid.items() if name in settings
+    }
+    cells = list((ROOT / "benchmarks" / "results" / "ablation" / "ethanol" / "cells").glob("*.json"))
+    assert len(cells) == settings["seeds"] * len(AblationSettings(**values).variants)
 
 
 @pytest.mark.parametrize("element", ["Si", "Li"])
@@ -79,4 +116,6 @@ def test_printed_config_parses_to_the_same(path: Path, tmp_path: Path, capsys: p
 
 
 def test_every_config_is_compared() -> None:
-    assert {path.stem for path in CONFIGS} == {"md17-ethanol", "md17-aspirin", "periodic-si", "periodic-li", "demo"}
+    assert {path.stem for path in CONFIGS} == {
+        *("md17-ethanol", "md17-aspirin", "periodic-si", "periodic-li", "peers-ethanol", "qm9-u0", "demo")
+    }

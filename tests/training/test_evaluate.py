@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -86,3 +88,10 @@ def test_absent_file_is_an_error_that_knows_the_word_ethanol() -> None:
         FileNotFoundError, match=r"must be files or the word ethanol .*, got 'ethanl', which is neither"
     ):
         load_frames("ethanl")
+
+
+def test_absent_file_of_a_known_data_set_is_an_error_that_says_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"download http://quantum-machine.org/.*/md17_aspirin.npz to .*/md17_"):
+        load_frames(tmp_path / "md17_aspirin.npz")
+    with pytest.raises(FileNotFoundError, match=r"got .*, which is a folder: QM9 needs a 'target'"):
+        load_frames(tmp_path)

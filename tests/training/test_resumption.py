@@ -15,6 +15,8 @@ def test_folder_of_a_new_training_is_empty_and_of_a_resumed_one_is_not(tmp_path:
     assert check_folder(tmp_path, resume=False) is None
     with pytest.raises(FileNotFoundError, match=r"'out' must hold last\.ckpt to resume from"):
         check_folder(tmp_path, resume=True)
+    (tmp_path / "settings.json").touch()  # all that a training leaves that failed before its first checkpoint
+    assert check_folder(tmp_path, resume=False) is None
     (tmp_path / "last.ckpt").touch()
     assert check_folder(tmp_path, resume=True) == tmp_path / "last.ckpt"
     with pytest.raises(FileExistsError, match="'out' must be a new or empty folder"):

@@ -247,3 +247,9 @@ def test_gpu_that_is_not_there_leaves_no_folder(
     ):
         train(settings(device="cuda"), frames=frames)
     assert not Path(settings().out).exists()
+
+
+def test_a_sum_is_not_trained_but_its_part(settings: Settings, frames: list[Data], unchecked: None) -> None:
+    both = SumPotential(Potential.from_size("small"), Potential.from_size("small"))
+    with pytest.raises(TypeError, match=r"'potential' must be a Potential, got SumPotential: train the part that is"):
+        train(settings(), both, frames=frames)

@@ -90,7 +90,7 @@ def _claim_folder(out: Path, settings: AblationSettings, frames: Sequence[Data],
     own |= {"data": settings.data, "structures": len(frames), "sha256": data_hash(frames)}
     own |= {"test": settings.test, "test_sha256": None if test is None else data_hash(test)}
     path = out / "grid.json"
-    if path.exists():
+    if path.exists() and read_cells(out):
         before = json.loads(path.read_text())
         differing = [f"'{name}' (was {before.get(name)})" for name in own if before.get(name) != own[name]]
         differing = [text for text in differing if not text.startswith(("'data' ", "'test' "))]
@@ -100,7 +100,7 @@ def _claim_folder(out: Path, settings: AblationSettings, frames: Sequence[Data],
                 f"{', '.join(differing)}: choose another folder, or repeat the first command."
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
             f"'out' must be a new or empty folder, or one with a comparison to continue, got {str(out)!r}, which holds "
             "something else: choose another."

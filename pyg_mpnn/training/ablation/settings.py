@@ -36,7 +36,8 @@ class AblationSettings:
             split for all variants.
         only: Blocks to vary: attention, scales, directions, l_max, invariants, num_layers, edge_dim, hidden_channels,
             channels. All of them without it.
-        valid_size: Number of structures of ``data`` set aside for validation.
+        valid_size: Number of structures of ``data`` set aside for validation. Without it 50, or a tenth of them where
+            they are fewer than 500.
         batch_size: Structures per step.
         learning_rate: Highest learning rate, the same for all.
         compile: Compile every cell, with ``on``: minutes for each variant, not counted, kept for the other seeds; or
@@ -69,7 +70,7 @@ class AblationSettings:
     minutes: float = 3.0
     seeds: int = 3
     only: Sequence[str] | None = None
-    valid_size: int = 50
+    valid_size: int | None = None
     batch_size: int = 8
     learning_rate: float = 3e-3
     compile: Literal["on", "off"] = "off"

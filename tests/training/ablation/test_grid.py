@@ -82,6 +82,16 @@ def test_no_cell_starts_that_would_end_after_the_budget(
     assert "0 of 4 minutes are spent, 3 cells are left" in capsys.readouterr().out
 
 
+def test_settings_may_be_corrected_before_the_first_cell(
+    settings: Callable[..., AblationSettings], frames: list[Data], fake: list[tuple[str, int]]
+) -> None:
+    ablate(settings(valid_size=3, budget_minutes=1e-6), frames=frames)
+    assert not fake
+    ablate(settings(valid_size=4), frames=frames)
+    assert fake
+    assert json.loads((Path(settings().out) / "grid.json").read_text())["valid_size"] == 4
+
+
 def test_a_folder_of_something_else_is_refused(
     settings: Callable[..., AblationSettings], frames: list[Data], fake: list[tuple[str, int]]
 ) -> None:
