@@ -64,7 +64,9 @@ def test_python_without_this_package(package, structures, inputs, folder):
     (folder / "shadow" / "pyg_mpnn.py").write_text("raise ImportError('pyg_mpnn is not to be imported')")
     environment = {**os.environ, "PYTHONPATH": str(folder / "shadow")}
     subprocess.run(command, check=True, cwd=folder, env=environment)
-    control = subprocess.run([sys.executable, "-c", "import pyg_mpnn"], env=environment, capture_output=True, text=True)
+    control = subprocess.run(
+        [sys.executable, "-c", "import pyg_mpnn"], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert "pyg_mpnn is not to be imported" in control.stderr
     for structure, (energy, forces, stress, atom_energies) in zip(data, torch.load(folder / "out.pt"), strict=True):
         wanted = potential(structure, stress="cell" in structure)
