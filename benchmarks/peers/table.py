@@ -96,8 +96,8 @@ def caption(results: Results) -> str:
         f"{' and '.join(f'{value:g}' for value in minutes)} minutes of training, "
         f"{' and '.join(map(str, threads))} thread(s); the same frames, loss and schedule for all, three learning "
         "rates each, chosen on the validation frames in short trainings; test frames used once a cell. Ours is trained "
-        "compiled, which is its default (compiling is not counted), the peers eagerly, as their own programs train by "
-        "default. Errors: mean and standard deviation over seeds."
+        "compiled, which is its default (compiling is not counted), the peers eagerly. Errors: mean and standard "
+        "deviation over seeds."
     )
     highest = [model for model in results.models if results.chose_highest(model)]
     if highest:

@@ -258,7 +258,7 @@ class TrainingSettings:
         if self.processes > 1:
             return "off", "it is not possible in several processes"
         if self.threads not in (None, 1):
-            return "off", f"{self.threads} threads were asked for, and compiled code is as fast with one"
+            return "off", f"{self.threads} threads were asked for, and compiled code gains nothing from them"
         return "auto", None
 
     def count_valid(self, structures: int) -> int:
