@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str], labels: L
     if path.stat().st_size == 0:
         return []
     try:
-        images = _rows(path) if path.suffix == ".db" else ase.io.read(path, index=":")
+        images = list(iterate_rows(path)) if path.suffix == ".db" else ase.io.read(path, index=":")
     except UnknownFileTypeError as error:
         raise ValueError(
             f"'path' must be a file that ASE reads or an MD17 '.npz' file, got the unknown format of {path}."
@@ -123,9 +123,17 @@ def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str], labels: L
     return frames
 
 
-def _rows(path: Path) -> list[Any]:
-    """The structures of an ASE database with their keys, which ase.io.read leaves out."""
+def iterate_rows(path: Path) -> Iterator[Any]:
+    """The structures of an ASE database with their keys, which ase.io.read leaves out, one in memory at a time.
+
+    Args:
+        path: the database.
+
+    Yields:
+        ASE's structures.
+    """
     import ase.db
 
     with ase.db.connect(path) as database:
-        return [row.toatoms(add_additional_information=True) for row in database.select()]
+        for row in database.select():
+            yield row.toatoms(add_additional_information=True)

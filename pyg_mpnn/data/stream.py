@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.frames import FILL, check_frame
 from pyg_mpnn.data.labels import LabelNames, missing_label
+from pyg_mpnn.data.read import iterate_rows
 from pyg_mpnn.data.store import import_lmdb, lock, read_index, read_store, write_store
 from pyg_mpnn.data.xyz import check_whole
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
@@ -225,16 +226,9 @@ class StreamedSubset(Dataset[Data]):
 def _iterate(path: Path, labels: LabelNames | None) -> Iterator[Data]:
     """The structures of a file, one in memory at a time."""
     require_ase(f"reading {path.name}")
-    import ase.db
     import ase.io
 
-    def rows() -> Iterator[Any]:
-        with ase.db.connect(path) as database:
-            for row in database.select():
-                yield row.toatoms(add_additional_information=True)
-
-    source: Callable[[], Iterator[Any]] = rows if path.suffix == ".db" else lambda: ase.io.iread(path, index=":")
-    images = source()
+    images: Iterator[Any] = iterate_rows(path) if path.suffix == ".db" else ase.io.iread(path, index=":")
     number = 0
     while True:
         try:
