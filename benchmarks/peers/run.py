@@ -2,7 +2,8 @@
 
     python benchmarks/peers/run.py --molecule aspirin --data DIR --minutes 10 --tune-minutes 1 --seeds 0 1 2
     python benchmarks/peers/run.py ... --only ours schnet --budget-minutes 120      what fits, the rest another time
-    python benchmarks/peers/run.py --only ours-small ours-small-in-the-loop --minutes 2.9      is the loop as good?
+    python benchmarks/peers/run.py --only ours-small ours-small-in-the-loop --minutes 2.9 \\
+        --parts tune train --out benchmarks/results/peers/control       does the peers' loop hold them back?
     python benchmarks/peers/run.py --smoke                  ours and SchNet, seconds on shipped ethanol, nothing kept
 
 Each cell is a process of its own with the Python of the model's environment (`benchmarks/speed/environments.py`), and

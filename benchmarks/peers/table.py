@@ -83,7 +83,14 @@ def page(folder: Path = FOLDER) -> str:
     for molecule in molecules(folder):
         results = Results(molecule, folder)
         picture = f"![Errors against times](peers/{molecule}-pareto.png)"
-        parts += [f"### {molecule}", caption(results), table(results), verdicts(results), picture]
+        parts += [
+            f"### {molecule}",
+            caption(results),
+            table(results),
+            verdicts(results),
+            control(results, folder),
+            picture,
+        ]
     return "\n\n".join(parts) if parts else "Not run yet."
 
 
@@ -125,7 +132,7 @@ def caption(results: Results) -> str:
             " Published force MAE by the same protocol (950 + 50 frames of rMD17), without a limit of minutes "
             f"(arXiv:2206.07697, table 1): {found}."
         )
-    missing = [model for model in RECIPES if model not in results.models]
+    missing = [model for model in RECIPES if model not in (*results.models, CONTROL)]
     few = [model for model in results.models if len(results.done(model)) < 3]
     return f"{text} Not run: {', '.join(missing) or 'none'}; fewer than three seeds: {', '.join(few) or 'none'}."
 
@@ -175,6 +182,21 @@ def verdicts(results: Results) -> str:
     aims = [_aim_base(results, peers), _aim_small(results), _aim_speed(results)]
     note = "Differences: means over equal seeds with their 95 % interval (Student's t). Aims of the project:"
     return "\n".join([*rows, "", note, "", *(f"- {aim}" for aim in aims)])
+
+
+def control(results: Results, folder: Path = FOLDER) -> str:
+    """Whether the loop that trains the peers holds them back: small trained by it and by our own program."""
+    both = Results(results.molecule, folder / "control")
+    own, other = both.done(SMALL), both.done(CONTROL)
+    if not own or not other:
+        return "Control, small trained by the peers' loop: not run."
+    errors = (spread(list(both.forces(model).values())) for model in (CONTROL, SMALL))
+    return (
+        f"Control: small trained for {own[0]['minutes']:g} minutes, eagerly, by the loop that trains the peers reaches "
+        "{} meV/A, by our own program {} meV/A ({} and {} steps, {} seed(s)).".format(
+            *errors, *(round(statistics.fmean(cell["steps"] for cell in cells)) for cells in (other, own)), len(own)
+        )
+    )
 
 
 def verdict(difference: Difference | None) -> str:
