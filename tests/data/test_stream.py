@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase
+import ase.db
 import ase.io
+import numpy as np
 import pytest
 import torch
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
@@ -161,3 +165,37 @@ def test_cache_with_a_hole_is_an_error(tmp_path):
     (dataset.cache / "index.json").write_text(json.dumps(index))
     with pytest.raises(ValueError, match=r"'cache' must be whole, got .* without structure 2: remove the folder"):
         StreamedDataset(path, 5.0)[2]
+
+
+_MEASURE = """
+import sys
+from pyg_mpnn.data import StreamedDataset
+
+def anonymous():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
+
+frames = StreamedDataset(sys.argv[1], 3.0)
+frames[0]
+before = anonymous()
+kept = [frames[k] if sys.argv[2] == "kept" else len(frames[k].z) for _ in range(2) for k in range(len(frames))]
+print(anonymous() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_memory_does_not_grow_with_the_number_of_structures(tmp_path):
+    atoms = ase.Atoms("H1000", positions=2.5 * np.indices((10, 10, 10)).reshape(3, -1).T)
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((1000, 3)))
+    path = tmp_path / "grids.db"
+    with ase.db.connect(path) as rows:
+        for _ in range(100):
+            rows.write(atoms)
+    StreamedDataset(path, 3.0)
+
+    def megabytes(what: str) -> float:
+        command = [sys.executable, "-c", _MEASURE, str(path), what]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert megabytes("read") < 5
+    assert megabytes("kept") > 20, "the measurement sees structures that stay in memory"
