@@ -88,6 +88,11 @@ def train_property(
     target = settings.target
     if target not in QM9_TARGETS:
         raise ValueError(f"'target' must be one of {', '.join(QM9_TARGETS)}, got {target!r}.")
+    if parts is None and Path(str(settings.data)).is_file():
+        raise ValueError(
+            f"'data' must be a folder with QM9, or an empty one for it, where 'target' is given, got the file "
+            f"{str(settings.data)!r}: leave 'target' out to learn energies and forces from a file."
+        )
     if settings.compile == "on":
         raise ValueError("'compile' must be 'off' or 'auto' for a property, got 'on': properties are not compiled.")
     out = Path(settings.out)

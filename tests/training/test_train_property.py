@@ -115,6 +115,9 @@ def test_patience_ends_a_training_that_does_not_get_better(
 def test_unusable_settings_are_errors(settings: Settings) -> None:
     with pytest.raises(ValueError, match=r"'target' must be one of mu, .*, got 'charge'"):
         train_property(settings(target="charge"))
+    file = next(path for path in FOLDER.iterdir() if path.is_file())
+    with pytest.raises(ValueError, match=r"'data' must be a folder with QM9, .*: leave 'target' out"):
+        train_property(settings(data=str(file)))
     with pytest.raises(ValueError, match=r"'compile' must be 'off' or 'auto' for a property, got 'on'"):
         train_property(settings(compile="on"))
     with pytest.raises(ValueError, match=r"'target' must be None for energies and forces, got 'gap'"):
