@@ -89,7 +89,8 @@ def generating() -> Iterator[None]:
 
     No buffer is given away that a second backward reads, biases are left to fusion, and sums whose length is free are
     made in cascades whatever their length: torch would decide by the length of the example and compile again for
-    batches on the other side of 4096.
+    batches on the other side of 4096. What a package says of its machine is forgotten afterwards: torch would keep it
+    among its settings, so that a training compiled after a package would not be found again by a process that loads it.
     """
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
@@ -97,6 +98,7 @@ def generating() -> Iterator[None]:
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
+    metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "torch")
@@ -114,6 +116,7 @@ def generating() -> Iterator[None]:
         yield
     finally:
         functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper = old  # type: ignore[method-assign]
+        inductor.aot_inductor.metadata = metadata
         if folder is None:
             del os.environ["TORCHINDUCTOR_CACHE_DIR"]
         else:

@@ -57,3 +57,16 @@ def test_private_settings_are_given_back(monkeypatch):
         assert state() == before
         assert inside[:3] == (False, False, False)
         assert inside[4] == (folder or str(support.cache_folder() / "torch"))
+
+
+def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
+    """What is compiled after it must have the same key in the cache as in a process that loads the package."""
+    import torch._inductor.config as inductor
+
+    from pyg_mpnn.deploy.generate import build
+
+    before = inductor.save_config_portable()
+
+    build(torch.nn.Identity(), (torch.ones(3),), (None,), tmp_path / "package.pt2")
+
+    assert inductor.save_config_portable() == before
