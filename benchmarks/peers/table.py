@@ -190,12 +190,12 @@ def control(results: Results, folder: Path = FOLDER) -> str:
     own, other = both.done(SMALL), both.done(CONTROL)
     if not own or not other:
         return "Control, small trained by the peers' loop: not run."
-    errors = (spread(list(both.forces(model).values())) for model in (CONTROL, SMALL))
+    of_other, of_own = (spread(list(both.forces(model).values())) for model in (CONTROL, SMALL))
+    steps_of_other, steps_of_own = (round(statistics.fmean(cell["steps"] for cell in cells)) for cells in (other, own))
     return (
         f"Control: small trained for {own[0]['minutes']:g} minutes, eagerly, by the loop that trains the peers reaches "
-        "{} meV/A, by our own program {} meV/A ({} and {} steps, {} seed(s)).".format(
-            *errors, *(round(statistics.fmean(cell["steps"] for cell in cells)) for cells in (other, own)), len(own)
-        )
+        f"{of_other} meV/A in {steps_of_other} steps, by our own program {of_own} meV/A in {steps_of_own} "
+        f"({len(own)} seed(s))."
     )
 
 
