@@ -35,7 +35,8 @@ def sections() -> list[str]:
         "Base, one thread; milliseconds, each number the median of a process of its own, all in the same rounds. "
         "In the training steps and with two threads above, each package leaves the C library as it does for its users: "
         "ours keeps freed memory, in compiled modes. The other works were measured before ours did. With freed memory "
-        "kept for all packages: `speed/inference-kept.json` and `speed/training-kept.json`.",
+        "kept for all packages: `speed/inference-kept.json` and `speed/training-kept.json`; training steps on a quiet "
+        "machine: `speed/training-quiet.json`.",
         allocator(),
         "## Compiled code of two threads under heap checks",
         two_threads(),
