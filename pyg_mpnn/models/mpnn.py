@@ -95,7 +95,7 @@ class MPNN(nn.Module):
         edge_dim: int = 64,
         channels: int = 16,
         l_max: int = 2,
-        num_layers: int = 3,
+        num_layers: int = 2,
         num_radial: int = 8,
         basis: Basis = "bessel",
         envelope: Envelope = "polynomial",

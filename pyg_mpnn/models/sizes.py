@@ -13,7 +13,7 @@ Size = Literal["small", "base", "large"]
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"hidden_channels": 64, "edge_dim": 32, "channels": 8, "l_max": 2, "num_layers": 2},
-    "base": {"hidden_channels": 128, "edge_dim": 64, "channels": 16, "l_max": 2, "num_layers": 3},
+    "base": {"hidden_channels": 128, "edge_dim": 64, "channels": 16, "l_max": 2, "num_layers": 2},
     "large": {"hidden_channels": 256, "edge_dim": 128, "channels": 32, "l_max": 3, "num_layers": 4},
 }
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
