@@ -113,7 +113,8 @@ def select(candidates: NeighborList, structures: Structures, cutoff: float) -> N
             f"(cell shift {shifts[edge].tolist()}): remove one of them."
         )
     inside = (dist < cutoff).nonzero().squeeze(1)
-    return NeighborList(edge_index.index_select(1, inside), shifts.index_select(0, inside))
+    near = shifts.new_zeros(len(inside), 3) if cell is None else shifts.index_select(0, inside)
+    return NeighborList(edge_index.index_select(1, inside), near)
 
 
 def _order(edge_index: Tensor, shifts: Tensor, num_nodes: int) -> Tensor:

@@ -102,7 +102,8 @@ class PotentialCalculator(Calculator):
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
                 was not trained on, two atoms coincide, or there is no structure at all.
         """
-        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        if atoms is not None and self.check_state(atoms):  # ASE's own callers have put a copy here before
+            self.atoms = atoms.copy()
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
         stress = "stress" in properties
@@ -148,7 +149,7 @@ class PotentialCalculator(Calculator):
             "cell": (old.cell.array, atoms.cell.array),
             "pbc": (old.pbc, atoms.pbc),
         }
-        return [name for name, pair in pairs.items() if not np.array_equal(*pair)]
+        return [name for name, (a, b) in pairs.items() if a.shape != b.shape or (a != b).any()]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         dtype, device = self.potential.dtype, self.device

@@ -152,10 +152,9 @@ def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tup
 def _check_edges(edge_index: Tensor, shifts: Tensor | None, pbc: Tensor | None, num_nodes: int) -> None:
     if edge_index.ndim != 2 or edge_index.shape[0] != 2:
         raise ValueError(f"'edge_index' must have the shape (2, edges), got {tuple(edge_index.shape)}")
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_nodes:
-        raise ValueError(
-            f"'edge_index' must hold atoms 0 to {num_nodes - 1}, got {int(edge_index.min())} to {int(edge_index.max())}"
-        )
+    low, high = map(int, edge_index.aminmax()) if edge_index.numel() else (0, -1)
+    if low < 0 or high >= num_nodes:
+        raise ValueError(f"'edge_index' must hold atoms 0 to {num_nodes - 1}, got {low} to {high}")
     if shifts is not None and shifts.shape != (edge_index.shape[1], 3):
         raise ValueError(f"'shifts' must have the shape ({edge_index.shape[1]}, 3), got {tuple(shifts.shape)}")
     if shifts is None and pbc is not None and bool(pbc.any()):
