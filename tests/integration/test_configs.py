@@ -80,11 +80,11 @@ def test_config_of_the_ablation_is_that_of_its_result() -> None:
     values = make_parser().parse_args(["ablate", "--config", str(path)]).ablate.as_dict()
     del values["config"]
     settings = dataclasses.asdict(AblationSettings(**values))
-    grid = _result("ablation/ethanol/grid.json")
+    grid = _result("ablation/ethanol-3-layers/grid.json")
     assert {name: settings[name] for name in grid if name in settings} == {
         name: value for name, value in grid.items() if name in settings
     }
-    cells = list((ROOT / "benchmarks" / "results" / "ablation" / "ethanol" / "cells").glob("*.json"))
+    cells = list((ROOT / "benchmarks" / "results" / "ablation" / "ethanol-3-layers" / "cells").glob("*.json"))
     assert len(cells) == settings["seeds"] * len(AblationSettings(**values).variants)
 
 

@@ -179,15 +179,16 @@ def _caption(out: Path) -> list[str]:
         return []
     cell = done[0]
     grid = json.loads((out / "grid.json").read_text())
+    changed = "".join(f", {name} {value}" for name, value in grid["model"].items())
     compiled = "compiled" if grid["compile"] == "on" else "eager"
     shares = [cell["cpu_seconds_per_second"] / cell["threads"] for cell in done if cell["device"] == "cpu"]
     disturbed = [share for share in shares if share < UNDISTURBED]
     return [
-        f"{Path(grid['data']).name}, size {grid['size']}, cutoff {grid['cutoff']:g} A, {grid['minutes']:g} minutes a "
-        f"cell, batch {grid['batch_size']}, {compiled}, {cell['device']}, {cell['threads']} thread(s). Errors on the "
-        f"{cell['errors_of']}, mean and standard deviation over the seeds. Differences are means over equal seeds with "
-        "their 95 % interval (Student's t); of twenty, one is wrong by chance. Times are medians of interleaved runs, "
-        "edges given."
+        f"{Path(grid['data']).name}, size {grid['size']}{changed}, cutoff {grid['cutoff']:g} A, "
+        f"{grid['minutes']:g} minutes a cell, batch {grid['batch_size']}, {compiled}, {cell['device']}, "
+        f"{cell['threads']} thread(s). Errors on the {cell['errors_of']}, mean and standard deviation over the seeds. "
+        "Differences are means over equal seeds with their 95 % interval (Student's t); of twenty, one is wrong by "
+        "chance. Times are medians of interleaved runs, edges given."
         + (
             f" In {len(disturbed)} of {len(done)} cells another program took part of the processor (the lowest share "
             f"was {min(disturbed):.0%}): equal minutes were not equal work there."

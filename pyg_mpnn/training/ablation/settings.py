@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.training.ablation.variants import Variant, make_variants
@@ -30,6 +30,8 @@ class AblationSettings:
         stress_key: Name of the stress there.
         virial_key: Name of the virial there (eV), in place of a stress.
         size: Size of the reference; every variant differs from it in one block.
+        model: Any other argument of the potential for the reference and all variants, for instance
+            ``--model.num_layers 3``.
         cutoff: Largest distance in A up to which two atoms are neighbours.
         minutes: Time to train each cell for, validation included, compiling and the final test not.
         seeds: Number of seeds: 0, 1, ... Weights, split and order of the structures follow from the seed, the same
@@ -77,6 +79,7 @@ class AblationSettings:
     budget_minutes: float | None = None
     threads: int | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    model: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -89,7 +92,7 @@ class AblationSettings:
     @property
     def variants(self) -> list[Variant]:
         """The reference and what is compared with it."""
-        return make_variants(self.size, self.cutoff, self.only)
+        return make_variants(self.size, self.cutoff, self.only, self.model)
 
     @property
     def labels(self) -> LabelNames:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyg_mpnn.models.mpnn import MPNN
@@ -53,7 +53,9 @@ class Variant:
         return "-".join(part for part in letters.split("-") if part)
 
 
-def make_variants(size: str, cutoff: float, only: Sequence[str] | None = None) -> list[Variant]:
+def make_variants(
+    size: str, cutoff: float, only: Sequence[str] | None = None, model: Mapping[str, Any] | None = None
+) -> list[Variant]:
     """The reference, then the variants of each block.
 
     Attention none, sigmoid, softmax; one, two and three scales; directions contracted, raw (with random rotations in
@@ -64,6 +66,7 @@ def make_variants(size: str, cutoff: float, only: Sequence[str] | None = None) -
         size: Size of the reference.
         cutoff: Its cutoff, the largest one of all variants, in A.
         only: Blocks to vary; all of them without it.
+        model: Arguments of the potential in which the reference differs from its size, and all variants with it.
 
     Returns:
         The reference first.
@@ -81,11 +84,14 @@ def make_variants(size: str, cutoff: float, only: Sequence[str] | None = None) -
     if unknown:
         raise ValueError(f"'only' must hold blocks of {', '.join(BLOCKS)}, got {', '.join(map(repr, unknown))}.")
     defaults = {name: parameter.default for name, parameter in inspect.signature(MPNN).parameters.items()}
-    reference = defaults | SIZES[size]
-    found = [Variant(REFERENCE, REFERENCE, (float(cutoff),))]
+    own = dict(model or {})
+    reference = defaults | SIZES[size] | own
+    found = [Variant(REFERENCE, REFERENCE, (float(cutoff),), own)]
     for block in BLOCKS:
         if not only or block in only:
-            found += _of_block(block, float(cutoff), reference)
+            found += [
+                replace(variant, model=own | variant.model) for variant in _of_block(block, float(cutoff), reference)
+            ]
     return found
 
 

@@ -45,5 +45,5 @@ def folder(tmp_path: Path) -> Path:
              for name, time in TIMES.items()}  # fmt: skip
     (out / "times.json").write_text(json.dumps({"us_per_atom": times}))
     grid = {"data": "some/ethanol.npz", "size": "small", "cutoff": 5.0, "minutes": 3.0, "batch_size": 8}
-    (out / "grid.json").write_text(json.dumps({**grid, "compile": "off"}))
+    (out / "grid.json").write_text(json.dumps({**grid, "compile": "off", "model": {"num_layers": 3}}))
     return out

@@ -15,7 +15,9 @@ def test_report_has_the_numbers_and_a_picture(folder: Path) -> None:
         "| l_max 3 | 3 | 1,234 | 100 | 9.0 ± 1.0 | -2.0 ± 0.2 | 1.0 ± 0.0 | 200 | 200 | lower error; slower (x 2.00) |"
     )
     assert row in text
-    assert "ethanol.npz, size small, cutoff 5 A, 3 minutes a cell, batch 8, eager, cpu, 1 thread(s)" in text
+    assert (
+        "ethanol.npz, size small, num_layers 3, cutoff 5 A, 3 minutes a cell, batch 8, eager, cpu, 1 thread(s)" in text
+    )
     assert "- l_max: pays: l_max 3" in text
     picture = imread(folder / "pareto.png")
     assert picture[..., :3].std() > 0.05  # not blank

@@ -18,6 +18,12 @@ def test_a_cell_is_trained_as_the_settings_say(settings: Callable[..., AblationS
     assert settings(virial_key="d").labels == LabelNames(virial="d")
 
 
+def test_arguments_of_the_potential_hold_for_every_variant(settings: Callable[..., AblationSettings]) -> None:
+    own = settings(only=["num_layers"], model={"num_layers": 4, "num_radial": 6})
+    models = [own.training(variant, 0, "there").model for variant in own.variants]
+    assert [(model["num_layers"], model["num_radial"]) for model in models] == [(4, 6), (3, 6), (5, 6)]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

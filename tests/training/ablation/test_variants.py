@@ -8,10 +8,12 @@ from pyg_mpnn.training.ablation import make_variants
 from pyg_mpnn.training.ablation.variants import BLOCKS
 
 
+@pytest.mark.parametrize("model", [{}, {"num_layers": 5, "num_radial": 6, "l_max": 4}], ids=["size", "own reference"])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_variant_differs_from_the_reference_in_its_block_alone(size: str) -> None:
-    reference, *others = make_variants(size, 4.0)
+def test_every_variant_differs_from_the_reference_in_its_block_alone(size: str, model: dict[str, int]) -> None:
+    reference, *others = make_variants(size, 4.0, model=model)
     base = Potential.from_size(size, cutoff=reference.cutoffs, **reference.model).config
+    assert {name: base["mpnn"][name] for name in model} == model
     assert {variant.block for variant in others} == set(BLOCKS)
     for variant in others:
         own = Potential.from_size(size, cutoff=variant.cutoffs, **variant.model).config
@@ -26,7 +28,7 @@ def test_names_are_unique_also_as_files_and_those_of_the_question() -> None:
     names = {variant.name for variant in variants}
     assert {"attention sigmoid", "attention softmax", "l_max 1", "l_max 3", "directions radial"} <= names
     assert {"scales 3 + 5 A", "scales 2 + 3.5 + 5 A", "directions raw with random rotations"} <= names
-    assert {"edge_dim 32", "edge_dim 128", "hidden_channels 64", "num_layers 2", "num_layers 4"} <= names
+    assert {"edge_dim 32", "edge_dim 128", "hidden_channels 64", "num_layers 1", "num_layers 3"} <= names
 
 
 def test_raw_directions_are_trained_with_rotations() -> None:
