@@ -23,6 +23,7 @@ from pyg_mpnn.data import QM9, QM9_TARGETS
 from pyg_mpnn.training import TrainingSettings, train_property
 
 BATCH_SIZE, VALID = 32, 1_000
+LAYERS = 3  # of ours: what the base size had when the first cells were trained, so all cells are of one model
 
 
 class Cell(NamedTuple):
@@ -98,6 +99,7 @@ def run_cell(cell: Cell, options: argparse.Namespace, path: Path, rate: float, e
         threads=options.threads,
         device=options.device,
         resume=out.exists(),
+        model={"num_layers": LAYERS} if representation is None else {},
     )
     kind = QM9_TARGETS[cell.target].kind
     model = None if representation is None else PropertyModel(representation, kind=kind)

@@ -71,7 +71,9 @@ def table(folder: Path = FOLDER) -> str:
             f"{scale * cell[key]:.4g} {unit}" for key in ("test_mae", "test_mae_of_composition", "test_mae_of_mean")
         ]
         which = cell["cell"]
-        name = NAMES[which["model"]] + (f", {cell['size']}" if which["model"] == "ours" else "")
+        name = NAMES[which["model"]]
+        if which["model"] == "ours":
+            name += f", {cell['size']}, {cell['config']['mpnn']['num_layers']} layers"
         plain = [which["target"], name, f"{which['n']:,}", str(which["seed"])]
         rows.append([*plain, str(cell["epochs"]), f"{cell['minutes']:.1f}", *maes])
     slopes = [["U0", "log-log slope of the error ± standard error", "molecules"]]
