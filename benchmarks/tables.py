@@ -44,8 +44,10 @@ def build() -> str:
             "One seed. Published values: force MAE in meV/A from table 1 of arXiv:2206.07697, same protocol, without a "
             "limit of minutes.",
             train.table(),
+            "The same with the three layers that the base size had before, at an older commit:",
+            train.table(train.FOLDER / "three-layers"),
             "## Settings: errors on 50 validation frames after equal epochs, time of eager steps",
-            '"base" is the base size as shipped (edge width 64, no attention); other rows change what their name says. '
+            '"base" is the base size as it was then, with three layers; other rows change what their name says. '
             f"{settings.caption()} One thread; times are medians of interleaved runs.",
             settings.table(),
             "The comparison by which edge width and attention were chosen, on the model as it was then: contracted "
