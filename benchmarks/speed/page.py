@@ -10,7 +10,10 @@ from benchmarks.speed import table
 
 FOLDER = RESULTS / "speed"
 # files of compare.py
-COMPARISONS = ("inference", "training", "training-others", "dynamics", "defaults", "silicon", "two-threads")
+COMPARISONS = (
+    *("inference", "training", "training-others", "dynamics", "defaults"),
+    *("silicon", "silicon-largest", "two-threads"),
+)
 
 
 def sections() -> list[str]:
@@ -33,10 +36,9 @@ def sections() -> list[str]:
         compiling(),
         "## Freed memory kept, and the C library's defaults",
         "Base, one thread; milliseconds, each number the median of a process of its own, all in the same rounds. "
-        "In the training steps and with two threads above, each package leaves the C library as it does for its users: "
-        "ours keeps freed memory, in compiled modes. The other works were measured before ours did. With freed memory "
-        "kept for all packages: `speed/inference-kept.json` and `speed/training-kept.json`; training steps on a quiet "
-        "machine: `speed/training-quiet.json`.",
+        "In the tables above, each package leaves the C library as it does for its users: ours keeps freed memory, in "
+        "compiled modes. With freed memory kept for all packages: `speed/inference-kept.json` and "
+        "`speed/training-kept.json`.",
         allocator(),
         "## Compiled code of two threads under heap checks",
         two_threads(),
