@@ -15,7 +15,7 @@ DEFAULT = Path.home() / ".cache" / "pyg_mpnn" / "peers"
 TORCH = "torch==2.13.0"
 
 
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_MAX_": "0"}
 """Freed memory is kept: what this package sets for itself, here for the processes of all models alike."""
 
 

@@ -12,7 +12,12 @@ from typing import Any
 from benchmarks.speed.models import Model
 
 ROOT = Path(__file__).parents[2]
-OF_ALLOCATOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")  # not inherited
+OF_ALLOCATOR = (
+    "MALLOC_TRIM_THRESHOLD_",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "GLIBC_TUNABLES",
+)  # not inherited
 GIGABYTES = 20  # what a model may use
 PATIENCE = 900.0  # seconds to wait for an answer: compiling takes minutes
 

@@ -6,17 +6,17 @@ import ctypes
 import os
 import platform
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-_LARGEST = 32 * 2**20  # bytes; glibc accepts no larger threshold
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def keep_freed_memory() -> bool:
-    r"""Let the process keep the memory of freed tensors of up to 32 MiB for its next ones.
+    r"""Let the process keep the memory of freed tensors for its next ones.
 
     By default glibc gives large blocks back to the system when they are freed, and the system clears each page anew
-    when the next step asks for them. What that costs depends on how the blocks happen to lie;
-    ``benchmarks/speed/allocator.py`` measures it. With this the process keeps the most memory that it has used so far
-    until it ends. What the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``,
+    when the next step asks for them. What that costs depends on how the blocks happen to lie, and blocks above 32 MiB,
+    which thousands of atoms need, pay it always; ``benchmarks/speed/allocator.py`` measures it. With this, blocks of
+    all sizes come from the heap, and the process keeps the most memory that it has used so far until it ends. What the
+    environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_MAX_``, ``MALLOC_MMAP_THRESHOLD_``,
     ``GLIBC_TUNABLES``) is left as it is.
 
     Returns:
@@ -25,8 +25,8 @@ def keep_freed_memory() -> bool:
     Source:
         ``mallopt(3)`` of Linux.
     """
-    own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+    own = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in own):
         return False
     library = ctypes.CDLL(None)
-    return bool(library.mallopt(_M_TRIM_THRESHOLD, -1) and library.mallopt(_M_MMAP_THRESHOLD, _LARGEST))
+    return bool(library.mallopt(_M_TRIM_THRESHOLD, -1) and library.mallopt(_M_MMAP_MAX, 0))
