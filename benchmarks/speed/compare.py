@@ -2,7 +2,7 @@
 
     python benchmarks/speed/compare.py --json OUT [--threads 1] [--models ours,schnet] [--works aspirin,train32]
     python benchmarks/speed/compare.py --json OUT --works silicon        time and memory of crystals up to 100,000 atoms
-    python benchmarks/speed/compare.py --json OUT --works silicon216000 --models ours --modes low-memory       20 GB
+    python benchmarks/speed/compare.py --json OUT --works silicon180000 --models ours --modes low-memory       20 GB
     python benchmarks/speed/compare.py --smoke                           two models, tiny works, nothing written
 
 Every model, in every mode, is a process of its own with the Python of its own environment (`environments.py`). All get

@@ -91,7 +91,7 @@ WORKS = {
     "silicon8000": _silicon(10, 10, 10),
     "silicon32768": _silicon(16, 16, 16),
     "silicon100000": _silicon(25, 25, 20),
-    "silicon216000": _silicon(30, 30, 30),
+    "silicon180000": _silicon(30, 30, 25),
 }
 
 
