@@ -1,9 +1,9 @@
 """Does compiled code of two threads keep the heap in order? Each path in fresh processes under glibc's heap checks.
 
 Generated code of several threads was seen to corrupt the heap, so compiled code is allowed the number of threads that
-was clean here (pyg_mpnn/deploy/support.py). This runs every path with two threads, one after the other in each of many
-processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and
-compares every result with the eager one.
+was clean here (pyg_mpnn/deploy/support.py). This runs every path of several potentials with two threads, one after the
+other in each of many processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc
+obey the former), and compares every result with the eager one.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
@@ -19,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
@@ -30,10 +33,21 @@ from benchmarks.record import RESULTS, provenance, write
 from pyg_mpnn import Potential, RadiusGraph
 from pyg_mpnn.data import ethanol
 from pyg_mpnn.deploy import compiler
+from pyg_mpnn.geometry import edge_vectors
 
-PATHS = ("evaluation", "evaluation with stress", "training", "training with stress")
+CUTOFF = 5.0
+SCALES: dict[str, Any] = {"cutoff": (3.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"}
+POTENTIALS: dict[str, tuple[str, torch.dtype, dict[str, Any]]] = {
+    "small, float32": ("small", torch.float32, {}),
+    "base, float32": ("base", torch.float32, {}),
+    "base, float64": ("base", torch.float64, {}),
+    "small with two scales and attention, float32": ("small", torch.float32, SCALES),
+}
+CALLS = ("evaluation", "evaluation with stress", "training", "training with stress", "exported package")
+PATHS = tuple(f"{call} of {name}" for name in POTENTIALS for call in CALLS)
+SIZES = (1, 7, 32, 3)  # structures of a batch
 AT_ONCE = 2  # processes: most of their time they import, under heap checks
-PARITY = 1e-4  # eV/A and relative: rounding of float32
+PARITY = {torch.float32: 1e-4, torch.float64: 1e-9}  # relative to the largest entry, or in eV, A
 
 
 def main() -> None:
@@ -41,18 +55,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=PATHS, choices=PATHS)
     parser.add_argument("--processes", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.child:
-        child(options.only, options.threads)
+        child(options.only, options.threads, options.child)
         return
     if options.smoke:
         options.only, options.processes = PATHS[:1], 1
-    with tempfile.TemporaryDirectory() as cache:
-        records = run_paths(options.only, options.processes, options.threads, cache)
+    with tempfile.TemporaryDirectory() as folder:
+        records = run_paths(options.only, options.processes, options.threads, folder)
     if not options.smoke:
-        note = {"threads of a process": options.threads, "size": "small", "dtype": "float32", "checks": heap_checks()}
+        note = {"threads of a process": options.threads, "checks": heap_checks()}
         write(RESULTS / "two_threads.json", provenance() | note | {"paths": records})
 
 
@@ -62,12 +76,12 @@ def heap_checks() -> dict[str, str]:
     return {"MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "7", "LD_PRELOAD": library}
 
 
-def run_paths(paths: Sequence[str], processes: int, threads: int, cache: str) -> list[dict[str, object]]:
-    """Run the paths in fresh processes; a first one compiles, the others load what it kept."""
-    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", "--threads", str(threads), "--only"]
-    command += paths
-    plain = os.environ | {"PYG_MPNN_CACHE": cache, "OMP_NUM_THREADS": str(threads)}
-    subprocess.run(command, env=plain, check=True, capture_output=True)  # without checks: the compiler is not on trial
+def run_paths(paths: Sequence[str], processes: int, threads: int, folder: str) -> list[dict[str, object]]:
+    """Run the paths in fresh processes; a first one compiles and evaluates eagerly, the others load what it kept."""
+    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", folder, "--threads", str(threads)]
+    command += ["--only", *paths]
+    plain = os.environ | {"PYG_MPNN_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
+    subprocess.run(command, env=plain, check=True)  # without checks: the compiler is not on trial
 
     def start(_: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, env=plain | heap_checks(), capture_output=True, text=True, check=False)
@@ -85,49 +99,70 @@ def run_paths(paths: Sequence[str], processes: int, threads: int, cache: str) ->
     return [{"path": path, "processes": processes, "ends": dict(counted)} for path, counted in ends.items()]
 
 
-def child(paths: Sequence[str], threads: int) -> None:
+def child(paths: Sequence[str], threads: int, folder: Path) -> None:
     """Go through the paths, and say which are done."""
+    torch.set_num_threads(threads)
+    compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # more threads are refused otherwise
     for path in paths:
-        run(path, threads)
+        run(path, folder)
         print(f"{path}: done", flush=True)
 
 
-def run(path: str, threads: int) -> None:
-    """Evaluate batches of several shapes, compiled and eagerly, and compare."""
-    torch.set_num_threads(threads)
-    compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # more threads are refused otherwise
+def run(path: str, folder: Path) -> None:
+    """Evaluate batches of several sizes by compiled code, and compare with what eager evaluation gave."""
+    call, _, name = path.partition(" of ")
+    size, dtype, options = POTENTIALS[name]
     torch.manual_seed(0)
-    eager = Potential.from_size("small")
-    eager.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [12.0])
-    trained, stress = path.startswith("training"), path.endswith("stress")
-    compiled = copy.deepcopy(eager)
+    potential = Potential.from_size(size, **options).to(dtype)  # type: ignore[arg-type]
+    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [12.0] * len(potential.cutoffs))
+    exported, trained = call == "exported package", call.startswith("training")
+    stress = exported or call.endswith("stress")
+    batches = [
+        Batch.from_data_list([structure(first + k, stress, dtype) for k in range(count)])
+        for first, count in enumerate([1] * len(SIZES) if exported else SIZES)
+    ]
+    file, package = folder / f"{path}.pt", folder / f"{path}.pt2"
+    if not file.exists():
+        torch.save([evaluate(potential, batch, trained, stress) for batch in batches], file)
+    if exported and not package.exists():
+        potential.export(package)
+    compiled = copy.deepcopy(potential)
     compiled.compiler = compiler.Compiler("on")
-    for size in (1, 7, 32, 3):
-        batch = Batch.from_data_list([structure(k, periodic=stress) for k in range(size)])
-        results = [evaluate(potential, batch, trained, stress) for potential in (eager, compiled)]
-        for wanted, found in zip(*results, strict=True):
-            torch.testing.assert_close(found, wanted, rtol=PARITY, atol=PARITY)
+    packaged = torch._inductor.aoti_load_package(str(package)) if exported else None
+    for batch, wanted in zip(batches, torch.load(file), strict=True):
+        found = call_package(packaged, potential, batch) if exported else evaluate(compiled, batch, trained, stress)
+        for result, expected in zip(found, wanted, strict=True):
+            largest = max(1.0, float(expected.abs().max()))
+            torch.testing.assert_close(result, expected, rtol=0, atol=PARITY[dtype] * largest)
 
 
-def structure(number: int, periodic: bool) -> Data:
+def structure(number: int, periodic: bool, dtype: torch.dtype) -> Data:
     """A frame of ethanol with its edges, alone or in a cell smaller than twice the cutoff."""
     frame = ethanol("test")[number]
-    data = Data(z=frame.z, pos=frame.pos.float())
+    data = Data(z=frame.z, pos=frame.pos.to(dtype))
     if periodic:
-        data.cell, data.pbc = 7.0 * torch.eye(3)[None], torch.ones(1, 3, dtype=torch.bool)
-    return RadiusGraph(5.0)(data)
+        data.cell, data.pbc = 7.0 * torch.eye(3, dtype=dtype)[None], torch.ones(1, 3, dtype=torch.bool)
+    return RadiusGraph(CUTOFF)(data)
 
 
-def evaluate(potential: Potential, batch: Batch, trained: bool, stress: bool) -> list[torch.Tensor]:
-    """Forces, and stress or gradients of the weights."""
+def evaluate(potential: Potential, batch: Batch, trained: bool, stress: bool) -> list[Tensor]:
+    """Forces and energy, stress, and gradients of the weights."""
     potential.train(trained).zero_grad()
     output = potential(batch, stress=stress)
     results = [output.forces, output.energy] + ([output.stress] if stress else [])
     if not trained:
         return results
-    sum(result.float().square().mean() for result in results[:1] + results[2:]).backward()
+    sum(result.square().mean() for result in results[:1] + results[2:]).backward()
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in potential.parameters()]
     return [result.detach() for result in results] + gradients
+
+
+def call_package(package: Callable[..., Any], potential: Potential, batch: Batch) -> list[Tensor]:
+    """The same by an exported package, for one structure; the potential only says which edges are near."""
+    edges = (batch.edge_index, batch.shifts, batch.cell, batch.batch)
+    near = tuple(potential.near_edges(edge_vectors(batch.pos, *edges)))
+    energy, forces, stress, _ = package(batch.z, batch.pos.double(), *edges[:2], batch.cell[0].double(), near)
+    return [forces.to(potential.dtype), energy[None], stress[None].to(potential.dtype)]
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 //   ./run potential.pt2 < structure.txt
 //
 // structure.txt: "atoms edges", then for each atom "z x y w", for each edge "j i a b c" (from neighbour j to centre i,
-// with the whole cells a b c between them), then the three cell vectors. Prints the energy and one force a line.
+// with the whole cells a b c between them), then the three cell vectors, then for each smaller cutoff the number of edges
+// within it and which. Prints the energy and one force a line.
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/torch.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
+#include <vector>
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -35,9 +38,16 @@ int main(int argc, char** argv) {
     return 1;
   }
 
+  std::vector<at::Tensor> inputs{z, pos, edge_index, shifts, cell};  // the order of Potential.export
+  for (int64_t count; std::cin >> count;) {
+    auto near = torch::empty({count}, whole);
+    for (int64_t k = 0; k < count; ++k) std::cin >> near.data_ptr<int64_t>()[k];
+    inputs.push_back(near);
+  }
+
+  setenv("AOTI_RUNTIME_CHECK_INPUTS", "1", 1);  // refuse tensors of another dtype or shape
   torch::inductor::AOTIModelPackageLoader potential(argv[1]);
-  // a potential of one cutoff, exported in float64; the order is that of Potential.export
-  const auto results = potential.run({z, pos, edge_index, shifts, cell});
+  const auto results = potential.run(inputs);
   std::printf("%.12f\n", results[0].item<double>());
   const auto forces = results[1].contiguous();
   for (int64_t i = 0; i < atoms; ++i) {

@@ -1,10 +1,12 @@
 """Structures for run.py and run.cpp, with their edges: the one step that this package does for an exported potential.
 
-python write_inputs.py CUTOFF structures.xyz
+python write_inputs.py 5.0 structures.xyz
+python write_inputs.py 3.0,5.0 structures.xyz
 
-writes inputs.pt (all structures, for run.py) and structure.txt (the first, for run.cpp). CUTOFF is that of the
-potential in A; structures are in any format that ASE reads. In a program of your own any neighbour list will do that
-has all pairs within the cutoff in both directions; pairs beyond it change nothing.
+writes inputs.pt (all structures, for run.py) and structure.txt (the first, for run.cpp). First the cutoff of the
+potential in A, or its cutoffs where it has several; structures are in any format that ASE reads. In a program of your
+own any neighbour list will do that has all pairs within the largest cutoff in both directions; pairs beyond it change
+nothing. The index lists are the pairs within each smaller cutoff, and of the others as many as make it two.
 """
 
 import sys
@@ -13,16 +15,19 @@ import torch
 
 from pyg_mpnn import RadiusGraph
 from pyg_mpnn.data import read_structures
+from pyg_mpnn.geometry import edge_vectors
 
-cutoff, file = sys.argv[1:]
+*smaller, cutoff = [float(radius) for radius in sys.argv[1].split(",")]
 inputs = []
-for structure in read_structures(file, energy=False, forces=False):
-    edges = RadiusGraph(float(cutoff))(structure)
+for structure in read_structures(sys.argv[2], energy=False, forces=False):
+    edges = RadiusGraph(cutoff)(structure)
     cell = edges.cell[0] if "cell" in edges else torch.eye(3, dtype=torch.float64)  # not used without shifts
-    inputs.append((edges.z, edges.pos, edges.edge_index, edges.shifts.long(), cell))
+    dist = edge_vectors(edges.pos, edges.edge_index, edges.shifts, cell).norm(dim=1)
+    near = tuple(dist.argsort()[: max(2, int((dist < radius).sum()))].sort().values for radius in smaller)
+    inputs.append((edges.z, edges.pos, edges.edge_index, edges.shifts, cell, near))
 torch.save(inputs, "inputs.pt")
 
-z, pos, edge_index, shifts, cell = inputs[0]
+z, pos, edge_index, shifts, cell, near = inputs[0]
 with open("structure.txt", "w") as out:
     print(len(z), edge_index.shape[1], file=out)
     for number, place in zip(z.tolist(), pos.tolist(), strict=True):
@@ -31,3 +36,5 @@ with open("structure.txt", "w") as out:
         print(*pair, *shift, file=out)
     for vector in cell.tolist():
         print(*vector, file=out)
+    for indices in near:
+        print(len(indices), *indices.tolist(), file=out)

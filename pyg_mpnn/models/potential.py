@@ -295,12 +295,14 @@ class Potential(EnergyModel):
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
 
-        The package takes ``z`` ``(nodes,)`` and ``edge_index`` ``(2, edges)`` in int64, ``pos`` ``(nodes, 3)`` and
-        ``cell`` ``(3, 3)`` in the dtype of this potential, ``shifts`` ``(edges, 3)`` in int64, in the order ``z, pos,
-        edge_index, shifts, cell`` and with a tuple of index lists last (empty for one cutoff, else the edges within
-        each smaller cutoff). It returns energy (float64), forces, stress and atom energies (float64) in this package's
-        units. Edges beyond the cutoff change nothing. A molecule takes zero shifts and any cell, and its stress means
-        nothing. At least two atoms and two edges; elements not trained on give NaN.
+        The package takes ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)`` and ``shifts`` ``(edges, 3)`` in int64,
+        ``pos`` ``(nodes, 3)`` and ``cell`` ``(3, 3)`` in float64, in the order ``z, pos, edge_index, shifts, cell`` and
+        with a tuple of index lists last (empty for one cutoff, else the edges within each smaller cutoff). It returns
+        energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
+        dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
+        its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
+        give NaN. Torch looks at dtypes and shapes only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment,
+        and reads beyond a tensor that is too small otherwise.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.

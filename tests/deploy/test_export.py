@@ -22,43 +22,88 @@ pytestmark = [
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "export"
 SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
+CUTOFF = 4.0
+CASES = {
+    "one cutoff, repulsion, float64": ({"cutoff": CUTOFF, "zbl": True}, torch.float64),
+    "two cutoffs, attention, float32": (
+        {"cutoff": (2.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"},
+        torch.float32,
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, case):
     return tmp_path_factory.mktemp("exported")
 
 
 @pytest.fixture
-def structures(ethanol, silicon):
-    """Molecule and crystal with edges, and what a potential says about them."""
+def potential(case):
+    options, dtype = CASES[case]
     torch.manual_seed(0)
-    potential = Potential.from_size("small", cutoff=4.0, zbl=True, **SMALL).double().eval()
-    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}, 0.5, [6.0])
-    potential.zbl.set_radii({(1, 6): 2.0, (14, 14): 2.5})  # edges that it acts on
-    ethanol.pos, silicon.pos, silicon.cell = ethanol.pos.double(), silicon.pos.double(), silicon.cell.double()
-    return potential, RadiusGraph(4.0)(ethanol), RadiusGraph(4.0)(silicon)
+    potential = Potential.from_size("small", **SMALL, **options).to(dtype).eval()
+    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}, 0.5, [6.0] * len(potential.cutoffs))
+    if potential.zbl is not None:
+        potential.zbl.set_radii({(1, 6): 2.0, (14, 14): 2.5})  # edges that it acts on
+    return potential
 
 
 @pytest.fixture
-def package(folder, structures):
+def structures(ethanol, silicon):
+    """Molecule and crystal with edges."""
+    ethanol.pos, silicon.pos, silicon.cell = ethanol.pos.double(), silicon.pos.double(), silicon.cell.double()
+    return RadiusGraph(CUTOFF)(ethanol), RadiusGraph(CUTOFF)(silicon)
+
+
+@pytest.fixture
+def expected(potential, structures):
+    """What the potential says about them, in its own dtype."""
+    wanted = []
+    for structure in structures:
+        data = structure.clone()
+        data.pos = data.pos.to(potential.dtype)
+        if "cell" in data:
+            data.cell = data.cell.to(potential.dtype)
+        wanted.append(potential(data, stress="cell" in data))
+    return wanted
+
+
+@pytest.fixture
+def package(folder, potential):
     path = folder / "potential.pt2"
     if not path.exists():
-        structures[0].export(path)
+        potential.export(path)
     return path
 
 
 @pytest.fixture
-def inputs(structures, folder):
+def inputs(potential, structures, folder):
     """The files of the example, written by it."""
     path = folder / "structures.traj"  # which keeps every bit
-    ase.io.write(path, [to_atoms(structure) for structure in structures[1:]])
-    subprocess.run([sys.executable, str(EXAMPLES / "write_inputs.py"), "4.0", str(path)], check=True, cwd=folder)
+    ase.io.write(path, [to_atoms(structure) for structure in structures])
+    cutoffs = ",".join(map(str, potential.cutoffs))
+    subprocess.run([sys.executable, str(EXAMPLES / "write_inputs.py"), cutoffs, str(path)], check=True, cwd=folder)
     return folder / "inputs.pt", folder / "structure.txt"
 
 
-def test_python_without_this_package(package, structures, inputs, folder):
-    potential, *data = structures
+def assert_close(found, wanted):
+    """Forces or stress: the package gives float64 whatever it computes in."""
+    rtol, atol = (1e-9, 1e-10) if wanted.dtype == torch.float64 else (1e-4, 2e-5)
+    torch.testing.assert_close(found, wanted.double(), rtol=rtol, atol=atol)
+
+
+def assert_energies(found, wanted, dtype):
+    """Energies are float64 sums of what was computed in another dtype."""
+    rtol, atol = (1e-12, 1e-9) if dtype == torch.float64 else (0.0, 2e-5)
+    torch.testing.assert_close(found, wanted, rtol=rtol, atol=atol)
+
+
+def test_python_without_this_package(package, expected, inputs, folder):
     command = [sys.executable, str(EXAMPLES / "run.py"), str(package), str(inputs[0]), str(folder / "out.pt")]
     (folder / "shadow").mkdir()
     (folder / "shadow" / "pyg_mpnn.py").write_text("raise ImportError('pyg_mpnn is not to be imported')")
@@ -68,25 +113,35 @@ def test_python_without_this_package(package, structures, inputs, folder):
         [sys.executable, "-c", "import pyg_mpnn"], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert "pyg_mpnn is not to be imported" in control.stderr
-    for structure, (energy, forces, stress, atom_energies) in zip(data, torch.load(folder / "out.pt"), strict=True):
-        wanted = potential(structure, stress="cell" in structure)
-        torch.testing.assert_close(energy, wanted.energy[0], rtol=1e-12, atol=1e-9)
-        torch.testing.assert_close(forces, wanted.forces, rtol=1e-9, atol=1e-10)
-        torch.testing.assert_close(atom_energies, wanted.atom_energies, rtol=1e-12, atol=1e-9)
+    for wanted, (energy, forces, stress, atom_energies) in zip(expected, torch.load(folder / "out.pt"), strict=True):
+        assert_energies(energy, wanted.energy[0], wanted.forces.dtype)
+        assert_energies(atom_energies, wanted.atom_energies, wanted.forces.dtype)
+        assert_close(forces, wanted.forces)
         if wanted.stress is not None:
-            torch.testing.assert_close(stress, wanted.stress[0], rtol=1e-9, atol=1e-10)
+            assert_close(stress, wanted.stress[0])
 
 
-def test_cpp(package, structures, inputs, folder):
+def test_cpp(package, expected, inputs, folder):
     program = folder / "run"
     build = ["make", "-C", str(EXAMPLES), f"PYTHON={sys.executable}", f"OUT={program}", "-s"]
     assert shutil.which("make") is not None
     subprocess.run(build, check=True)
-    potential, ethanol, _ = structures
     found = subprocess.run(
         [str(program), str(package)], input=inputs[1].read_text(), check=True, capture_output=True, text=True
     ).stdout.split()
-    wanted = potential(ethanol)
-    assert float(found[0]) == pytest.approx(float(wanted.energy), abs=1e-8)
-    forces = torch.tensor([float(value) for value in found[1:]], dtype=torch.float64).reshape(-1, 3)
-    torch.testing.assert_close(forces, wanted.forces, rtol=1e-9, atol=1e-10)
+    values = torch.tensor([float(value) for value in found], dtype=torch.float64)  # printed with 12 digits
+    assert_energies(values[0], expected[0].energy[0], expected[0].forces.dtype)
+    assert_close(values[1:].reshape(-1, 3), expected[0].forces)
+
+
+def test_a_tensor_of_another_dtype_is_refused_where_asked(package, inputs):
+    """The variable that the examples set; without it torch reads whatever lies there."""
+    script = (
+        "import sys, torch; z, pos, *rest = torch.load(sys.argv[2])[0]; "
+        "torch._inductor.aoti_load_package(sys.argv[1])(z, pos.float(), *rest)"
+    )
+    command = [sys.executable, "-c", script, str(package), str(inputs[0])]
+    environment = {**os.environ, "AOTI_RUNTIME_CHECK_INPUTS": "1"}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "input_handles[1]: unmatched dtype" in refused.stderr
