@@ -18,9 +18,11 @@ from pyg_mpnn.testing.subject import Subject
 
 # Distances of the points (A) from which values at a cutoff are extrapolated, and the allowed jumps of energy, force and
 # slope of the force relative to their size inside. Truncation is near step^4, step^4 and step^3 times high derivatives.
-# A jump shows at every distance, truncation at long ones only and rounding at short ones: the least found counts.
+# A jump shows at every distance, truncation at long ones only and rounding at short ones: the least found counts, and
+# the search ends where it is clear.
 _STEPS = {torch.float64: (5e-4,), torch.float32: (3e-2, 1e-2, 3e-3)}
 _ALLOWED = {torch.float64: (1e-6, 1e-6, 1e-4), torch.float32: (1e-2, 5e-2, 2e-1)}
+_CLEAR = 0.5  # of what is allowed
 _VALUE = torch.tensor([4.0, -6.0, 4.0, -1.0], dtype=torch.float64)  # cubic through 1, 2, 3, 4 steps, at 0
 _SLOPE = torch.tensor([-13.0 / 3.0, 9.5, -7.0, 11.0 / 6.0], dtype=torch.float64)  # its derivative at 0
 _UNITS = ("eV", "eV/A", "eV/A^2")
@@ -213,10 +215,10 @@ def _crossings(
     jumps = [math.inf] * 3
     for step in steps:
         jumps = [min(pair) for pair in zip(jumps, _limits_apart(subject, path, places, step), strict=True)]
-        smooth = [jump <= tolerance for jump, tolerance in zip(jumps, tolerances, strict=True)]
-        if all(smooth[: int(min(subject.smoothness, 2.0)) + 1]):
+        shares = [jump / tolerance for jump, tolerance in zip(jumps, tolerances, strict=True)]
+        if all(share <= _CLEAR for share in shares[: int(min(subject.smoothness, 2.0)) + 1]):
             break
-    order = (*smooth, False).index(False) - 1
+    order = (*(share <= 1.0 for share in shares), False).index(False) - 1
     found = f"{what}, found C{order}{' or smoother' if order == 2 else ''}" if order >= 0 else f"{what}, found a jump"
     why = "of its size inside: truncation of the one-sided limits"
     return [

@@ -57,6 +57,22 @@ def test_order_of_the_cutoff_is_found(law, function, order):
         assert any(wanted in quantity for quantity in found), found
 
 
+def test_search_goes_on_until_it_is_clear(monkeypatch):
+    """A jump near what is allowed is looked at from shorter distances, whose truncation is less."""
+
+    def check():
+        return laws.smoothness_crowd(Healthy(), molecule(), dtype=torch.float32).checks[:3]
+
+    tolerances, shares = [found.tolerance for found in check()], iter([0.9, 0.4, 0.01] * 10)
+
+    def apart(*_):
+        share = next(shares)
+        return [share * tolerance for tolerance in tolerances]
+
+    monkeypatch.setattr("pyg_mpnn.testing.laws.smoothness._limits_apart", apart)
+    assert [found.value for found in check()] == pytest.approx([0.4 * tolerance for tolerance in tolerances])
+
+
 def _ripples(dist):
     """Changes within 0.03 A, the longest distance of points in float32."""
     return 1.0 + 0.5 * (60.0 * dist).sin()
