@@ -69,6 +69,12 @@ def assert_equal(found, wanted, dtype):
             torch.testing.assert_close(getattr(found, name), value, **tolerance, equal_nan=True, msg=name)
 
 
+def fifty(structure):
+    """Fifty batches, no two of one size, on both sides of 4096 edges."""
+    for size in range(2, 52):
+        yield Batch.from_data_list([RadiusGraph(CUTOFF)(structure)] * (size * size // 20 + 2))
+
+
 @pytest.fixture
 def threads(request):
     before = torch.get_num_threads()
@@ -94,7 +100,7 @@ def threads(request):
     ],
     indirect=["dtype", "threads"],
 )
-def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
+def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon, cache):
     options, periodic = CASES[case]
     eager = build(options, dtype).eval()
     compiled = copy.deepcopy(eager).compile("on")
@@ -103,6 +109,11 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon):
             assert_equal(compiled(batch, stress=stress), eager(batch, stress=stress), dtype)
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
     assert len(compiled.compiler._compiled) == (2 if periodic else 1)  # nothing was compiled a second time
+    entries, files = dict(compiled.compiler._compiled), set(cache.rglob("*"))
+    for many in fifty(silicon if periodic else ethanol):
+        compiled(many, stress=periodic)
+    assert compiled.compiler._compiled == entries
+    assert set(cache.rglob("*")) == files
 
 
 @pytest.mark.slow
@@ -139,8 +150,7 @@ def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
             rtol, atol = (1e-7, 1e-10) if dtype == torch.float64 else (1e-3, 1e-4 * float(gradient.abs().max()) + 1e-9)
             torch.testing.assert_close(found[name], gradient, rtol=rtol, atol=atol, msg=name)
     count = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    for size in range(2, 52):  # fifty batches, no two of one size, on both sides of 4096 edges
-        many = Batch.from_data_list([RadiusGraph(CUTOFF)(silicon if periodic else ethanol)] * (size * size // 20 + 2))
+    for many in fifty(silicon if periodic else ethanol):
         compiled(many, stress=periodic)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == count
     with torch.no_grad():  # weights are inputs: a step is seen

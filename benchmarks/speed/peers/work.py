@@ -42,11 +42,9 @@ class Work:
         source, target = self.edge_index
         return pos[source] - pos[target] + self.shift_vec
 
-    def displaced(self, atom: int, axis: int, distance: float) -> Work:
-        """The same edges, one coordinate moved."""
-        pos = self.pos.clone()
-        pos[atom, axis] += distance
-        return replace(self, pos=pos)
+    def displaced(self, distance: Tensor) -> Work:
+        """The same edges, atoms moved by (nodes, 3)."""
+        return replace(self, pos=self.pos + distance)
 
     def with_edge_changed(self) -> Work:
         """The first edge replaced by a copy of the second: a peer that finds edges itself does not see this."""
