@@ -104,7 +104,8 @@ class Peer(Adapter):
         if mode == "compiled":
             from ase.build import molecule
 
-            data = calculator.atoms_to_data(molecule("C2H6"))
+            example = molecule("C2H6", cell=[100.0, 100.0, 100.0])  # the stress that it compares needs a volume
+            data = calculator.atoms_to_data(example)
             calculator.model = self._package(model, COMPILE_TARGET_DICT["ase"]["data_settings"](data))
         return calculator
 
