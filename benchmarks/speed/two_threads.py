@@ -38,7 +38,6 @@ from pyg_mpnn.geometry import edge_vectors
 CUTOFF = 5.0
 SCALES: dict[str, Any] = {"cutoff": (3.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"}
 POTENTIALS: dict[str, tuple[str, torch.dtype, dict[str, Any]]] = {
-    "small, float32": ("small", torch.float32, {}),
     "base, float32": ("base", torch.float32, {}),
     "base, float64": ("base", torch.float64, {}),
     "small with two scales and attention, float32": ("small", torch.float32, SCALES),
@@ -55,15 +54,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=PATHS, choices=PATHS)
     parser.add_argument("--processes", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="keep compiled code and eager results here, for another run")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.child:
-        child(options.only, options.threads, options.child)
+        child(options.only, options.threads, options.folder)
         return
     if options.smoke:
         options.only, options.processes = PATHS[:1], 1
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or Path(scratch)
         records = run_paths(options.only, options.processes, options.threads, folder)
     if not options.smoke:
         note = {"threads of a process": options.threads, "checks": heap_checks()}
@@ -76,10 +77,10 @@ def heap_checks() -> dict[str, str]:
     return {"MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "7", "LD_PRELOAD": library}
 
 
-def run_paths(paths: Sequence[str], processes: int, threads: int, folder: str) -> list[dict[str, object]]:
+def run_paths(paths: Sequence[str], processes: int, threads: int, folder: Path) -> list[dict[str, object]]:
     """Run the paths in fresh processes; a first one compiles and evaluates eagerly, the others load what it kept."""
-    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", folder, "--threads", str(threads)]
-    command += ["--only", *paths]
+    command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", "--threads", str(threads)]
+    command += ["--folder", str(folder), "--only", *paths]
     plain = os.environ | {"PYG_MPNN_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
     subprocess.run(command, env=plain, check=True)  # without checks: the compiler is not on trial
 
