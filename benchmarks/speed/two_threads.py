@@ -3,7 +3,8 @@
 Generated code of several threads was seen to corrupt the heap, so compiled code is allowed the number of threads that
 was clean here (pyg_mpnn/deploy/support.py). This runs every path of several potentials with two threads, one after the
 other in each of many processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes glibc
-obey the former), and compares every result with the eager one.
+obey the former), and compares every result with the eager one. Before them, a process that writes one byte beyond a
+tensor must be stopped.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
@@ -15,6 +16,7 @@ import argparse
 import copy
 import ctypes.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,7 +47,8 @@ POTENTIALS: dict[str, tuple[str, torch.dtype, dict[str, Any]]] = {
 CALLS = ("evaluation", "evaluation with stress", "training", "training with stress", "exported package")
 PATHS = tuple(f"{call} of {name}" for name in POTENTIALS for call in CALLS)
 SIZES = (1, 7, 32, 3)  # structures of a batch
-AT_ONCE = 2  # processes: most of their time they import, under heap checks
+AT_ONCE = 2  # processes: most of their time they trace, in one thread
+OVERRUN = "import ctypes, torch; t = torch.empty(1000); ctypes.memset(t.data_ptr(), 1, 4001); del t"  # the control
 PARITY = {torch.float32: 1e-4, torch.float64: 1e-9}  # relative to the largest entry, or in eV, A
 
 
@@ -82,6 +85,11 @@ def run_paths(paths: Sequence[str], processes: int, threads: int, folder: Path) 
     command = [sys.executable, "-m", "benchmarks.speed.two_threads", "--child", "--threads", str(threads)]
     command += ["--folder", str(folder), "--only", *paths]
     plain = os.environ | {"PYG_MPNN_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": str(threads)}
+    control = subprocess.run(
+        [sys.executable, "-c", OVERRUN], env=plain | heap_checks(), capture_output=True, check=False
+    )
+    if control.returncode != -signal.SIGABRT:
+        raise RuntimeError(f"the heap checks must stop a process that overruns a tensor, got exit {control.returncode}")
     subprocess.run(command, env=plain, check=True)  # without checks: the compiler is not on trial
 
     def start(_: int) -> subprocess.CompletedProcess[str]:
