@@ -87,17 +87,21 @@ def tracing() -> Iterator[None]:
 def generating() -> Iterator[None]:
     """Settings of code generation.
 
-    No buffer is given away that a second backward reads, biases are left to fusion, and sums whose length is free are
-    made in cascades whatever their length: torch would decide by the length of the example and compile again for
-    batches on the other side of 4096. What a package says of its machine is forgotten afterwards: torch would keep it
-    among its settings, so that a training compiled after a package would not be found again by a process that loads it.
+    No buffer is given away that a second backward reads, and biases are left to fusion. Nothing is decided by the
+    length of the example, for torch would compile again for batches on the other side of its limit: sums whose length
+    is free are made in cascades whatever it is (torch's limit is 4096), and products with a free length are not taken
+    apart (torch's limit is 32 for both factors together). What a package says of its machine is forgotten afterwards:
+    torch would keep it among its settings, so that a training compiled after a package would not be found again by a
+    process that loads it.
     """
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
+    import torch._inductor.decomposition as decomposition
     from torch._inductor.codegen.cpp import CppKernel
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
+    decide = decomposition.guard_or_false
     metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
@@ -112,10 +116,12 @@ def generating() -> Iterator[None]:
 
     functorch.donated_buffer, inductor.pattern_matcher = False, False
     CppKernel.need_use_acc_helper = cascade  # type: ignore[method-assign]
+    decomposition.guard_or_false = decomposition.statically_known_true
     try:
         yield
     finally:
         functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper = old  # type: ignore[method-assign]
+        decomposition.guard_or_false = decide
         inductor.aot_inductor.metadata = metadata
         if folder is None:
             del os.environ["TORCHINDUCTOR_CACHE_DIR"]

@@ -35,6 +35,7 @@ def test_code_belongs_to_a_number_of_threads(monkeypatch):
 def test_private_settings_are_given_back(monkeypatch):
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
+    import torch._inductor.decomposition as decomposition
     import torch.fx.experimental._config as symbolic
     from torch._inductor.codegen.cpp import CppKernel
 
@@ -44,6 +45,7 @@ def test_private_settings_are_given_back(monkeypatch):
             functorch.donated_buffer,
             inductor.pattern_matcher,
             CppKernel.need_use_acc_helper,
+            decomposition.guard_or_false,
             os.environ.get("TORCHINDUCTOR_CACHE_DIR"),
         )
 
@@ -56,7 +58,7 @@ def test_private_settings_are_given_back(monkeypatch):
             inside = state()
         assert state() == before
         assert inside[:3] == (False, False, False)
-        assert inside[4] == (folder or str(support.cache_folder() / "torch"))
+        assert inside[5] == (folder or str(support.cache_folder() / "torch"))
 
 
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
