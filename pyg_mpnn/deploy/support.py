@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -96,11 +97,12 @@ def generating() -> Iterator[None]:
     """
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
-    import torch._inductor.decomposition as decomposition
+    import torch._inductor.decomposition
     from torch._inductor.codegen.cpp import CppKernel
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
+    decomposition: Any = torch._inductor.decomposition
     decide = decomposition.guard_or_false
     metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
