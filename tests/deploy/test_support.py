@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
+import pytest
 import torch
 
 from pyg_mpnn.deploy import support
@@ -72,3 +74,23 @@ def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
     build(torch.nn.Identity(), (torch.ones(3),), (None,), tmp_path / "package.pt2")
 
     assert inductor.save_config_portable() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("settings", "compilations"), [(support.generating, 1), (nullcontext, 3)])
+def test_the_example_decides_nothing(settings, compilations):
+    """A product of 21 + 8 numbers and a sum of 21 serve any length; torch alone has a limit for both below 5000."""
+    counters = torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    before = counters["unique_graphs"]
+    compiled = torch.compile(lambda column, row: (column @ row, column.sum()))
+    with settings(), support.tracing():
+        column, row = torch.ones(21, 1), torch.ones(1, 8)
+        torch._dynamo.mark_dynamic(column, 0)
+        compiled(column, row)
+    for length in (21, 100, 5000):
+        product, total = compiled(torch.ones(length, 1), row)
+        assert product.shape == (length, 8)
+        assert float(total) == length
+    assert counters["unique_graphs"] - before == compilations
