@@ -42,6 +42,10 @@ int main(int argc, char** argv) {
   for (int64_t count; std::cin >> count;) {
     auto near = torch::empty({count}, whole);
     for (int64_t k = 0; k < count; ++k) std::cin >> near.data_ptr<int64_t>()[k];
+    if (!std::cin) {
+      std::cerr << "structure.txt ends within a list of edges\n";
+      return 1;
+    }
     inputs.push_back(near);
   }
 

@@ -6,7 +6,7 @@ python run.py potential.pt2 inputs.pt outputs.pt
 import os
 import sys
 
-os.environ["AOTI_RUNTIME_CHECK_INPUTS"] = "1"  # refuse tensors of another dtype or shape; costs next to nothing
+os.environ["AOTI_RUNTIME_CHECK_INPUTS"] = "1"  # refuse tensors of another dtype or shape
 import torch
 
 package, inputs, outputs = sys.argv[1:]
