@@ -78,14 +78,15 @@ def blocks() -> str:
 
 
 def step() -> str:
-    """Median milliseconds of each part."""
+    """Median milliseconds of each part, and the share of the model, in brackets its least and largest of the rounds."""
     found = json.loads((RESULTS / "step.json").read_text())["records"]
     parts = list(dict.fromkeys(part for record in found for part in record["median_ms"]))
     rows = [table.row(["compile", *(f"{part} (ms)" for part in parts), "share in the model"])]
     rows.append("|---" * (len(parts) + 2) + "|")
     for record in found:
         times = [f"{record['median_ms'][part]:.3f}" if part in record["median_ms"] else "" for part in parts]
-        rows.append(table.row([record["compile"], *times, f"{record['share_in_model']:.0%}"]))
+        share = f"{record['share_in_model']:.0%} ({record['least_share']:.0%} to {record['largest_share']:.0%})"
+        rows.append(table.row([record["compile"], *times, share]))
     return "\n".join(rows)
 
 

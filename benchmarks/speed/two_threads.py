@@ -1,10 +1,10 @@
 """Does compiled code of two threads keep the heap in order? Each path in fresh processes under glibc's heap checks.
 
 Generated code of several threads was seen to corrupt the heap, so compiled code is allowed the number of threads that
-was clean here (pyg_mpnn/deploy/support.py). This runs every kind of call of base in float32, and those that do most of
-two more potentials, with two threads, one after the other in each of many processes, with ``MALLOC_CHECK_=3`` and
-``MALLOC_PERTURB_=7`` (and the library that makes glibc obey the former), and compares every result with the eager one.
-Before them, a process that writes one byte beyond a tensor must be stopped.
+was clean here (pyg_mpnn/deploy/support.py). This runs every kind of call of three potentials with two threads, one
+after the other in each of many processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that
+makes glibc obey the former), and compares every result with the eager one. Before them, a process that writes one byte
+beyond a tensor must be stopped.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
@@ -40,13 +40,12 @@ from pyg_mpnn.geometry import edge_vectors
 CUTOFF = 5.0
 SCALES: dict[str, Any] = {"cutoff": (3.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"}
 CALLS = ("evaluation", "evaluation with stress", "training", "training with stress", "exported package")
-FULL = CALLS[3:]  # evaluation with stress is what an exported package does
-POTENTIALS: dict[str, tuple[str, torch.dtype, dict[str, Any], tuple[str, ...]]] = {
-    "base, float32": ("base", torch.float32, {}, CALLS),
-    "base, float64": ("base", torch.float64, {}, FULL),
-    "small with two scales and attention, float32": ("small", torch.float32, SCALES, FULL),
+POTENTIALS: dict[str, tuple[str, torch.dtype, dict[str, Any]]] = {
+    "base, float32": ("base", torch.float32, {}),
+    "base, float64": ("base", torch.float64, {}),
+    "small with two scales and attention, float32": ("small", torch.float32, SCALES),
 }
-PATHS = tuple(f"{call} of {name}" for name, (*_, calls) in POTENTIALS.items() for call in calls)
+PATHS = tuple(f"{call} of {name}" for name in POTENTIALS for call in CALLS)
 SIZES = (1, 7, 32, 3)  # structures of a batch
 AT_ONCE = 2  # processes: most of their time they trace, in one thread
 OVERRUN = "import ctypes, torch; t = torch.empty(1000); ctypes.memset(t.data_ptr(), 1, 4001); del t"  # the control
@@ -121,7 +120,7 @@ def child(paths: Sequence[str], threads: int, folder: Path) -> None:
 def run(path: str, folder: Path) -> None:
     """Evaluate batches of several sizes by compiled code, and compare with what eager evaluation gave."""
     call, _, name = path.partition(" of ")
-    size, dtype, options, _ = POTENTIALS[name]
+    size, dtype, options = POTENTIALS[name]
     torch.manual_seed(0)
     potential = Potential.from_size(size, **options).to(dtype)  # type: ignore[arg-type]
     potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [12.0] * len(potential.cutoffs))

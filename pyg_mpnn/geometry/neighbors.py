@@ -105,7 +105,7 @@ def select(candidates: NeighborList, structures: Structures, cutoff: float) -> N
     else:
         vec = edge_vectors(pos, edge_index, shifts, cell.to(pos), structures.batch)
     dist = torch.linalg.vector_norm(vec, dim=1)
-    if bool((dist == 0.0).any()):
+    if not dist.all():
         edge = int((dist == 0.0).nonzero()[0])
         j, i = edge_index[:, edge].tolist()
         raise ValueError(

@@ -84,7 +84,7 @@ class SkinList:
             return False
         if not (_same(cell, self._cell) and _same(pbc, self._pbc)):
             return False
-        return pos.shape[0] == 0 or bool(torch.linalg.vector_norm(pos - old, dim=1).amax() < self._allowed)
+        return pos.shape[0] == 0 or torch.linalg.vector_norm(pos - old, dim=1).max().item() < self._allowed
 
     def _rebuild(self, pos: Tensor, cell: Tensor | None, pbc: Tensor | None) -> None:
         self._candidates = None  # nothing stale is left behind by an error

@@ -132,6 +132,7 @@ class PotentialCalculator(Calculator):
         """Name what is different from the last call, to the last bit.
 
         ASE compares with a tolerance, several times per step, which takes longer than the whole rest of this class.
+        Bytes compare faster than numbers.
 
         Args:
             atoms: the structure.
@@ -149,7 +150,7 @@ class PotentialCalculator(Calculator):
             "cell": (old.cell.array, atoms.cell.array),
             "pbc": (old.pbc, atoms.pbc),
         }
-        return [name for name, (a, b) in pairs.items() if a.shape != b.shape or (a != b).any()]
+        return [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         dtype, device = self.potential.dtype, self.device
