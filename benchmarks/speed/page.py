@@ -118,10 +118,10 @@ def allocator() -> str:
 
 
 def two_threads() -> str:
-    """How the processes ended."""
+    """How the processes ended, and at which commit they ran."""
     found = json.loads((RESULTS / "two_threads.json").read_text())["paths"]
-    rows = [table.row(["path", "processes", "ends"]), "|---|---|---|"]
+    rows = [table.row(["path", "processes", "ends", "commit"]), "|---|---|---|---|"]
     for record in found:
         ends = ", ".join(f"{count} {end}" for end, count in record["ends"].items())
-        rows.append(table.row([record["path"], str(record["processes"]), ends]))
+        rows.append(table.row([record["path"], str(record["processes"]), ends, record["commit"][:7]]))
     return "\n".join(rows)

@@ -7,6 +7,7 @@ makes glibc obey the former), and compares every result with the eager one. Befo
 beyond a tensor must be stopped.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
+    python -m benchmarks.speed.two_threads --only PATH     of some paths; the file keeps the others, with their commits
     python -m benchmarks.speed.two_threads --smoke         one process of one path, nothing written
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import ctypes.util
+import json
 import os
 import signal
 import subprocess
@@ -66,12 +68,27 @@ def main() -> None:
         return
     if options.smoke:
         options.only, options.processes = PATHS[:1], 1
+    file = RESULTS / "two_threads.json"
+    header = provenance() | {"threads of a process": options.threads, "checks": heap_checks()}
+    kept = [] if options.smoke else other_paths(file, header, options.only)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch)
         records = run_paths(options.only, options.processes, options.threads, folder)
     if not options.smoke:
-        note = {"threads of a process": options.threads, "checks": heap_checks()}
-        write(RESULTS / "two_threads.json", provenance() | note | {"paths": records})
+        found = [record | {"commit": header["commit"]} for record in records]
+        write(file, header | {"paths": sorted(kept + found, key=lambda record: PATHS.index(record["path"]))})
+
+
+def other_paths(file: Path, header: dict[str, Any], paths: Sequence[str]) -> list[dict[str, Any]]:
+    """Records of the paths that are not run now, if the file has them."""
+    old = json.loads(file.read_text()) if file.exists() else {"paths": []}
+    kept = [{"commit": old["commit"]} | record for record in old["paths"] if record["path"] not in paths]
+    for name in header.keys() - {"commit", "threads"}:
+        if kept and old.get(name) != header[name]:
+            raise RuntimeError(
+                f"{file} has {name} {old.get(name)}, here it is {header[name]}: run all paths, without --only"
+            )
+    return kept
 
 
 def heap_checks() -> dict[str, str]:
