@@ -1,10 +1,10 @@
 """Does compiled code of two threads keep the heap in order? Each path in fresh processes under glibc's heap checks.
 
-Generated code of several threads was seen to corrupt the heap, so compiled code is allowed the number of threads that
-was clean here (pyg_mpnn/deploy/support.py). This runs every kind of call of three potentials with two threads, one
-after the other in each of many processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that
-makes glibc obey the former), and compares every result with the eager one. Before them, a process that writes one byte
-beyond a tensor must be stopped.
+Generated code of several threads was seen to corrupt the heap. Loops of ours are for one thread, products of matrices
+take all (pyg_mpnn/deploy/support.py). This runs every kind of call of three potentials with two threads, one after
+the other in each of many processes, with ``MALLOC_CHECK_=3`` and ``MALLOC_PERTURB_=7`` (and the library that makes
+glibc obey the former), and compares every result with the eager one. Before them, a process that writes one byte beyond
+a tensor must be stopped.
 
     python -m benchmarks.speed.two_threads                 50 processes; writes results/two_threads.json
     python -m benchmarks.speed.two_threads --only PATH     of some paths; the file keeps the others, with their commits
@@ -36,7 +36,7 @@ from tqdm import tqdm
 from benchmarks.record import RESULTS, provenance, write
 from pyg_mpnn import Potential, RadiusGraph
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.deploy import compiler
+from pyg_mpnn.deploy.compiler import Compiler
 from pyg_mpnn.geometry import edge_vectors
 
 CUTOFF = 5.0
@@ -128,7 +128,6 @@ def run_paths(paths: Sequence[str], processes: int, threads: int, folder: Path) 
 def child(paths: Sequence[str], threads: int, folder: Path) -> None:
     """Go through the paths, and say which are done."""
     torch.set_num_threads(threads)
-    compiler.why_not = lambda device: None  # type: ignore[attr-defined]  # more threads are refused otherwise
     for path in paths:
         run(path, folder)
         print(f"{path}: done", flush=True)
@@ -153,7 +152,7 @@ def run(path: str, folder: Path) -> None:
     if exported and not package.exists():
         potential.export(package)
     compiled = copy.deepcopy(potential)
-    compiled.compiler = compiler.Compiler("on")
+    compiled.compiler = Compiler("on")
     packaged = torch._inductor.aoti_load_package(str(package)) if exported else None
     for batch, wanted in zip(batches, torch.load(file), strict=True):
         found = call_package(packaged, potential, batch) if exported else evaluate(compiled, batch, trained, stress)

@@ -47,7 +47,7 @@ def evaluate_command(
         device: Where to compute.
         threads: Number of CPU threads; PyTorch decides without it.
         compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
-            It needs one or two CPU threads and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
+            It needs a CPU and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
 
     Returns:
         The errors.

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.compiler import CompileMode, Compiler
 from pyg_mpnn.deploy.export import export_package
-from pyg_mpnn.deploy.support import MOST_THREADS, CompilationError, why_not
+from pyg_mpnn.deploy.support import CompilationError, why_not
 from pyg_mpnn.deploy.trace import Inputs
 
 __all__ = [
-    "MOST_THREADS",
     "CompilationError",
     "CompileMode",
     "Compiler",

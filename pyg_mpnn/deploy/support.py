@@ -16,9 +16,6 @@ import torch
 TESTED_TORCH = ("2.13",)
 """Versions of torch that the tests of this package compile with; the settings below are theirs."""
 
-MOST_THREADS = 2
-"""Threads that compiled code is proven with: benchmarks/results/two_threads.json."""
-
 
 class CompilationError(RuntimeError):
     """Energies and forces cannot be compiled, and it was asked that they must."""
@@ -38,11 +35,6 @@ def why_not(device: torch.device) -> str | None:
         return f"it is tested with torch {' and '.join(TESTED_TORCH)}, not with {torch.__version__}"
     if device.type != "cpu":
         return f"it is tested on CPUs only, and the potential is on {device}"
-    if torch.get_num_threads() > MOST_THREADS:
-        return (
-            f"compiled code is tested with at most {MOST_THREADS} threads, and torch is set to "
-            f"{torch.get_num_threads()}: call torch.set_num_threads(1), or start with OMP_NUM_THREADS=1"
-        )
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         return f"there is no C++ compiler {compiler!r}: install one, or name yours in the environment variable CXX"
@@ -57,13 +49,13 @@ def cache_folder() -> Path:
 
 
 def machine() -> str:
-    """What generated code depends on beside its source: torch, threads and the instructions of this processor."""
+    """What generated code depends on beside its source: torch and the instructions of this processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{torch.__version__} {torch.get_num_threads()} {platform.machine()} {digest(flags)}"
+    return f"{torch.__version__} {platform.machine()} {digest(flags)}"
 
 
 def digest(text: str) -> str:
@@ -88,7 +80,9 @@ def tracing() -> Iterator[None]:
 def generating() -> Iterator[None]:
     """Settings of code generation.
 
-    No buffer is given away that a second backward reads, and biases are left to fusion. Nothing is decided by the
+    No buffer is given away that a second backward reads, and biases are left to fusion. Loops are for one thread, and
+    the matrix products between them take as many as torch has: loops of several threads add to the atoms with atomic
+    instructions, which is slower than one thread without, in another order every time. Nothing is decided by the
     length of the example, for torch would compile again for batches on the other side of its limit: sums whose length
     is free are made in cascades whatever it is (torch's limit is 4096), and products with a free length are not taken
     apart (torch's limit is 32 for both factors together). What a package says of its machine is forgotten afterwards:
@@ -101,7 +95,7 @@ def generating() -> Iterator[None]:
     from torch._inductor.codegen.cpp import CppKernel
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
-    old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper
+    old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads
     decomposition: Any = torch._inductor.decomposition
     decide = decomposition.guard_or_false
     metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
@@ -116,13 +110,13 @@ def generating() -> Iterator[None]:
             return True
         return bool(old[2](kernel, reduction_type, dtype, use_scalar))  # type: ignore[no-untyped-call]
 
-    functorch.donated_buffer, inductor.pattern_matcher = False, False
+    functorch.donated_buffer, inductor.pattern_matcher, inductor.cpp.threads = False, False, 1
     CppKernel.need_use_acc_helper = cascade  # type: ignore[method-assign]
     decomposition.guard_or_false = decomposition.statically_known_true
     try:
         yield
     finally:
-        functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper = old  # type: ignore[method-assign]
+        functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads = old  # type: ignore[method-assign]
         decomposition.guard_or_false = decide
         inductor.aot_inductor.metadata = metadata
         if folder is None:

@@ -75,7 +75,7 @@ def run_dynamics(
         trajectory_interval: steps from one frame of trajectory.traj to the next.
         threads: of torch on the CPU, where one is the fastest for small molecules; by default torch's own choice.
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
-            and more where it is possible (on a CPU, with a C++ compiler, in one or two threads), on, off.
+            and more where it is possible (on a CPU, with a C++ compiler), on, off.
 
     Returns:
         The summary, also in summary.json.

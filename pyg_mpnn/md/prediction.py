@@ -60,7 +60,7 @@ def run_prediction(
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
-            It needs one or two CPU threads and a C++ compiler; auto warns where they are missing, on raises.
+            It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
 
     Returns:
         The number of structures.

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 
 from pyg_mpnn.data import LabelNames
-from pyg_mpnn.deploy import MOST_THREADS
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
@@ -189,10 +188,10 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        if self.compile == "on" and ((self.threads or 1) > MOST_THREADS or self.device == "cuda" or self.processes > 1):
+        if self.compile == "on" and (self.device == "cuda" or self.processes > 1):
             raise ValueError(
-                f"'compile' needs at most {MOST_THREADS} CPU threads in one process, got 'threads' {self.threads}, "
-                f"'device' {self.device!r} and {self.processes} processes: leave them out."
+                f"'compile' needs one process on a CPU, got 'device' {self.device!r} and {self.processes} processes: "
+                "leave them out."
             )
         if self.target is not None:
             for name in _OF_POTENTIALS:
@@ -239,7 +238,7 @@ class TrainingSettings:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
 
     def compile_mode(self, structures: int) -> tuple[Literal["auto", "on", "off"], str | None]:
-        """How to compile a training on a number of structures: ``auto`` only where it pays and one thread is meant.
+        """How to compile a training on a number of structures: ``auto`` only where it pays and is possible.
 
         Args:
             structures: Number of training structures.
@@ -257,8 +256,6 @@ class TrainingSettings:
             return "off", "it is not possible on a GPU"
         if self.processes > 1:
             return "off", "it is not possible in several processes"
-        if self.threads not in (None, 1):
-            return "off", f"{self.threads} threads were asked for, and compiled code gains nothing from them"
         return "auto", None
 
     def count_valid(self, structures: int) -> int:

@@ -200,10 +200,6 @@ def test_unknown_mode_is_refused():
 REASONS = {
     "another torch": (lambda patch: patch.setattr(torch, "__version__", "2.99.0"), r"tested with torch 2\.13.* 2\.99"),
     "no compiler": (lambda patch: patch.setenv("CXX", "no-such-compiler"), "no C\\+\\+ compiler 'no-such-compiler'"),
-    "three threads": (
-        lambda patch: patch.setattr(torch, "get_num_threads", lambda: 3),
-        "at most 2 threads, and torch is set to 3",
-    ),
 }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -27,9 +28,9 @@ def test_cache_folder_follows_the_environment(monkeypatch):
     assert support.cache_folder() == Path.home() / ".cache" / "pyg_mpnn"
 
 
-def test_code_belongs_to_a_number_of_threads(monkeypatch):
+def test_code_belongs_to_a_version_of_torch(monkeypatch):
     before = support.machine()
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "__version__", "2.99.0")
     assert support.machine() != before
     assert support.digest("a") != support.digest("b")
 
@@ -46,6 +47,7 @@ def test_private_settings_are_given_back(monkeypatch):
             symbolic.use_duck_shape,
             functorch.donated_buffer,
             inductor.pattern_matcher,
+            inductor.cpp.threads,
             CppKernel.need_use_acc_helper,
             decomposition.guard_or_false,
             os.environ.get("TORCHINDUCTOR_CACHE_DIR"),
@@ -59,8 +61,8 @@ def test_private_settings_are_given_back(monkeypatch):
         with support.tracing(), support.generating():
             inside = state()
         assert state() == before
-        assert inside[:3] == (False, False, False)
-        assert inside[5] == (folder or str(support.cache_folder() / "torch"))
+        assert inside[:4] == (False, False, False, 1)
+        assert inside[6] == (folder or str(support.cache_folder() / "torch"))
 
 
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
@@ -74,6 +76,32 @@ def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
     build(torch.nn.Identity(), (torch.ones(3),), (None,), tmp_path / "package.pt2")
 
     assert inductor.save_config_portable() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("settings", "parallel"), [(support.generating, False), (nullcontext, True)])
+def test_loops_are_for_one_thread(settings, parallel, tmp_path, monkeypatch):
+    """Torch alone adds to atoms from several threads where torch is set to several."""
+    from pyg_mpnn.deploy import generate
+
+    class Sum(torch.nn.Module):
+        def forward(self, edges, receiver):
+            return edges.new_zeros(10, 16).index_add(0, receiver, edges.exp())
+
+    monkeypatch.setattr(generate, "generating", settings)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        example = torch.ones(10_000, 16), torch.zeros(10_000, dtype=torch.long)
+        generate.build(Sum(), example, ({0: torch.export.Dim.DYNAMIC},) * 2, tmp_path / "package.pt2")
+    finally:
+        torch.set_num_threads(threads)
+    with ZipFile(tmp_path / "package.pt2") as package:
+        sources = [package.read(name) for name in package.namelist() if name.endswith(".cpp")]
+    assert sources
+    assert any(b"omp parallel" in source for source in sources) == parallel
+    assert any(b"atomic_add" in source for source in sources) == parallel
 
 
 @pytest.mark.slow
