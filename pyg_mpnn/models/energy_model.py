@@ -238,7 +238,7 @@ class EnergyModel(nn.Module):
         Raises:
             ValueError: another mode.
             CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
-                GPU, several threads. For a part that cannot be traced it comes with the first call.
+                GPU. For a part that cannot be traced it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")
