@@ -82,7 +82,7 @@ def generating() -> Iterator[None]:
 
     No buffer is given away that a second backward reads, and biases are left to fusion. Loops are for one thread, and
     the matrix products between them take as many as torch has: loops of several threads add to the atoms with atomic
-    instructions, which is slower than one thread without, in another order every time. Nothing is decided by the
+    instructions, in another order every time. Nothing is decided by the
     length of the example, for torch would compile again for batches on the other side of its limit: sums whose length
     is free are made in cascades whatever it is (torch's limit is 4096), and products with a free length are not taken
     apart (torch's limit is 32 for both factors together). What a package says of its machine is forgotten afterwards:
