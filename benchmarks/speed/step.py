@@ -65,7 +65,11 @@ def profile(mode: str, steps: int, rounds: int) -> dict[str, Any]:
     parts = [slice(k * steps, (k + 1) * steps) for k in range(rounds)]
     shares = sorted(statistics.median(times["potential"][k]) / statistics.median(times["step"][k]) for k in parts)
     share = statistics.median(shares)
-    print(f"compile {mode}: {share:.0%} ({shares[0]:.0%} to {shares[-1]:.0%}) of a step is in the model", medians)
+    print(
+        f"compile {mode}: {share:.0%} ({shares[0]:.0%} to {shares[-1]:.0%}) of a step is in the model",
+        medians,
+        flush=True,
+    )
     return {
         "compile": mode,
         "steps": steps,

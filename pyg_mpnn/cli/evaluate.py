@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
@@ -45,7 +46,7 @@ def evaluate_command(
         batch_atoms: Atoms per batch at most, in place of the number of structures.
         batch_edges: Edges per batch at most, in place of the number of structures.
         device: Where to compute.
-        threads: Number of CPU threads; PyTorch decides without it.
+        threads: Number of CPU threads; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
 
@@ -55,8 +56,7 @@ def evaluate_command(
     Units:
         meV, meV/A, meV/A^3 and GPa.
     """
-    if compile != "off" and threads is None:
-        threads = 1
+    threads = threads_for(compile, threads)
     if threads is not None:
         import torch
 

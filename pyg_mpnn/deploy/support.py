@@ -41,6 +41,19 @@ def why_not(device: torch.device) -> str | None:
     return None
 
 
+def threads_for(mode: str, threads: int | None) -> int | None:
+    """CPU threads of a run: those asked for, else one where it compiles, whose loops are for one thread.
+
+    Args:
+        mode: whether it compiles: ``auto``, ``on`` or ``off``.
+        threads: what was asked for, or ``None``.
+
+    Returns:
+        their number; ``None`` leaves it to torch.
+    """
+    return 1 if threads is None and mode != "off" else threads
+
+
 def cache_folder() -> Path:
     """Folder that keeps compiled code across runs: ``PYG_MPNN_CACHE``, or ``pyg_mpnn`` in the user's cache folder."""
     own = os.environ.get("PYG_MPNN_CACHE")
@@ -82,12 +95,11 @@ def generating() -> Iterator[None]:
 
     No buffer is given away that a second backward reads, and biases are left to fusion. Loops are for one thread, and
     the matrix products between them take as many as torch has: loops of several threads add to the atoms with atomic
-    instructions, in another order every time. Nothing is decided by the
-    length of the example, for torch would compile again for batches on the other side of its limit: sums whose length
-    is free are made in cascades whatever it is (torch's limit is 4096), and products with a free length are not taken
-    apart (torch's limit is 32 for both factors together). What a package says of its machine is forgotten afterwards:
-    torch would keep it among its settings, so that a training compiled after a package would not be found again by a
-    process that loads it.
+    instructions, in another order every time. Nothing is decided by the length of the example, for torch would compile
+    again for batches on the other side of its limit: sums whose length is free are made in cascades whatever it is
+    (torch's limit is 4096), and products with a free length are not taken apart (torch's limit is 32 for both factors
+    together). What a package says of its machine is forgotten afterwards: torch would keep it among its settings, so
+    that a training compiled after a package would not be found again by a process that loads it.
     """
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor

@@ -14,6 +14,7 @@ from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import energy_drift
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
@@ -73,7 +74,7 @@ def run_dynamics(
         device: for example cuda; by default the CPU.
         log_interval: steps from one line of log.csv to the next.
         trajectory_interval: steps from one frame of trajectory.traj to the next.
-        threads: of torch on the CPU, where one is the fastest for small molecules; by default torch's own choice.
+        threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
             and more where it is possible (on a CPU, with a C++ compiler), on, off.
 
@@ -101,8 +102,7 @@ def run_dynamics(
     mode = "off" if compile == "auto" and steps < LONG else compile
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
-    if mode != "off" and threads is None:
-        threads = 1
+    threads = threads_for(mode, threads)
     potential = load_potential(model)
     folder = empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)

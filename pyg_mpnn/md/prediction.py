@@ -18,6 +18,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import check_device
@@ -58,7 +59,7 @@ def run_prediction(
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
         device: for example cuda; by default the CPU.
-        threads: of torch on the CPU; by default torch's own choice.
+        threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
 
@@ -80,8 +81,7 @@ def run_prediction(
     if structures != "ethanol" and not Path(structures).is_file():
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
     check_device(device)
-    if compile != "off" and threads is None:
-        threads = 1
+    threads = threads_for(compile, threads)
     potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     potential.compile(compile)
     frames = enumerate(_frames(structures))

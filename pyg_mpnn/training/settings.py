@@ -93,11 +93,11 @@ class TrainingSettings:
         devices: Processes on each machine, one a GPU or several on the CPU; they share the structures of each step, and
             the result is that of one process up to rounding.
         num_nodes: Machines; start the same command on each by torchrun or SLURM, as Lightning wants it.
-        threads: Number of CPU threads of each process; PyTorch decides without it.
+        threads: Number of CPU threads of each process; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces: faster steps after some minutes of compiling, which do not count as
             ``minutes`` and whose result is kept for later trainings. ``auto`` compiles trainings that are
             long enough for it (3 minutes, or 3000 steps) where it is possible: on a CPU, with a C++ compiler, in one
-            thread and process. ``on`` raises where it is not possible.
+            process. ``on`` raises where it is not possible.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is

@@ -21,6 +21,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
@@ -128,7 +129,7 @@ def train(
         check_device(settings.device)
     data = load_training_data(settings, frames, test)
     mode, why_eager = settings.compile_mode(len(data.train))
-    threads = settings.threads if mode == "off" else settings.threads or 1
+    threads = threads_for(mode, settings.threads)
     if threads is not None:
         torch.set_num_threads(threads)
     seed_generators(settings.seed)

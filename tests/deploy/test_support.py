@@ -18,6 +18,14 @@ def test_supported_here_and_why_not_elsewhere(monkeypatch):
     assert "on CPUs only, and the potential is on cuda:1" in support.why_not(torch.device("cuda:1"))
 
 
+@pytest.mark.parametrize(
+    ("mode", "asked", "threads"),
+    [("off", None, None), ("off", 4, 4), ("auto", None, 1), ("on", None, 1), ("auto", 4, 4), ("on", 4, 4)],
+)
+def test_one_thread_where_compiled_unless_asked(mode, asked, threads):
+    assert support.threads_for(mode, asked) == threads
+
+
 def test_cache_folder_follows_the_environment(monkeypatch):
     monkeypatch.setenv("PYG_MPNN_CACHE", "/own")
     assert support.cache_folder() == Path("/own")
