@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
-from pyg_mpnn.deploy.support import cache_folder, digest, generating, machine, tracing
+from pyg_mpnn.deploy.support import cache_folder, code_folder, digest, generating, machine, tracing
 from pyg_mpnn.deploy.trace import Traced
 
 Compiled = Callable[[list[Tensor]], list[Tensor]]
@@ -32,11 +32,13 @@ def generate_inference(traced: Traced, example: list[Tensor]) -> Compiled:
     Returns:
         a function of the list of tensors.
     """
-    folder = cache_folder() / "packages"
+    folder = code_folder() / "packages"
     path = folder / f"{digest(_fingerprint(traced, example))}.pt2"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with announce(f"Compiling energies and forces (kept in {folder})", expected_seconds(traced, "inference")):
+        with announce(
+            f"Compiling energies and forces (kept in {cache_folder()})", expected_seconds(traced, "inference")
+        ):
             build_package(traced, example, path)
     return load_package(path)
 

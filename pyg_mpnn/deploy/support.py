@@ -61,6 +61,11 @@ def cache_folder() -> Path:
     return Path(own) if own else shared / "pyg_mpnn"
 
 
+def code_folder() -> Path:
+    """Where in the cache folder the code is that the settings of this file made: code of others is not found again."""
+    return cache_folder() / digest(Path(__file__).read_text())
+
+
 def machine() -> str:
     """What generated code depends on beside its source: torch and the instructions of this processor."""
     try:
@@ -113,7 +118,7 @@ def generating() -> Iterator[None]:
     metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
     folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "torch")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code_folder() / "torch")
 
     def cascade(kernel: CppKernel, reduction_type: str, dtype: torch.dtype, use_scalar: bool) -> bool:
         assert kernel.call_ranges is not None

@@ -36,6 +36,17 @@ def test_cache_folder_follows_the_environment(monkeypatch):
     assert support.cache_folder() == Path.home() / ".cache" / "pyg_mpnn"
 
 
+def test_code_belongs_to_the_settings_that_made_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYG_MPNN_CACHE", str(tmp_path / "cache"))
+    folder = support.code_folder()
+    assert folder.parent == support.cache_folder()
+    assert folder == support.code_folder()
+    changed = tmp_path / "support.py"
+    changed.write_text(Path(support.__file__).read_text().replace("False, False, 1", "False, False, 2"))
+    monkeypatch.setattr(support, "__file__", str(changed))
+    assert support.code_folder() not in (folder, support.cache_folder())
+
+
 def test_code_belongs_to_a_version_of_torch(monkeypatch):
     before = support.machine()
     monkeypatch.setattr(torch, "__version__", "2.99.0")
@@ -70,7 +81,7 @@ def test_private_settings_are_given_back(monkeypatch):
             inside = state()
         assert state() == before
         assert inside[:4] == (False, False, False, 1)
-        assert inside[6] == (folder or str(support.cache_folder() / "torch"))
+        assert inside[6] == (folder or str(support.code_folder() / "torch"))
 
 
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
