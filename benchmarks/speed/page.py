@@ -23,7 +23,8 @@ def sections() -> list[str]:
         "Energies and forces, or a training step, of one process for each model and mode; calls in rounds over all "
         'models, but silicon, where one follows the other. "x floor" is the time over that of the matrix products '
         "alone, measured at their own shapes in the same run. Peers with random weights, in the configurations that "
-        "benchmarks/speed/models.py names; models of this package as shipped, their errors after training are above.",
+        "benchmarks/speed/models.py names; models of this package as shipped, their errors after training are above. "
+        "Each table is one run; different runs need not be of one machine, so ratios are taken within a table.",
         table.table(records()),
         "![Time of the models](speed/speed.png)",
         "## Where the time of energies and forces goes: blocks of base, eager, one thread",
@@ -48,13 +49,7 @@ def sections() -> list[str]:
 def records() -> list[dict[str, Any]]:
     """All records of the comparisons that are there."""
     files = [FOLDER / f"{name}.json" for name in COMPARISONS]
-    found = {file.stem: json.loads(file.read_text())["records"] for file in files if file.exists()}
-    beside_peers = {record["work"] for record in found.get("silicon-peers", [])}  # ours was timed there again
-    found["silicon"] = [record for record in found.get("silicon", []) if record["work"] not in beside_peers]
-    own = [
-        record for record in found.pop("defaults", []) if record["cutoff_A"] != table.CUTOFF
-    ]  # the rest is there twice
-    return [record for records in found.values() for record in records] + own
+    return [record for file in files if file.exists() for record in table.records_of(file)]
 
 
 def blocks() -> str:

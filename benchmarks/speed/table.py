@@ -36,17 +36,22 @@ MOST_BYTES = 20e9
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path)
-    print(table([record for file in parser.parse_args().files for record in json.loads(file.read_text())["records"]]))
+    print(table([record for file in parser.parse_args().files for record in records_of(file)]))
+
+
+def records_of(file: Path) -> list[Record]:
+    """Records of a result file, each with the name of the file as its ``run``: only times of one run are compared."""
+    return [record | {"run": file.stem} for record in json.loads(file.read_text())["records"]]
 
 
 def table(records: list[Record]) -> str:
     """Times of every work, the ratios that were aimed at, growth with the size of crystals, errors."""
-    parts = [times(group) for group in _groups(records, "threads", "work", "cutoff_A")]
+    parts = [times(group) for group in _groups(records, "run", "threads", "work", "cutoff_A")]
     return "\n\n".join(part for part in [bars(records), *parts, growth(records), errors(records)] if part)
 
 
 def times(records: list[Record]) -> str:
-    """One work: a line for every model and mode that ran."""
+    """One work of one run: a line for every model and mode that ran."""
     ran = [record for record in records if "error" not in record and record["mode"] != FLOOR]
     if not ran:
         return ""
@@ -64,24 +69,17 @@ def times(records: list[Record]) -> str:
 
 
 def bars(records: list[Record]) -> str:
-    """Ours against the peers, eager against eager and best mode against best mode, one thread."""
+    """Ours against the peers in the same run, eager against eager and best mode against best mode, one thread."""
     lines = []
-    for work, peer, most in BARS:
-        hidden = MODELS[peer].undocumented
-        lines += bar(records, work, peer, most, leave_out=hidden)
-        if hidden:
-            lines += bar(records, work, peer, most, note=f", with {', '.join(hidden)}, not documented there")
-    for record in records:
-        if (record["work"], record["model"]) == (FLOOR_BAR[0], "ours") and record["mode"] == "compiled":
-            if "error" in record or "matmul_floor_ms" not in record or record["threads"] != 1:
-                continue
-            ratio = record["median_ms"] / record["matmul_floor_ms"]
-            verdict = "yes" if ratio <= FLOOR_BAR[1] else "no"
-            lines.append(
-                row([record["work"], "ours / matrix products", "", f"{ratio:.2f}", "compiled", "2.50", verdict])
-            )
-    head = row(["work", "ratio of medians", "eager", "best modes", "which", "at most", "met"])
-    return "\n".join(["Against the aims, one thread:", "", head, "|---" * 7 + "|", *lines]) if lines else ""
+    for run in _groups(records, "run"):
+        for work, peer, most in BARS:
+            hidden = MODELS[peer].undocumented
+            lines += bar(run, work, peer, most, leave_out=hidden)
+            if hidden:
+                lines += bar(run, work, peer, most, note=f", with {', '.join(hidden)}, not documented there")
+        lines += floor_bar(run)
+    head = row(["file", "work", "ratio of medians", "eager", "best modes", "which", "at most", "met"])
+    return "\n".join(["Against the aims, one thread:", "", head, "|---" * 8 + "|", *lines]) if lines else ""
 
 
 def bar(
@@ -94,15 +92,28 @@ def bar(
         return []
     best = min(ours.values()) / min(other.values())
     eager = f"{ours['eager'] / other['eager']:.2f}" if "eager" in ours and "eager" in other else ""
-    verdict = "yes" if best <= most else "no"
     modes = f"{min(ours, key=lambda mode: ours[mode])} / {min(other, key=lambda mode: other[mode])}"
-    return [row([work, f"ours / {peer}{note}", eager, f"{best:.2f}", modes, f"{most:.2f}", verdict])]
+    cells = [f"{records[0]['run']}.json", work, f"ours / {peer}{note}", eager, f"{best:.2f}", modes, f"{most:.2f}"]
+    return [row([*cells, "yes" if best <= most else "no"])]
+
+
+def floor_bar(records: list[Record]) -> list[str]:
+    """The line of the ratio to the matrix products alone, if it was measured."""
+    work, most = FLOOR_BAR
+    lines = []
+    for record in records:
+        key = (record["model"], record["mode"], record["work"], record["threads"])
+        if key == ("ours", "compiled", work, 1) and "matmul_floor_ms" in record and "error" not in record:
+            ratio = record["median_ms"] / record["matmul_floor_ms"]
+            cells = [f"{record['run']}.json", work, "ours / matrix products", "", f"{ratio:.2f}", "compiled"]
+            lines.append(row([*cells, f"{most:.2f}", "yes" if ratio <= most else "no"]))
+    return lines
 
 
 def growth(records: list[Record]) -> str:
     """How far time and memory per atom of large crystals are from constant, for ours."""
     lines = []
-    for group in _groups(records, "threads", "model", "mode"):
+    for group in _groups(records, "run", "threads", "model", "mode"):
         large = [
             record
             for record in group
@@ -186,7 +197,7 @@ def _title(records: list[Record]) -> str:
         title += "; steps per second = 1000 / ms"
     if first["work"] == "ethanol64":
         title += "; steps of a replica per second = 64,000 / ms"
-    return title
+    return f"{title} (`{first['run']}.json`)"
 
 
 def number(value: float) -> str:
