@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -221,11 +221,14 @@ class MPNN(nn.Module):
         near: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         memory: Memory = "normal",
+        exchange: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None,
     ) -> list[Float[Tensor, "nodes channels"]]:
         """Node features after each layer.
 
         ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``. ``exchange`` makes the rows
+        of atoms that no edge ends in, which another process computes, from those of the others: it is called with the
+        features and the density before each layer.
         """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
@@ -235,6 +238,8 @@ class MPNN(nn.Module):
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
         features = []
         for layer in self.layers:
+            if exchange is not None:
+                x, density = exchange(x, density)
             if memory == "low" and len(z) > 0:
                 x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
             else:

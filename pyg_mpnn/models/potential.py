@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -266,6 +266,7 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        exchange: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
@@ -278,11 +279,14 @@ class Potential(EnergyModel):
             near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
                 where they are not given.
             memory: as in :meth:`forward`.
+            exchange: as of :meth:`MPNN.forward`, for a structure that is divided among processes.
 
         Returns:
             energies in eV, in the dtype of the network, ``(nodes,)``.
         """
         options: dict[str, Any] = {} if near is None else {"near": near}
+        if exchange is not None:
+            options["exchange"] = exchange
         if memory != "normal":
             options["memory"] = memory
         features = self.representation(z, edge_index, edge_vec, **options)
