@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,23 +124,23 @@ class Halo:
         received = torch.from_numpy(self._alltoallv(rows, self.receive_counts, self.send_counts))
         return received.new_zeros(self.num_own, *received.shape[1:]).index_add(0, self.send_index, received)
 
-    def exchange(self, x: Tensor, density: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def exchange(self, x: Tensor | None, density: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """Features of own atoms and halo from those of the own atoms, in one message; differentiable.
 
         Args:
-            x: node features, own atoms first; further rows are ignored.
-            density: directional density, likewise.
+            x: node features of the own atoms, or none.
+            density: their directional density, or none.
 
         Returns:
-            both with the rows of the halo.
+            both with the rows of the halo below.
         """
-        x = x[: self.num_own]
-        if density is None:
-            return torch.cat([x, _Fetch.apply(x, self)]), None
-        density = density[: self.num_own]
-        halo = _Fetch.apply(torch.cat([x, density.flatten(1)], dim=1), self)
-        far_x, far_density = halo.split([x.shape[1], halo.shape[1] - x.shape[1]], dim=1)
-        return torch.cat([x, far_x]), torch.cat([density, far_density.unflatten(1, density.shape[1:])])
+        present = [tensor for tensor in (x, density) if tensor is not None]
+        if not present:
+            return None, None
+        flat = [tensor.flatten(1) for tensor in present]
+        halo = _Fetch.apply(torch.cat(flat, dim=1), self).split([rows.shape[1] for rows in flat], dim=1)
+        whole = iter([torch.cat([own, far.view(-1, *own.shape[1:])]) for own, far in zip(present, halo, strict=True)])
+        return None if x is None else next(whole), None if density is None else next(whole)
 
 
 class _Fetch(torch.autograd.Function):
@@ -197,8 +196,7 @@ def evaluate_halo(
         pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
         vec.requires_grad_(True)
         batch = torch.zeros_like(z)
-        values = part.interaction_energies(z, pairs, vec, batch, 1, **exchange_options(part, halo.exchange))
-        values = values[: halo.num_own]
+        values = part.interaction_energies(z, pairs, vec, batch, 1, **domain_options(part, halo))[: halo.num_own]
         (grad,) = torch.autograd.grad(values.sum(), vec)
         _, reference = part.reference_energies(z[: halo.num_own], batch[: halo.num_own], 1)
         energy = energy + (values.detach().double() + reference).sum()
@@ -212,29 +210,29 @@ def evaluate_halo(
     return HaloResult(float(totals[0]), own, 0.5 * (matrix + matrix.T))
 
 
-def exchange_options(part: EnergyModel, exchange: Callable[..., Any]) -> dict[str, Any]:
+def domain_options(part: EnergyModel, halo: Halo | None) -> dict[str, Any]:
     """Keyword arguments that make a potential fetch features between layers: none for one without layers.
 
     Args:
         part: a potential, no sum.
-        exchange: what fetches them.
+        halo: what fetches them; none only to see whether the potential can.
 
     Returns:
         the arguments.
 
     Raises:
-        ValueError: a potential whose features depend on further neighbours and that does not take ``exchange``.
+        ValueError: a potential whose features depend on further neighbours and that cannot fetch them.
     """
     if isinstance(part, ZBL):
         return {}
-    called = part.representation.forward if isinstance(part, Potential) else part.interaction_energies
-    if "exchange" not in inspect.signature(called).parameters:
-        of = part.representation if isinstance(part, Potential) else part
+    of = part.representation if isinstance(part, Potential) else part
+    called = of.forward if isinstance(part, Potential) else part.interaction_energies
+    if not {"exchange", "num_own"} <= inspect.signature(called).parameters.keys():
         raise ValueError(
-            f"'potential' must take 'exchange' to run in several processes, which {type(of).__name__} does not: "
-            "run it in one process"
+            f"'potential' must take 'num_own' and 'exchange' to run in several processes (as MPNN does), which "
+            f"{type(of).__name__} does not: run it in one process"
         )
-    return {"exchange": exchange}
+    return {} if halo is None else {"num_own": halo.num_own, "exchange": halo.exchange}
 
 
 def _allreduce(comm: Any, values: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ import torch
 
 from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.engines.evaluator import Evaluator, atomic_numbers, missing, parts
-from pyg_mpnn.engines.halo import Halo, evaluate_halo, exchange_options
+from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
 
 __all__ = ["Lammps", "run_script"]
 
@@ -225,7 +225,7 @@ class Lammps:
         evaluator.check_elements(numbers)
         if self.comm.size > 1:
             for part in parts(evaluator.potential):
-                exchange_options(part, lambda x, density: (x, density))
+                domain_options(part, None)
         self.numbers = np.array([0, *numbers], dtype=np.int64)  # types count from 1
         reach = evaluator.potential.cutoff + skin
         commands = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -266,7 +266,7 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
-        exchange: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]] | None = None,
+        **domain: Any,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
@@ -279,22 +279,21 @@ class Potential(EnergyModel):
             near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
                 where they are not given.
             memory: as in :meth:`forward`.
-            exchange: as of :meth:`MPNN.forward`, for a structure that is divided among processes.
+            **domain: ``num_own`` and ``exchange`` of :meth:`MPNN.forward`, for one domain of a larger structure.
 
         Returns:
-            energies in eV, in the dtype of the network, ``(nodes,)``.
+            energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
         """
-        options: dict[str, Any] = {} if near is None else {"near": near}
-        if exchange is not None:
-            options["exchange"] = exchange
+        options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         if memory != "normal":
             options["memory"] = memory
         features = self.representation(z, edge_index, edge_vec, **options)
         values = self.atomwise(features if self.heads == "all" else features[-1:])
-        energies = self.readout.atom_values(values, batch, num_graphs, features[-1])
+        energies = self.readout.atom_values(values, batch[: domain.get("num_own")], num_graphs, features[-1])
         if self.zbl is None:
             return energies
-        return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        repulsion = self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        return energies + repulsion[: domain.get("num_own")]
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
