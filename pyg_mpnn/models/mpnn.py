@@ -30,6 +30,9 @@ from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, AttentionKind, Basis, Directions, Envelope, check_name
 
+Exchange = Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]]
+"""From features and density of the own atoms to those of own atoms and ghosts, see :meth:`MPNN.forward`."""
+
 
 class _Edges(NamedTuple):
     """What every layer reads of the edges of one scale."""
@@ -65,6 +68,9 @@ class MPNN(nn.Module):
         invariants: products that the contracted features see, of ``"receiver"``, ``"sender"``, ``"pair"``.
         attention: ``"sigmoid"``, ``"softmax"`` or ``None``.
         heads: heads of the attention.
+        layers: layers of your own, called as those of this package (``pyg_mpnn/layers/README.md``). What describes
+            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``) is of no effect then, and
+            :attr:`config` is ``None``.
 
     Shapes:
         ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)``, ``edge_vec`` ``(edges, 3)``; output: the node features
@@ -103,6 +109,7 @@ class MPNN(nn.Module):
         invariants: Sequence[Invariant] = ("receiver",),
         attention: AttentionKind | None = None,
         heads: int = 1,
+        layers: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
@@ -114,7 +121,9 @@ class MPNN(nn.Module):
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
-        self.config: dict[str, Any] = {
+        if layers is not None and not layers:
+            raise ValueError("'layers' must hold at least one layer, got none")
+        config: dict[str, Any] = {
             "cutoff": list(cutoffs),
             "hidden_channels": hidden_channels,
             "edge_dim": edge_dim,
@@ -129,7 +138,10 @@ class MPNN(nn.Module):
             "attention": attention,
             "heads": heads,
         }
-        self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
+        self.config = config if layers is None else None
+        """Plain values that rebuild the network, ``None`` with layers of your own."""
+        self.cutoffs, self.out_channels = cutoffs, hidden_channels
+        self.num_layers = num_layers if layers is None else len(layers)
         contracted = directions == "contracted"
 
         def make_features() -> LearnedFeatures:
@@ -158,12 +170,22 @@ class MPNN(nn.Module):
         self.envelopes = nn.ModuleList(ENVELOPES[envelope](radius) for radius in cutoffs)
         self.directional = None if directions == "radial" else DirectionalBasis(l_max)
         self.density = DirectionalDensity(hidden_channels, channels, num_radial, l_max) if contracted else None
-        self.layers = nn.ModuleList(make_layer() for _ in range(num_layers))
+        self.layers = nn.ModuleList((make_layer() for _ in range(num_layers)) if layers is None else layers)
 
     @property
     def cutoff(self) -> float:
         """Largest cutoff in angstrom: the range of the edges that the network needs."""
         return self.cutoffs[-1]
+
+    @property
+    def receptive_field(self) -> float:
+        r"""Distance in angstrom beyond which an atom has no effect on the features of another.
+
+        One cutoff for each layer and one more for the density that is carried from the start: the cutoff times
+        ``num_layers`` + 1, or ``num_layers`` without a density. A force reaches twice as far: it is the derivative of
+        the energies of all atoms within this distance, which depend on atoms as far again.
+        """
+        return (len(self.layers) + (self.density is not None)) * self.cutoff
 
     @property
     def smoothness(self) -> float:
@@ -208,8 +230,7 @@ class MPNN(nn.Module):
             for envelope, count in zip(self.envelopes, neighbors, strict=True)
         ]
         for layer in self.layers:
-            for messages, nu in zip(layer.scales, counts, strict=True):  # type: ignore[arg-type]
-                messages.nu.fill_(nu)
+            layer.set_neighbors(counts)  # type: ignore[operator]
         if self.density is not None:
             self.density.nu.fill_(counts[-1])
 
@@ -222,29 +243,45 @@ class MPNN(nn.Module):
         *,
         memory: Memory = "normal",
         num_own: int | None = None,
-        exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
+        exchange: Exchange | None = None,
     ) -> list[Float[Tensor, "_ channels"]]:
         """Node features after each layer.
 
         ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
         edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+
+        One domain of a larger structure: the first ``num_own`` atoms are its own, the others ghosts, atoms of other
+        domains (or periodic images) within one cutoff of an own one. Edges end at own atoms only, and so do the
+        results. Before each layer ``exchange(x, density)`` is called with the features and the density of the own atoms
+        and returns those of all atoms, the own ones first, as a differentiable function. ``x`` is ``None`` in the first
+        call, because the features of the elements are known, ``density`` is ``None`` where there is none; the answer is
+        ``None`` there too.
         """
+        if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
+            raise ValueError(
+                f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
+                f"{exchange}"
+            )
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
-        x, density = self.embedding(z), None
+        senders, density = self.embedding(z), None
+        x = senders if exchange is None else senders[:num_own]
         if self.density is not None:
+            pair = senders if exchange is None else (senders, x)
             largest = scales[-1]
-            density = self.density(x, largest.edge_index, largest.radial, largest.sphere, largest.envelope)
+            density = self.density(pair, largest.edge_index, largest.radial, largest.sphere, largest.envelope)
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
-        features = []
+        features: list[Tensor] = []
         for layer in self.layers:
-            if exchange is not None:  # local stand-in until the branch "layers" is merged
-                all_x, all_density = exchange(x[:num_own] if features else None, None if density is None else density[:num_own])
-                x, density = (all_x if features else x), all_density
-            if memory == "low" and len(z) > 0:
-                x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
+            given_x, given_density = x, density
+            if exchange is not None:
+                all_x, all_density = exchange(x if features else None, density)
+                given_x = (all_x if features else senders, x)
+                given_density = None if density is None else (all_density, density)
+            if memory == "low" and len(x) > 0:
+                x, density = advance_in_chunks(layer, given_x, scales, given_density)
             else:
-                x, density = layer(x, *edges, density)
-            features.append(x[:num_own])
+                x, density = layer(given_x, *edges, given_density)
+            features.append(x)
         return features
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
@@ -276,6 +313,8 @@ class MPNN(nn.Module):
         return [*scales, _Edges(edge_index, radial, self.envelopes[-1](dist), sphere)]
 
     def __repr__(self) -> str:
+        if self.config is None:
+            return f"{type(self).__name__}(cutoff={list(self.cutoffs)}, layers={list(self.layers)})"
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
 
 

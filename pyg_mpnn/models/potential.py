@@ -154,6 +154,8 @@ class Potential(EnergyModel):
         """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
         if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
             return None
+        if self.representation.config is None:  # layers of your own
+            return None
         return {
             "mpnn": self.representation.config,
             "heads": self.heads,

@@ -128,7 +128,7 @@ class PropertyModel(nn.Module):
     @property
     def config(self) -> dict[str, Any] | None:
         """Plain values that rebuild this model; ``None`` for a representation of your own."""
-        if not isinstance(self.representation, MPNN):
+        if not isinstance(self.representation, MPNN) or self.representation.config is None:
             return None
         return {
             "mpnn": self.representation.config,

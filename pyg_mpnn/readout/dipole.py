@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
 
 
@@ -23,6 +24,9 @@ class DipoleReadout(nn.Module):
 
     Units:
         ``pos`` in angstrom; output that of ``q`` times angstrom.
+
+    Raises:
+        ValueError: when called with tensors of other shapes.
 
     Source:
         Gastegger, Behler and Marquetand, Chem. Sci. 8, 6924 (2017), Eq. (9); zero net charge as in Unke and Meuwly, J.
@@ -42,6 +46,7 @@ class DipoleReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Length of the dipole of each graph."""
+        check_atoms(q, pos, batch)
         count = scatter_sum(torch.ones_like(q), batch, num_graphs).clamp(min=1)
         mean = scatter_sum(q, batch, num_graphs) / count
         squared = scatter_sum((q - mean[batch])[:, None] * pos, batch, num_graphs).square().sum(dim=1)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
 
 # Standard atomic weights of hydrogen to oganesson, IUPAC 2016, in u.
@@ -39,6 +40,9 @@ class SpatialExtentReadout(nn.Module):
     Units:
         ``pos`` in angstrom; output that of ``q`` times angstrom^2.
 
+    Raises:
+        ValueError: when called with tensors of other shapes.
+
     Source:
         Schütt et al., J. Chem. Theory Comput. 15, 448 (2019) (SchNetPack), ElectronicSpatialExtent. A fit of QM9's
         <R^2> with a weight and a constant for each element (4,000 molecules) leaves 0.66 A^2 about the centre of mass,
@@ -67,6 +71,7 @@ class SpatialExtentReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
+        check_atoms(q, pos, batch)
         mass = self.masses[z].to(pos.dtype)[:, None]
         total = scatter_sum(mass, batch, num_graphs)
         centre = scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
