@@ -12,7 +12,6 @@ from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.engines.metatomic import export_metatomic
 from pyg_mpnn.md import PotentialCalculator
 
-pytest.importorskip("metatomic.torch")
 from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch  # noqa: E402
 from metatomic_ase import MetatomicCalculator  # noqa: E402
 from metatensor.torch import Labels  # noqa: E402

@@ -8,7 +8,6 @@ import torch
 
 from pyg_mpnn.engines.torchsim import torchsim_model
 
-pytest.importorskip("torch_sim")
 import torch_sim  # noqa: E402
 from torch_sim.models.interface import validate_model_outputs  # noqa: E402
 
