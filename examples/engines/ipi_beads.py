@@ -14,7 +14,9 @@ atoms.cell = [20, 20, 20]  # i-PI always has a cell
 nvt = """<motion mode='dynamics'><dynamics mode='nvt'><timestep units='femtosecond'> 0.5 </timestep>
 <thermostat mode='pile_l'><tau units='femtosecond'> 100 </tau></thermostat></dynamics></motion>"""
 simulation = InteractiveSimulation(
-    simulation_xml([atoms] * 4, ipi_forcefield("best.ckpt", "start.xyz", beads=4), nvt, temperature=300, prefix="ethanol")
+    simulation_xml(
+        [atoms] * 4, ipi_forcefield("best.ckpt", "start.xyz", beads=4), nvt, temperature=300, prefix="ethanol"
+    )
 )
 simulation.run(10)
 print("conserved quantity:", simulation.properties("conserved"), "eV")

@@ -241,7 +241,7 @@ def missing(package: str, extra: str) -> str:
     Returns:
         the text of the error.
     """
-    return f"pyg_mpnn.engines.{extra} needs {package}; install it with: pip install \"pyg_mpnn[{extra}]\""
+    return f'pyg_mpnn.engines.{extra} needs {package}; install it with: pip install "pyg_mpnn[{extra}]"'
 
 
 def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
@@ -249,7 +249,8 @@ def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel
         return load_potential(potential)
     if not isinstance(potential, EnergyModel | SumPotential):
         raise TypeError(
-            f"'potential' must be a potential of this package or the path of a saved one, got {type(potential).__name__}"
+            "'potential' must be a potential of this package or the path of a saved one, got "
+            f"{type(potential).__name__}"
         )
     return copy.deepcopy(potential)
 

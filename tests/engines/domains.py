@@ -31,18 +31,22 @@ for data in sorted(Path(folder).glob("*.data")):
         run 0
     """)
     forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
-    values = [lmp.get_thermo(name) for name in "pe pxx pyy pzz pxy pxz pyz vol".split()]
+    values = [lmp.get_thermo(name) for name in ["pe", "pxx", "pyy", "pzz", "pxy", "pxz", "pyz", "vol"]]
     if mode and world.rank == world.size - 1:
         lmp.evaluator.potential = None  # what breaks on one process only
-    lmp.commands_string("""
+    lmp.commands_string(
+        """
         velocity all create 600 1 loop geom
         timestep 0.0005
         fix box all npt temp 600 600 0.05 aniso 1000 1000 0.1
-    """ if boundary == "p p p" else """
+    """
+        if boundary == "p p p"
+        else """
         velocity all create 600 1 loop geom
         timestep 0.0005
         fix atoms all nve
-    """)
+    """
+    )
     lmp.command("run 12")
     positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
     after = [lmp.get_thermo(name) for name in ("pe", "etotal", "vol")]

@@ -40,7 +40,9 @@ def test_batch_equals_one_after_the_other(potential, crystal):
     evaluator = Evaluator(SumPotential(potential))
     cells = [crystal.cell.array * factor for factor in (1.0, 1.02)]
     positions = [crystal.positions, crystal.positions * 1.02]
-    for many, cell, pos in zip(evaluator.batch(crystal.numbers, positions, cells, [True] * 3), cells, positions, strict=True):
+    for many, cell, pos in zip(
+        evaluator.batch(crystal.numbers, positions, cells, [True] * 3), cells, positions, strict=True
+    ):
         one = evaluator(crystal.numbers, pos, cell, virial=True)
         assert many.energy == pytest.approx(one.energy, rel=1e-13)
         np.testing.assert_allclose(many.forces, one.forces, atol=1e-12)

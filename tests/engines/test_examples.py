@@ -15,7 +15,12 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 def run(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, "-W", "ignore", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

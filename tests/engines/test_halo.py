@@ -76,7 +76,9 @@ def divided(potential: Potential | SumPotential, atoms: Atoms, size: int) -> tup
     """Energy, forces and virial where the atoms are dealt out to processes, with images as LAMMPS has them."""
     pos, cell = torch.tensor(atoms.positions), torch.tensor(atoms.cell.array)
     pbc = torch.tensor(atoms.pbc)
-    edges = neighbor_list(pos, potential.cutoff, cell=cell, pbc=pbc) if pbc.any() else neighbor_list(pos, potential.cutoff)
+    edges = (
+        neighbor_list(pos, potential.cutoff, cell=cell, pbc=pbc) if pbc.any() else neighbor_list(pos, potential.cutoff)
+    )
     owner = np.random.default_rng(0).integers(0, size, len(atoms))
     if size > 2:
         owner[owner == 2] = 0  # a process without atoms

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch_sim
+from torch_sim.models.interface import validate_model_outputs
 
 from pyg_mpnn.engines.torchsim import torchsim_model
-
-import torch_sim  # noqa: E402
-from torch_sim.models.interface import validate_model_outputs  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
