@@ -138,7 +138,8 @@ class Halo:
         if not present:
             return None, None
         flat = [tensor.flatten(1) for tensor in present]
-        halo = _Fetch.apply(torch.cat(flat, dim=1), self).split([rows.shape[1] for rows in flat], dim=1)
+        rows = _Fetch.apply(torch.cat(flat, dim=1), self)  # type: ignore[no-untyped-call]
+        halo = rows.split([part.shape[1] for part in flat], dim=1)
         whole = iter([torch.cat([own, far.view(-1, *own.shape[1:])]) for own, far in zip(present, halo, strict=True)])
         return None if x is None else next(whole), None if density is None else next(whole)
 

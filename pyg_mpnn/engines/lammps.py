@@ -22,7 +22,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from pyg_mpnn.deploy import CompileMode
+from pyg_mpnn.deploy import CompileMode, keep_freed_memory
 from pyg_mpnn.engines.evaluator import Evaluator, atomic_numbers, missing, parts
 from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
 
@@ -385,6 +385,7 @@ def run_script(path: str | Path, cmdargs: Sequence[str] = (), ranks: int | None 
     Returns:
         LAMMPS after the script.
     """
+    keep_freed_memory()
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     lmp = Lammps(cmdargs)
     _check_ranks(lmp.comm.size, ranks)

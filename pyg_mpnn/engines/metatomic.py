@@ -167,6 +167,8 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
     class Energy(nn.Module):
         """Energy of systems or atoms."""
 
+        reference: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.interaction = traced
@@ -176,7 +178,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
 
         def requested_neighbor_lists(self) -> List[NeighborListOptions]:  # noqa: UP006
             """All pairs within the cutoff."""
-            return torch.jit.annotate(List[NeighborListOptions], [self.options])  # noqa: UP006
+            return torch.jit.annotate(List[NeighborListOptions], [self.options])  # type: ignore[no-any-return]  # noqa: UP006
 
         def forward(
             self,
@@ -187,7 +189,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             """One graph of all systems."""
             results = torch.jit.annotate(Dict[str, TensorMap], {})  # noqa: UP006
             if "energy" not in outputs:
-                return results
+                return results  # type: ignore[no-any-return]
             wanted = torch.jit.annotate(ModelOutput, outputs["energy"])
             device = torch.jit.annotate(List[System], systems)[0].device  # noqa: UP006
             z = torch.cat([system.types for system in systems]).to(torch.long)
@@ -223,7 +225,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             )
             keys = Labels(["_"], torch.zeros(1, 1, dtype=torch.int32, device=device))
             results["energy"] = TensorMap(keys, [block])
-            return results
+            return results  # type: ignore[no-any-return]
 
     for name in ("forward", "requested_neighbor_lists"):
         method = inspect.unwrap(getattr(Energy, name))  # of what checks shapes in tests
