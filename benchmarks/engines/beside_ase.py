@@ -306,11 +306,12 @@ def page() -> str:
             f"{worst('virial_relative')} | {drift} | {cost} |"
         )
     share = record["torchsim_replicas"]
-    text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over their
-RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in meV/atom; the
-CPU time of a step over ASE's, not compiled. Two numbers are ethanol and 64 atoms of silicon. Random weights of the small
-size, cutoff 4 A. With {share["replicas"]} replicas of ethanol {100 * share["share_outside_the_model"]:.0f} % of a step of
-TorchSim is outside the potential. Made by `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
+    text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
+their RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in
+meV/atom; the CPU time of a step over ASE's, not compiled. Two numbers are ethanol and 64 atoms of silicon. Weights are
+random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of ethanol
+{100 * share["share_outside_the_model"]:.0f} % of a step of TorchSim is outside the potential. Made by
+`python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
 """
     return text + "\n".join(rows) + "\n" + _domains()
@@ -324,13 +325,13 @@ def _domains() -> str:
     compared = two["compared_with_one"]
     layer_bytes = 1e3 * two["kB_per_halo_atom_and_step"] / two["layers"]
     return f"""
-LAMMPS on two processes, {two["atoms"]} atoms of silicon, {two["steps"]} steps at 600 K: forces differ from those on one by
-{compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["positions_A"]:.0e} A. The work of one process over
-the larger of two is {compared["work_of_one_over_largest"]:.2f}: CPU time without waiting, a bound of the scaling, which
-itself could not be timed on shared cores. Each process fetches {two["halo_atoms_over_own"]:.2f} atoms for each of its own,
-{layer_bytes:.0f} bytes for each of them and layer, there and back. That halo is a surface: with many processes of few atoms
-each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a process are
-wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
+LAMMPS on two processes, {two["atoms"]} atoms of silicon, {two["steps"]} steps at 600 K: forces differ from those on one
+by {compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["positions_A"]:.0e} A. The work of one process
+over the larger of two is {compared["work_of_one_over_largest"]:.2f}: CPU time without waiting, a bound of the scaling,
+which itself could not be timed on shared cores. Each process fetches {two["halo_atoms_over_own"]:.2f} atoms for each of
+its own, {layer_bytes:.0f} bytes for each of them and layer, there and back. That halo is a surface: with many processes
+of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
+process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
 """
 
 
