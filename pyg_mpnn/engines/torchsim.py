@@ -42,7 +42,7 @@ def torchsim_model(
 
     Raises:
         ImportError: TorchSim is missing.
-        ValueError: what :class:`Evaluator` refuses; when called: an element that the potential does not know, a state
+        ValueError: what :class:`~pyg_mpnn.engines.Evaluator` refuses; when called: an element that the potential does not know, a state
             of another dtype.
 
     Source:
