@@ -38,7 +38,9 @@ class Potential(EnergyModel):
             attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
             :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
-        hidden_channels: width of the hidden layer of a head.
+        hidden_channels: width of the hidden layer of a head; of no effect with ``head``.
+        head: network of your own in place of the head, from ``(nodes, out_channels)`` to ``(nodes, 1)``; needs
+            ``heads="last"``.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
@@ -75,6 +77,7 @@ class Potential(EnergyModel):
         *,
         heads: Literal["all", "last"] = "all",
         hidden_channels: int = 64,
+        head: nn.Module | None = None,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
@@ -97,10 +100,10 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
+        self.hidden_channels, self.own_head = hidden_channels, head is not None
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads, head)
         self.zbl = zbl
 
     @classmethod
@@ -152,7 +155,8 @@ class Potential(EnergyModel):
     @property
     def config(self) -> dict[str, Any] | None:
         """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
-        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
+        own = self.own_head or not isinstance(self.representation, MPNN)
+        if own or type(self.readout) not in (SumReadout, LearnedSumReadout):
             return None
         return {
             "mpnn": self.representation.config,
