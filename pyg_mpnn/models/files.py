@@ -62,7 +62,10 @@ class Stored(Described):
         """
         model = load_model(path, map_location, trust)
         if not isinstance(model, cls):
-            raise ValueError(f"'path' must hold a {cls.__name__}, got {path} with a {type(model).__name__}")
+            kind = type(model).__name__
+            raise ValueError(
+                f"'path' must hold a {cls.__name__}, got {path} with a {kind}: use load_potential, or its load"
+            )
         return model
 
 
@@ -193,7 +196,10 @@ def open_model(model: str | Path, map_location: str | torch.device = "cpu", trus
     name = str(model)
     if ":" not in name or Path(name).exists():
         return load_model(model, map_location, trust)
-    found = find_object(name)
+    try:
+        found = find_object(name)
+    except ValueError as error:
+        raise ValueError(f"'model' must name a Python object that exists, got {name!r}: {error}") from error
     if isinstance(found, nn.Module) or not callable(found) or hasattr(found, "calculate"):
         return found
     try:

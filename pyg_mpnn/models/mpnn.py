@@ -114,6 +114,7 @@ class MPNN(nn.Module):
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
         check_name("directions", directions, get_args(Directions))
+        make_basis = part_factory("basis", basis, BASES)
         make_envelope = part_factory("envelope", envelope, ENVELOPES)
         make_attention = None if attention is None else part_factory("attention", attention, ATTENTIONS)
         if attention is None and heads != 1:
@@ -128,15 +129,15 @@ class MPNN(nn.Module):
             "l_max": l_max,
             "num_layers": num_layers,
             "num_radial": num_radial,
-            "basis": basis,
-            "envelope": envelope,
+            "basis": make_basis if isinstance(basis, Mapping) else basis,
+            "envelope": make_envelope if isinstance(envelope, Mapping) else envelope,
             "directions": directions,
             "invariants": list(invariants),
-            "attention": attention,
+            "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
         }
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
-        self.radial, num_radial = _make_basis(part_factory("basis", basis, BASES), cutoffs[-1], num_radial)
+        self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
 
         def make_features() -> LearnedFeatures:
