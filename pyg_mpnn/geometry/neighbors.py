@@ -89,10 +89,13 @@ def neighbor_list(
         >>> wire.shifts[:, 0]
         tensor([-1,  0,  0,  1])
     """
-    cutoff = as_single_cutoff(cutoff)
-    structures = check_structures(pos, batch, num_graphs, cell, pbc)
+    return find(check_structures(pos, batch, num_graphs, cell, pbc), as_single_cutoff(cutoff), backend)
+
+
+def find(structures: Structures, cutoff: float, backend: Backend = "auto") -> NeighborList:
+    """As :func:`neighbor_list`, for what is checked already."""
     edge_index, shifts = search(structures, cutoff + structures.margin(cutoff), backend)
-    order = _order(edge_index, shifts, pos.shape[0])
+    order = _order(edge_index, shifts, structures.pos.shape[0])
     return select(NeighborList(edge_index.index_select(1, order), shifts.index_select(0, order)), structures, cutoff)
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
-from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.structure import Structure, read_structure
-from pyg_mpnn.models.variables import gradients, leave_inference_mode, make_variables
+from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
 from pyg_mpnn.scatter import scatter_sum
 
@@ -60,6 +60,9 @@ class EnergyModel(nn.Module):
     Source:
         stress from a strain derivative as in Knuth et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
     """
+
+    input_dtype = torch.float64
+    """Precision in which differences of positions are taken, before the parts get them in theirs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +172,7 @@ class EnergyModel(nn.Module):
             pos: positions in angstrom.
             batch: graph of each atom, in order; one graph where not given.
             cell: cell vectors in rows, in angstrom.
-            pbc: periodic directions; all three where a cell comes without.
+            pbc: periodic directions; needed with a cell.
             edge_index: edges up to the cutoff, source first; found where not given.
             shifts: whole cells between the atoms of each edge.
             forces: whether to return forces.
@@ -182,7 +185,7 @@ class EnergyModel(nn.Module):
         """
         trained = self.training and torch.is_grad_enabled()
         with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
             return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
 
     def evaluate(
@@ -207,7 +210,7 @@ class EnergyModel(nn.Module):
         if memory == "low" and not self.works_in_chunks:
             raise ValueError(f"'memory' must be 'normal' for a representation other than MPNN, got {memory!r}")
         self.check_elements(structure.z)
-        structure = leave_inference_mode(structure.with_edges(self.cutoff))
+        structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
             raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
@@ -261,14 +264,14 @@ class EnergyModel(nn.Module):
         trained = self.training and torch.is_grad_enabled()
         given = [*tensors, *([None] * (6 - len(tensors)))]
         with gradients(enabled=True):
-            structure = read_structure(data, *given, dtype=self.dtype)
+            structure = read_structure(data, *given)
             self.check_elements(structure.z)
-            structure = leave_inference_mode(structure.with_edges(self.cutoff))
+            structure = structure.with_edges(self.cutoff)
             positions, strain = make_variables(structure, stress=True)
             energies = self._interaction(structure, positions, strain)
             _, virial = energy_gradients(energies, positions, strain, create_graph=trained)
         assert virial is not None
-        return virial
+        return virial.to(self.dtype)
 
     def _evaluate(
         self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
@@ -277,17 +280,18 @@ class EnergyModel(nn.Module):
             energy, atom_energies = self._totals(structure, self._interaction(structure, structure.pos, None, memory))
             return PotentialOutput(energy, None, None, atom_energies)
         results = None
-        if self.compiler is not None and memory == "normal" and not structure.pos.requires_grad:
+        if self.compiler is not None and memory == "normal" and not structure.requires_grad:
             results = self._compiled(structure, stress, create_graph)
         if results is None:
             pos, strain = make_variables(structure, stress)
             interaction = self._interaction(structure, pos, strain, memory)
-            results = interaction, *energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            force, virial = energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            results = interaction, force.to(self.dtype), None if virial is None else virial.to(self.dtype)
         interaction, force, virial = results
         energy, atom_energies = self._totals(structure, interaction)
         pressure = None
         if virial is not None and structure.cell is not None and structure.pbc is not None:
-            pressure = stress_from_virial(virial, structure.cell, structure.pbc)
+            pressure = stress_from_virial(virial.to(structure.cell), structure.cell, structure.pbc).to(self.dtype)
         return PotentialOutput(energy, force if forces else None, pressure, atom_energies)
 
     def _interaction(
@@ -297,7 +301,7 @@ class EnergyModel(nn.Module):
         if strain is not None:
             pos, cell = apply_strain(pos, cell, strain, batch)
         assert structure.edge_index is not None
-        edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
+        edge_vec = structure.edge_vectors(pos, cell).to(self.dtype)
         check_apart(edge_vec, structure.edge_index)
         return self.interaction_energies(structure.z, structure.edge_index, edge_vec, batch, num_graphs, memory=memory)
 
@@ -306,18 +310,18 @@ class EnergyModel(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Interaction energies, forces and virial from compiled code, ``None`` where it does not take the structure."""
         assert self.compiler is not None
-        assert structure.edge_index is not None
-        pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
-        shifts = None if cell is None else structure.shifts
         near: Sequence[Tensor] = ()
         if len(getattr(self, "cutoffs", ())) > 1:
-            near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
-        inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
+            near = self.near_edges(structure.edge_vectors(structure.pos).to(self.dtype))
+        assert structure.edge_index is not None
+        z, pos, batch, cell = structure.z, structure.pos, structure.batch, structure.cell
+        shifts = None if cell is None else structure.shifts
+        inputs = Inputs(z, pos, batch, structure.edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)
         if outputs is None:
             return None
         if bool(outputs.coincide):
-            check_apart(edge_vectors(pos, edge_index, shifts, cell, batch), edge_index)
+            check_apart(structure.edge_vectors(structure.pos).to(self.dtype), structure.edge_index)
         return outputs.energies, outputs.forces, outputs.virial
 
     def _totals(self, structure: Structure, interaction: Tensor) -> tuple[Tensor, Tensor]:

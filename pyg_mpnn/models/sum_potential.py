@@ -55,6 +55,8 @@ class SumPotential(nn.Module):
         tensor(True)
     """
 
+    input_dtype = torch.float64
+
     def __init__(self, *potentials: AnyPotential) -> None:
         super().__init__()
         if not potentials:
@@ -126,7 +128,7 @@ class SumPotential(nn.Module):
         """Energy, and on request forces and stress; arguments as of :class:`~pyg_mpnn.Potential`."""
         trained = self.training and torch.is_grad_enabled()
         with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
             return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
 
     def evaluate(
@@ -148,7 +150,7 @@ class SumPotential(nn.Module):
         """
         structure = structure.with_edges(self.cutoff)
         options: dict[str, Any] = {"forces": forces, "stress": stress, "memory": memory, "trained": trained}
-        outputs = [part.evaluate(structure.within(part.cutoff).to(part.dtype), **options) for part in self.potentials]
+        outputs = [part.evaluate(structure.within(part.cutoff), **options) for part in self.potentials]
         return PotentialOutput._make(_add(values) for values in zip(*outputs, strict=True))
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
