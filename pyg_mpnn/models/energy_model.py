@@ -226,7 +226,8 @@ class EnergyModel(nn.Module):
         without cell, stress, float64): it can take minutes, is announced, and kept on disk, so that later runs
         start in seconds. Other numbers of atoms, edges and structures need no new code, nor do other weights. What
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
-        two atoms or edges, positions that require a gradient, :meth:`virial`.
+        two atoms or edges, positions or cells that require a gradient, :meth:`virial`. The folder it is kept in
+        (``PYG_MPNN_CACHE``) must be the user's own and writable by nobody else.
 
         Representations of your own can be compiled if they do not branch on values of tensors; index lists whose
         length depends on positions come from a method ``near_edges(edge_vec)``, see :meth:`MPNN.near_edges`.
@@ -241,7 +242,7 @@ class EnergyModel(nn.Module):
         Raises:
             ValueError: another mode.
             CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
-                GPU. For a part that cannot be traced it comes with the first call.
+                GPU. For a part that cannot be traced and a folder that cannot be used it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")

@@ -28,6 +28,7 @@ class Structure(NamedTuple):
     pbc: Tensor | None  # (graphs, 3), bool
     edge_index: Tensor | None  # (2, edges), int64
     shifts: Tensor | None  # (edges, 3), int64
+    reach: float | None  # cutoff that the edges came with, in A
     checked: Structures  # the same, for a neighbour search
 
     @property
@@ -38,6 +39,11 @@ class Structure(NamedTuple):
     def with_edges(self, cutoff: float) -> Structure:
         """Edges up to the cutoff, found now unless they came with the structure."""
         if self.edge_index is not None:
+            if self.reach is not None and self.reach < cutoff * (1.0 - 1e-6):
+                raise ValueError(
+                    f"'edge_index' must hold all edges up to the cutoff of the potential ({cutoff:g} A), got those up "
+                    f"to {self.reach:g} A: use RadiusGraph({cutoff:g}), or give no edges."
+                )
             return self
         edges = find(self.checked, cutoff)
         return self._replace(edge_index=edges.edge_index, shifts=edges.shifts)
@@ -88,7 +94,8 @@ def read_structure(
 
     Args:
         data: a PyG object with ``z`` and ``pos``, or the atomic numbers. Its ``edge_index`` is used only beside
-            ``shifts``, as :class:`~pyg_mpnn.RadiusGraph` attaches both: alone it may be the chemical bonds.
+            ``shifts``, as :class:`~pyg_mpnn.RadiusGraph` attaches both: alone it may be the chemical bonds. The
+            ``cutoff`` beside them is compared with the potential's.
         pos: positions in angstrom, with atomic numbers only, like all that follow.
         batch: graph of each atom, in order.
         cell: cell vectors in rows, in angstrom.
@@ -101,9 +108,9 @@ def read_structure(
 
     Raises:
         TypeError: positions missing or not floating, other tensors of a wrong dtype.
-        ValueError: shapes that do not fit, values that are not finite, shifts that are not whole.
+        ValueError: shapes that do not fit, values that are not finite, shifts that are not whole, autocast.
     """
-    num_graphs = None
+    num_graphs, reach = None, None
     if isinstance(data, Data):
         if pos is not None:
             raise TypeError("'pos' and other tensors must not be given beside a PyG object, which holds its own")
@@ -112,6 +119,7 @@ def read_structure(
         if shifts is None:
             edge_index = None  # not neighbours within the cutoff but, as in PyG's QM9, chemical bonds
         num_graphs = data.num_graphs if isinstance(data, Batch) else None
+        reach = None if data.get("cutoff") is None else float(torch.as_tensor(data.get("cutoff")).min())
     else:
         z = data
     if z is None or pos is None:
@@ -120,6 +128,11 @@ def read_structure(
             f"'{missing}' must be given: a potential needs atomic numbers 'z' and positions 'pos', got None"
         )
     checked = check_structures(pos, batch, num_graphs, cell, pbc)
+    if torch.is_autocast_enabled(pos.device.type):
+        raise ValueError(
+            "'autocast' must be off where a potential is called, got it on, which would round its sums unseen: call it "
+            f"under torch.autocast({pos.device.type!r}, enabled=False)"
+        )
     z = _check_numbers(z, pos)
     if checked.cell is None or checked.pbc is None or cell is None:
         cell, pbc = None, None
@@ -130,7 +143,7 @@ def read_structure(
         edge_index, shifts = _check_edges(edge_index, shifts, checked)
     pos = as_plain(pos, torch.float64)
     checked = checked._replace(pos=pos.detach())  # a search in the precision of the differences
-    return Structure(z, pos, checked.batch, checked.num_graphs, cell, pbc, edge_index, shifts, checked)
+    return Structure(z, pos, checked.batch, checked.num_graphs, cell, pbc, edge_index, shifts, reach, checked)
 
 
 def _check_numbers(z: Tensor, pos: Tensor) -> Tensor:

@@ -62,9 +62,9 @@ def test_what_is_not_whole_is_made_anew(fault):
 
 
 def test_a_failure_is_not_taken_for_code():
-    with pytest.raises(KeyError), keep("name") as (folder, _):
+    with pytest.raises(KeyError, match="trouble"), keep("name") as (folder, _):  # noqa: PT012
         (folder / "sub").mkdir()
-        raise KeyError
+        raise KeyError("trouble")
     assert [make(), make()] == [False, True]
 
 
@@ -122,7 +122,7 @@ def test_a_full_disk(monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(cache_module.json, "dumps", full)
-    with pytest.raises(CacheError, match="room on its disk, got: .*No space left"):
+    with pytest.raises(CacheError, match=r"room on its disk, got: .*No space left"):
         make()
 
 
