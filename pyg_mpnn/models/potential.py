@@ -279,8 +279,10 @@ class Potential(EnergyModel):
         energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
         dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
         its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. Torch looks at dtypes and shapes only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment,
-        and reads beyond a tensor that is too small otherwise.
+        give NaN. All tensors must be contiguous (row by row, as in C) and on the CPU: the package reads their memory as
+        such, so that others, a transposed or strided view above all, give wrong numbers. Torch looks at dtypes,
+        shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads beyond a tensor
+        that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
-from pyg_mpnn.geometry import edge_vectors
 from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.sizes import SIZES, Size
@@ -166,20 +165,19 @@ class PropertyModel(Stored, nn.Module):
         Returns:
             values, float64.
         """
-        found = read_structure(data, pos, batch, None, None, edge_index, shifts, dtype=self.dtype)
+        found = read_structure(data, pos, batch, None, None, edge_index, shifts)
         self.atomwise.check_elements(found.z)
         periodic = found.pbc is not None and bool(found.pbc.any())
         if periodic and isinstance(self.readout, (DipoleReadout, SpatialExtentReadout)):
             raise ValueError(f"'pbc' must be False for a {self.kind}, got a periodic structure, which has none")
         found = found.with_edges(self.cutoffs[-1])
-        assert found.edge_index is not None
-        edge_vec = edge_vectors(found.pos, found.edge_index, found.shifts, found.cell, found.batch)
+        edge_vec = found.edge_vectors(found.pos).to(self.dtype)
         values = self.atomwise(self.representation(found.z, found.edge_index, edge_vec))
         a = values.double() + self.atomwise.reference[found.z]
         if isinstance(self.readout, DipoleReadout):
-            result: Tensor = self.readout(a, found.pos.double(), found.batch, found.num_graphs)
+            result: Tensor = self.readout(a, found.pos, found.batch, found.num_graphs)
         elif isinstance(self.readout, SpatialExtentReadout):
-            result = self.readout(a, found.z, found.pos.double(), found.batch, found.num_graphs)
+            result = self.readout(a, found.z, found.pos, found.batch, found.num_graphs)
         else:
             result = self.readout(a[:, None], found.batch, dim_size=found.num_graphs).squeeze(1)
         return result
