@@ -60,7 +60,8 @@ class Compiler:
         if min(lengths) < 2:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
-        key = (kind, inputs.pos.dtype, inputs.pos.device, torch.get_num_threads())  # which torch.compile guards
+        elements = getattr(module, "elements", None)  # plain numbers in the code
+        key = (kind, elements, inputs.pos.dtype, inputs.pos.device, torch.get_num_threads())  # which torch.compile guards
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind, inputs.pos)
         entry = self._compiled[key]
