@@ -12,6 +12,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn.models.files import from_format_3
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
@@ -518,9 +519,8 @@ def test_energy_goes_to_the_reference_as_the_last_neighbour_leaves(with_referenc
         assert far < max(near / 100, rounding)
 
 
-def test_isolated_is_free_where_a_file_does_not_say():
-    config = make_potential().config
-    del config["isolated"]
+def test_isolated_is_free_in_files_made_before():
+    config = from_format_3({"mpnn": {"cutoff": [4.0], "hidden_channels": 16}, "heads": "all"})
     assert Potential.from_config(config).isolated == "free"
 
 
