@@ -65,7 +65,8 @@ class Compiler:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
         dtype, device = _network(module)
-        key = (kind, dtype, device, torch.get_num_threads())  # which torch.compile guards
+        elements = getattr(module, "elements", None)  # plain numbers in the code
+        key = (kind, elements, dtype, device, torch.get_num_threads())  # which torch.compile guards
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind)
         entry = self._compiled[key]

@@ -305,6 +305,7 @@ def from_format_3(config: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in config.items() if key not in ("mpnn", "readout", "zbl")}
     learned = {"class": "LearnedSumReadout", "in_channels": network["hidden_channels"]}
     own["readout"] = learned if config.get("readout", "sum") == "learned" else {"class": "SumReadout"}
+    own["isolated"] = "free"
     if config.get("zbl"):
         own["zbl"] = {"class": "ZBL", "cutoff": max(network["cutoff"])}
     return {"class": "Potential", "representation": network, **own}

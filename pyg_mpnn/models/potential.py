@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
@@ -21,6 +22,8 @@ from pyg_mpnn.models.parts import READOUTS
 from pyg_mpnn.models.sizes import Size, compose
 from pyg_mpnn.models.zbl import ZBL
 from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
+
+Isolated = Literal["zero", "free"]
 
 
 class Potential(EnergyModel):
@@ -33,6 +36,13 @@ class Potential(EnergyModel):
     energy must be invariant under rotation: a representation that does not declare it is refused, unless
     ``symmetry="unconstrained"`` says that this is wanted.
 
+    What the network gives for an atom of the same element without neighbours is subtracted from each atom:
+
+    .. math:: E_i = e_i - e_0[z_i] + E_0[z_i]
+
+    with the network's energy :math:`e_i` of the atom and :math:`e_0` of an isolated one. So an isolated atom has
+    exactly its reference energy, and energies go to the sum of those as the atoms are drawn apart.
+
     Args:
         representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
             attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
@@ -43,6 +53,8 @@ class Potential(EnergyModel):
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
             none.
+        isolated: ``"zero"`` to subtract the energy of an isolated atom as above, or ``"free"`` for whatever the network
+            gives, as in files of older versions.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -78,6 +90,7 @@ class Potential(EnergyModel):
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
+        isolated: Isolated = "zero",
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -85,6 +98,8 @@ class Potential(EnergyModel):
         check_representation(representation, symmetry)
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
+        if isolated not in get_args(Isolated):
+            raise ValueError(f"'isolated' must be one of {get_args(Isolated)}, got {isolated!r}")
         if not readout.extensive:
             raise ValueError(
                 f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
@@ -97,7 +112,7 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
+        self.hidden_channels, self.isolated = hidden_channels, isolated
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
         self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
@@ -113,8 +128,8 @@ class Potential(EnergyModel):
             size: ``"small"``, ``"base"`` or ``"large"``.
             cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
             **overrides: other keyword arguments of the representation, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry`` and ``zbl`` (True to
-                add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one, as
+                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``isolated`` and
+                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one, as
                 ``file.py:Class``; parts may be classes, ``functools.partial`` or descriptions, see
                 :func:`pyg_mpnn.models.build.build`.
 
@@ -263,12 +278,27 @@ class Potential(EnergyModel):
         options: dict[str, Any] = {} if near is None else {"near": near}
         if memory != "normal":
             options["memory"] = memory
-        features = self.representation(z, edge_index, edge_vec, **options)
-        values = self.atomwise(features if self.heads == "all" else features[-1:])
-        energies = self.readout.atom_values(values, batch, num_graphs, features[-1])
+        if self.isolated == "free":
+            energies = self._network(z, edge_index, edge_vec, batch, num_graphs, options)
+        else:
+            elements = torch.tensor(self.elements, device=z.device)
+            graphs = num_graphs + torch.arange(len(elements), device=z.device)
+            with_isolated = torch.cat([z, elements]), edge_index, edge_vec, torch.cat([batch, graphs])
+            found = self._network(*with_isolated, num_graphs + len(elements), options)
+            energies, alone = found[: z.shape[0]], found[z.shape[0] :]
+            of_element = alone.new_zeros(NUM_ELEMENTS + 1).index_copy(0, elements, alone)
+            energies = energies - of_element.index_select(0, z)
         if self.zbl is None:
             return energies
         return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+
+    def _network(
+        self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int, options: dict[str, Any]
+    ) -> Tensor:
+        """Energy of each atom as the network gives it."""
+        features = self.representation(z, edge_index, edge_vec, **options)
+        values = self.atomwise(features if self.heads == "all" else features[-1:])
+        return self.readout.atom_values(values, batch, num_graphs, features[-1])
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
@@ -300,5 +330,6 @@ class Potential(EnergyModel):
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
             f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
+            f"isolated={self.isolated!r}, "
             f"{'' if self.zbl is None else f'{self.zbl}, '}{parameters} parameters)"
         )

@@ -62,6 +62,10 @@ class AtomwiseEnergy(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         # NaN marks elements that the model does not know; without any reference all are zero and known
         self.register_buffer("reference", torch.zeros(NUM_ELEMENTS + 1, dtype=torch.float64))
+        self.elements: tuple[int, ...] = ()
+        """Atomic numbers of the known elements."""
+        self._note_elements()
+        self.register_load_state_dict_post_hook(lambda module, _: module._note_elements())
 
     def reset_parameters(self) -> None:
         """Draw new weights; reference energies and scale stay."""
@@ -98,12 +102,12 @@ class AtomwiseEnergy(nn.Module):
         reference[list(energies)] = values.to(reference.device)
         self.reference.copy_(reference)
         self.scale.fill_(scale)
+        self._note_elements()
 
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of the known elements."""
+    def _note_elements(self) -> None:
+        """Keep the known elements as plain numbers, which traced code can read."""
         known = self.reference.isfinite().nonzero().flatten().tolist()
-        return tuple(int(element) for element in known if element > 0)
+        self.elements = tuple(int(element) for element in known if element > 0)
 
     def check_elements(self, z: Int[Tensor, " nodes"]) -> None:
         """Raise if an atom is of an element without reference energy.

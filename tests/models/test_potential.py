@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn.models.files import from_format_3
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
@@ -470,3 +472,59 @@ def test_set_reference_errors():
         potential.set_reference({0: 0.0}, 1.0)
     with pytest.raises(ValueError, match="'neighbors' must hold one finite mean number"):
         potential.set_reference({1: 0.0}, 1.0, [1.0, 2.0])
+
+
+ELEMENTS = {1: -13.6, 6: -1029.0, 8: -2041.8}
+
+
+@pytest.fixture(params=["contracted", "two scales", "softmax", "learned readout", "last head"])
+def with_reference(request, dtype):
+    potential = make_potential(request.param)
+    potential.set_reference(ELEMENTS, scale=3.0)
+    return potential
+
+
+def test_an_isolated_atom_has_its_reference_energy(with_reference):
+    """To the last bit: the two numbers that cancel come from one evaluation."""
+    for element, energy in ELEMENTS.items():
+        output = with_reference(torch.tensor([element]), torch.zeros(1, 3))
+        assert output.energy.item() == pytest.approx(energy, abs=1e-12 if output.forces.dtype == torch.float64 else 1e-5)
+        assert not output.forces.any()
+
+
+def test_an_isolated_atom_has_its_reference_energy_control(dtype):
+    potential = make_potential(isolated="free")
+    potential.set_reference(ELEMENTS, scale=3.0)
+    assert abs(potential(torch.tensor([6]), torch.zeros(1, 3)).energy.item() - ELEMENTS[6]) > 0.01
+
+
+def test_isolated_atoms_change_no_force(with_reference, ethanol, tolerance):
+    free = Potential.from_config({**with_reference.config, "isolated": "free"}).to(ethanol.pos.dtype).eval()
+    free.load_state_dict(with_reference.state_dict())
+    wanted, found = free(ethanol), with_reference(ethanol)
+    assert testing.deviation(found.forces, wanted.forces) < tolerance
+    alone = sum((free(torch.tensor([z]), torch.zeros(1, 3)).energy - ELEMENTS[z]).item() for z in ethanol.z.tolist())
+    assert (wanted.energy - found.energy).item() == pytest.approx(alone, abs=100 * tolerance)
+
+
+def test_energy_goes_to_the_reference_as_the_last_neighbour_leaves(with_reference, dtype):
+    limit = ELEMENTS[6] + ELEMENTS[8]
+    differences = []
+    for dist in (0.9, 0.99, 0.999, 1.001):
+        pos = torch.tensor([[0.0, 0.0, 0.0], [0.36, 0.48, 0.8]]) * dist * with_reference.cutoff
+        differences.append(abs(with_reference(torch.tensor([6, 8]), pos, forces=False).energy.item() - limit))
+    rounding = 1e-10 if dtype == torch.float64 else 1e-4
+    assert differences[3] < rounding
+    for near, far in pairwise(differences[:3]):  # the cutoff function falls as the cube of what is left
+        assert far < max(near / 100, rounding)
+
+
+def test_isolated_is_free_in_files_made_before():
+    config = from_format_3({"mpnn": {"cutoff": [4.0], "hidden_channels": 16}, "heads": "all"})
+    assert Potential.from_config(config).isolated == "free"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_isolated_is_one_of_two():
+    with pytest.raises(ValueError, match=r"'isolated' must be one of \('zero', 'free'\), got 'none'"):
+        Potential(isolated="none")
