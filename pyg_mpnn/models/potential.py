@@ -48,7 +48,9 @@ class Potential(EnergyModel):
             attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
             :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
-        hidden_channels: width of the hidden layer of a head.
+        hidden_channels: width of the hidden layer of a head; of no effect with ``head``.
+        head: network of your own in place of the head, from ``(nodes, out_channels)`` to ``(nodes, 1)``; needs
+            ``heads="last"``.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
@@ -87,6 +89,7 @@ class Potential(EnergyModel):
         *,
         heads: Literal["all", "last"] = "all",
         hidden_channels: int = 64,
+        head: nn.Module | None = None,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
@@ -112,10 +115,10 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels, self.isolated = hidden_channels, isolated
+        self.hidden_channels, self.isolated, self.own_head = hidden_channels, isolated, head is not None
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads, head)
         self.zbl = zbl
 
     @classmethod
@@ -155,6 +158,11 @@ class Potential(EnergyModel):
             readout = readout(*(width if takes_arguments(readout) else ()))
         potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
         return potential
+
+    @property
+    def head(self) -> nn.Module | None:
+        """The network of the user's in place of the head; ``None`` where there is none."""
+        return self.atomwise.heads[0] if self.own_head else None
 
     @property
     def cutoff(self) -> float:
