@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from pyg_mpnn.files import write_tensors
 
 FILE_FORMAT = 3  # 1: no asinh around invariant products; 2: a network of their own on the contracted features
 _POTENTIAL = "a file of Potential.save or a checkpoint of pyg-mpnn train"
@@ -39,14 +39,7 @@ def write_model(
     """
     own = {"format": FILE_FORMAT, "config": config, "prefix": "", "compositions": compositions}
     content = {"pyg_mpnn": own, "state_dict": state_dict}
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(path, content)
 
 
 def read_potential(path: str | Path, map_location: str | torch.device = "cpu") -> SavedModel:
