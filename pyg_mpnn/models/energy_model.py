@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,10 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
 from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
+from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.structure import Structure, read_structure
 from pyg_mpnn.models.variables import gradients, leave_inference_mode, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
@@ -36,7 +38,7 @@ class PotentialOutput(NamedTuple):
     """Energy of each atom in eV, float64, ``(nodes,)``."""
 
 
-class EnergyModel(nn.Module):
+class EnergyModel(Stored, nn.Module):
     r"""Interface: a function of elements and edge vectors that gives energies of atoms, and all that follows from it.
 
     .. math:: E = \sum_i \big(E_i + E_0[z_i]\big), \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
@@ -66,11 +68,38 @@ class EnergyModel(nn.Module):
         self.compiler: Compiler | None = None
         self.compositions: list[dict[int, int]] | None = None
         """Independent compositions of the training structures, atoms by element; ``None`` where they are not known."""
+        self.record: dict[str, Any] = {}
+        """What a training says of its data, plain values: labels and their units, shortest distances, structures."""
 
     @property
     def cutoff(self) -> float:
         """Largest cutoff in angstrom."""
         raise NotImplementedError
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """All cutoffs in angstrom, increasing."""
+        return (self.cutoff,)
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the model knows."""
+        return tuple(range(1, NUM_ELEMENTS + 1))
+
+    @property
+    def smoothness(self) -> float:
+        """Number of continuous derivatives of the energy."""
+        return 1
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What :func:`pyg_mpnn.testing.check_potential` shall not ask for, with the reason."""
+        return {}
+
+    @property
+    def num_near(self) -> int:
+        """Number of index lists that :meth:`near_edges` gives."""
+        return len(self.cutoffs) - 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -310,7 +339,7 @@ class EnergyModel(nn.Module):
         pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
         shifts = None if cell is None else structure.shifts
         near: Sequence[Tensor] = ()
-        if len(getattr(self, "cutoffs", ())) > 1:
+        if self.num_near:
             near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
         inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)

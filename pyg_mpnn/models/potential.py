@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +12,15 @@ from torch import Tensor, nn
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
+from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel
-from pyg_mpnn.models.files import read_potential, write_model
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.parts import READOUTS
+from pyg_mpnn.models.sizes import Size, compose
 from pyg_mpnn.models.zbl import ZBL
-from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
+from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
 
 
 class Potential(EnergyModel):
@@ -104,64 +104,42 @@ class Potential(EnergyModel):
         self.zbl = zbl
 
     @classmethod
-    def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
+    def from_size(
+        cls, size: Size = "base", *, cutoff: float | Sequence[float] | None = None, **overrides: Any
+    ) -> Potential:
         """Build a potential of a named size.
 
         Args:
             size: ``"small"``, ``"base"`` or ``"large"``.
-            cutoff: cutoff radius in angstrom, or several increasing ones.
-            **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry`` and ``zbl`` (True to add a
-                :class:`~pyg_mpnn.ZBL`) of the potential.
+            cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
+            **overrides: other keyword arguments of the representation, which win over those of the size, and
+                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry`` and ``zbl`` (True to
+                add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one, as
+                ``file.py:Class``; parts may be classes, ``functools.partial`` or descriptions, see
+                :func:`pyg_mpnn.models.build.build`.
 
         Returns:
             a potential with random weights.
+
+        Raises:
+            ValueError: an unknown size or argument, or a part that cannot be made.
         """
-        if size not in SIZES:
-            raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
-        own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
-        own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
-        return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Potential:
-        """Build a potential from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a potential with random weights.
-        """
-        options = dict(config)
-        known = inspect.signature(MPNN).parameters
-        unknown = set(options["mpnn"]) - set(known)
-        if unknown:
-            raise ValueError(
-                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, "
-                f"zbl, got {', '.join(sorted(unknown))}"
-            )
-        representation = MPNN(**options.pop("mpnn"))
-        readout = options.pop("readout", "sum")
-        if readout not in ("sum", "learned"):
-            raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
-        sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
-        zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
-        return cls(representation, readout=sums, zbl=zbl, **options)
-
-    @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
-        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
-            return None
-        return {
-            "mpnn": self.representation.config,
-            "heads": self.heads,
-            "hidden_channels": self.hidden_channels,
-            "readout": "sum" if type(self.readout) is SumReadout else "learned",
-            "symmetry": self.symmetry,
-            **({} if self.zbl is None else {"zbl": True}),
-        }
+        options = {**overrides, **({} if cutoff is None else {"cutoff": cutoff})}
+        description, trust = compose(size, options)
+        zbl = description.pop("zbl", None)
+        description["representation"] = build(description["representation"], trust, "model")
+        if zbl is True:
+            zbl = ZBL(cutoff=float(description["representation"].cutoff))
+        readout = description.pop("readout", None)
+        if isinstance(readout, str):
+            readout = part_factory("readout", readout, READOUTS)
+        elif readout is not None:
+            readout = build(readout, trust, "readout")
+        if readout is not None and not isinstance(readout, nn.Module):  # a class, which is told the width
+            width = (int(description["representation"].out_channels),)
+            readout = readout(*(width if takes_arguments(readout) else ()))
+        potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
+        return potential
 
     @property
     def cutoff(self) -> float:
@@ -315,46 +293,6 @@ class Potential(EnergyModel):
             raise CompilationError(f"this potential cannot be exported here: {reason}")
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
-
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
-
-        Args:
-            path: file to write, by convention ``*.pt``.
-
-        Raises:
-            TypeError: a composition that plain values do not rebuild.
-        """
-        if self.config is None:
-            raise TypeError(
-                "'save' needs an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
-                "rebuild your own composition in code"
-            )
-        write_model(path, self.config, self.state_dict(), self.compositions)
-
-    @classmethod
-    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
-        """Read a potential from :meth:`save` or from a checkpoint of ``pyg-mpnn train``, without executing code.
-
-        Args:
-            path: file to read.
-            map_location: device to load to.
-
-        Returns:
-            the potential, in evaluation mode and in the dtype it was saved in.
-
-        Raises:
-            ValueError: a file that holds no potential of this package.
-        """
-        config, state, compositions = read_potential(path, map_location)
-        if "class" in config:
-            raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
-        potential = cls.from_config(config)
-        potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
-        potential.load_state_dict(state)
-        potential.compositions = compositions
-        return potential.eval()
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())

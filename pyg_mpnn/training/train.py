@@ -127,13 +127,14 @@ def train(
     check_loggers(settings)
     if settings.device == "cuda":
         check_device(settings.device)
-    data = load_training_data(settings, frames, test)
+    seed_generators(settings.seed)
+    potential = _make_potential(potential, settings)
+    data = load_training_data(settings, potential.cutoffs, frames, test)
     mode, why_eager = settings.compile_mode(len(data.train))
     threads = threads_for(mode, settings.threads)
     if threads is not None:
         torch.set_num_threads(threads)
-    seed_generators(settings.seed)
-    potential, data = _prepare(potential, settings, data)
+    data = _prepare(potential, settings, data)
     check_batches(data, settings, potential.cutoffs)
     check_elements(data, potential.elements)
     potential.compile(mode)
@@ -154,29 +155,33 @@ def train(
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
-def _prepare(
-    potential: Potential | None, settings: TrainingSettings, data: TrainingData
-) -> tuple[Potential, TrainingData]:
-    """The potential to train with its reference energies, which the data then know."""
+def _make_potential(potential: Potential | None, settings: TrainingSettings) -> Potential:
+    """The potential to train, whose cutoffs decide which edges the data get."""
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         if potential is not None:
             raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
-        potential = load_start(settings.start_from, dtype)
-        reference = correct_reference(potential, data.train, data.reference)
-        potential.set_reference(reference.energies, reference.scale)
-        potential.compositions = list(data.reference.compositions)  # at the level of theory of the new data
-        return potential, dataclasses.replace(data, reference=reference)
+        return load_start(settings.start_from, dtype, settings.trust)
     if potential is None:
         options = {"zbl": settings.zbl, **settings.model}
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
-    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)
+    return potential
+
+
+def _prepare(potential: Potential, settings: TrainingSettings, data: TrainingData) -> TrainingData:
+    """Fit the reference energies of the potential; the data then know them."""
+    if settings.start_from is not None:
+        reference = correct_reference(potential, data.train, data.reference)
+        potential.set_reference(reference.energies, reference.scale)
+        data = dataclasses.replace(data, reference=reference)  # at the level of theory of the new data
+    else:
+        potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
     potential.compositions = list(data.reference.compositions)
-    if settings.zbl:
-        if potential.zbl is None:
-            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    if potential.zbl is not None and settings.start_from is None:
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
-    return potential, data
+    elif settings.zbl:
+        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    return data
 
 
 def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None = None) -> None:
@@ -274,7 +279,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(module.potential)],
         default_root_dir=out,
         logger=make_loggers(settings),
         log_every_n_steps=1,

@@ -105,7 +105,7 @@ def train_property(
     seed_generators(settings.seed)
     info = QM9_TARGETS[target]
     if model is None:
-        model = PropertyModel.from_size(settings.size, kind=info.kind, cutoff=settings.cutoffs, **settings.model)
+        model = PropertyModel.from_size(settings.size, kind=info.kind, cutoff=settings.cutoff or 5.0, **settings.model)
         model = model.to(getattr(torch, settings.dtype))
     data, spread = _load(settings, parts, model)
     check_batches(data, settings, model.cutoffs)
