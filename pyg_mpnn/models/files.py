@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.files import write_tensors
 from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources
 from pyg_mpnn.models.rebuild import check_rebuilds, digest, probe, same_energy, take_weights
 
@@ -136,14 +135,7 @@ def save_model(path: str | Path, model: nn.Module) -> None:
     check_finite(model, "be saved")
     content = {"pyg_mpnn": make_header(model), "state_dict": model.state_dict()}
     seal(content, model)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(path, content)
 
 
 def load_model(path: str | Path, map_location: str | torch.device = "cpu", trust: Trust = ()) -> Any:
