@@ -31,10 +31,9 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
 
     Args:
         size: name of the size.
-        options: arguments of the representation by name; ``class`` or
-            ``representation`` for another one than :class:`~pyg_mpnn.MPNN`, with
-            none of the arguments of the size; ``potential_heads``, ``readout``, ``symmetry``, ``isolated`` and
-            ``zbl`` of the potential. A string ``file.py:Class`` or ``package.module:Class`` names a part.
+        options: arguments of the representation by name; ``class`` or ``representation`` for another one than
+            :class:`~pyg_mpnn.MPNN`, with none of the arguments of the size; ``potential_heads``, ``readout``,
+            ``symmetry``, ``isolated`` and ``zbl`` of the potential. A string ``file.py:Class`` or ``package.module:Class`` names a part.
 
     Returns:
         the description, and the code of the user's that it names: what is typed is trusted.
