@@ -228,7 +228,9 @@ class MPNN(nn.Module):
         near: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         memory: Memory = "normal",
-    ) -> list[Float[Tensor, "nodes channels"]]:
+        num_own: int | None = None,
+        exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
+    ) -> list[Float[Tensor, "_ channels"]]:
         """Node features after each layer.
 
         ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
@@ -242,11 +244,14 @@ class MPNN(nn.Module):
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
         features = []
         for layer in self.layers:
+            if exchange is not None:  # local stand-in until the branch "layers" is merged
+                all_x, all_density = exchange(x[:num_own] if features else None, None if density is None else density[:num_own])
+                x, density = (all_x if features else x), all_density
             if memory == "low" and len(z) > 0:
                 x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
             else:
                 x, density = layer(x, *edges, density)
-            features.append(x)
+            features.append(x[:num_own])
         return features
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:

@@ -267,6 +267,7 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        **domain: Any,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
@@ -279,26 +280,32 @@ class Potential(EnergyModel):
             near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
                 where they are not given.
             memory: as in :meth:`forward`.
+            **domain: ``num_own`` and ``exchange`` of :meth:`MPNN.forward`, for one domain of a larger structure.
 
         Returns:
-            energies in eV, in the dtype of the network, ``(nodes,)``.
+            energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
         """
-        options: dict[str, Any] = {} if near is None else {"near": near}
+        options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         if memory != "normal":
             options["memory"] = memory
         if self.isolated == "free":
             energies = self._network(z, edge_index, edge_vec, batch, num_graphs, options)
         else:
             elements = torch.tensor(self.elements, device=z.device)
-            graphs = num_graphs + torch.arange(len(elements), device=z.device)
-            with_isolated = torch.cat([z, elements]), edge_index, edge_vec, torch.cat([batch, graphs])
-            found = self._network(*with_isolated, num_graphs + len(elements), options)
-            energies, alone = found[: z.shape[0]], found[z.shape[0] :]
+            graphs = torch.arange(len(elements), device=z.device)
+            if domain:  # whose own atoms are the first ones, followed by those of its neighbours
+                energies = self._network(z, edge_index, edge_vec, batch, num_graphs, options)
+                alone = self._network(elements, edge_index[:, :0], edge_vec[:0], graphs, len(elements), {})
+            else:
+                with_isolated = torch.cat([z, elements]), edge_index, edge_vec, torch.cat([batch, num_graphs + graphs])
+                found = self._network(*with_isolated, num_graphs + len(elements), options)
+                energies, alone = found[: z.shape[0]], found[z.shape[0] :]
             of_element = alone.new_zeros(NUM_ELEMENTS + 1).index_copy(0, elements, alone)
-            energies = energies - of_element.index_select(0, z)
+            energies = energies - of_element.index_select(0, z[: energies.shape[0]])
         if self.zbl is None:
             return energies
-        return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        repulsion = self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        return energies + repulsion[: domain.get("num_own")]
 
     def _network(
         self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int, options: dict[str, Any]
@@ -306,7 +313,7 @@ class Potential(EnergyModel):
         """Energy of each atom as the network gives it."""
         features = self.representation(z, edge_index, edge_vec, **options)
         values = self.atomwise(features if self.heads == "all" else features[-1:])
-        return self.readout.atom_values(values, batch, num_graphs, features[-1])
+        return self.readout.atom_values(values, batch[: values.shape[0]], num_graphs, features[-1])
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
