@@ -12,7 +12,12 @@ from torch import Tensor
 
 FILE_FORMAT = 3  # 1: no asinh around invariant products; 2: a network of their own on the contracted features
 _POTENTIAL = "a file of Potential.save or a checkpoint of pyg-mpnn train"
-_PROPERTY = "a file of PropertyModel.save or a checkpoint of pyg-mpnn train --target"
+_PROPERTIES = {  # kinds of properties in files of format 3, and what they are now
+    "extensive": {"class": "ScalarOutput", "extensive": True},
+    "intensive": {"class": "ScalarOutput", "extensive": False},
+    "dipole": {"class": "DipoleLengthOutput"},
+    "spatial_extent": {"class": "SpatialExtentOutput"},
+}
 
 
 class SavedModel(NamedTuple):
@@ -33,7 +38,7 @@ def write_model(
 
     Args:
         path: file to write.
-        config: plain values that rebuild the model; those of a property model have the key ``property``.
+        config: plain values that rebuild the model.
         state_dict: its weights and buffers.
         compositions: independent compositions that it was trained on, where they are known.
     """
@@ -62,31 +67,7 @@ def read_potential(path: str | Path, map_location: str | torch.device = "cpu") -
     Raises:
         ValueError: a file that holds no potential of this package's own parts, or one of another format.
     """
-    saved = _read(path, map_location, _POTENTIAL, "potential")
-    if "property" in saved.config:
-        raise ValueError(f"'path' must hold a potential, got {path} with a property: read it by PropertyModel.load")
-    return saved
-
-
-def read_property(path: str | Path, map_location: str | torch.device = "cpu") -> SavedModel:
-    """Read a property model of :func:`write_model` or a checkpoint of ``pyg-mpnn train --target``, as above.
-
-    Args:
-        path: file to read.
-        map_location: device to load to.
-
-    Returns:
-        configuration and weights.
-
-    Raises:
-        ValueError: a file that holds no property model of this package's own parts, or one of another format.
-    """
-    saved = _read(path, map_location, _PROPERTY, "property model")
-    if "property" not in saved.config:
-        raise ValueError(
-            f"'path' must be {_PROPERTY}, got {path} with a potential: a potential is read by load_potential"
-        )
-    return saved
+    return _read(path, map_location, _POTENTIAL, "potential")
 
 
 def read_content(path: str | Path, map_location: str | torch.device, expected: str) -> dict[str, Any]:
@@ -131,7 +112,19 @@ def _read(path: str | Path, map_location: str | torch.device, expected: str, kin
         )
     prefix = own["prefix"]
     state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    return SavedModel(own["config"], state, own.get("compositions"))  # files of older versions have none
+    saved = SavedModel(own["config"], state, own.get("compositions"))  # files of older versions have none
+    if "property" not in saved.config:
+        return saved
+    return _with_output(saved, (own.get("settings") or {}).get("target") or "property")
+
+
+def _with_output(saved: SavedModel, name: str) -> SavedModel:
+    """What a file of a property model, a class of its own once, is now: a model with one output and no energy."""
+    config = dict(saved.config)
+    part = {**_PROPERTIES[config.pop("property")], "hidden_channels": config.pop("hidden_channels")}
+    own = f"outputs.{name}."
+    state = {own + key if key.startswith("atomwise.") else key: value for key, value in saved.state_dict.items()}
+    return SavedModel({**config, "energy": False, "outputs": {name: part}}, state, saved.compositions)
 
 
 def _what_is_there(path: Path) -> str:

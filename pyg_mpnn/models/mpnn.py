@@ -28,6 +28,7 @@ from pyg_mpnn.layers import (
 )
 from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, AttentionKind, Basis, Directions, Envelope, check_name
 
 
@@ -131,6 +132,7 @@ class MPNN(nn.Module):
         }
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
         contracted = directions == "contracted"
+        self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
         def make_features() -> LearnedFeatures:
             if contracted:
@@ -222,10 +224,30 @@ class MPNN(nn.Module):
         *,
         memory: Memory = "normal",
     ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer.
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, memory=memory).x)
 
-        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: with ``"low"`` the edges, sorted by receiver, are worked on in chunks, see
+                ``pyg_mpnn.models.chunks``.
+
+        Returns:
+            features, and the density where directions are contracted.
         """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
@@ -240,7 +262,7 @@ class MPNN(nn.Module):
             else:
                 x, density = layer(x, *edges, density)
             features.append(x)
-        return features
+        return Features(features, density)
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
         """Indices of the edges within each cutoff but the largest.

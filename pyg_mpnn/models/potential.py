@@ -1,4 +1,4 @@
-"""A potential: representation, atomic energies, readout and derivatives."""
+"""The model: a representation, an energy with its derivatives, and other outputs by name."""
 
 from __future__ import annotations
 
@@ -10,21 +10,35 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
-from pyg_mpnn.models.energy_model import EnergyModel
+from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
+from pyg_mpnn.models.features import Features, compute_features
 from pyg_mpnn.models.files import read_potential, write_model
 from pyg_mpnn.models.mpnn import MPNN
+from pyg_mpnn.models.outputs import (
+    OUTPUTS,
+    AtomwiseOutput,
+    Output,
+    check_output,
+    check_values,
+    describe,
+    make_output,
+)
 from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
+from pyg_mpnn.models.terms import EnergyTerm, Geometry, check_term, check_terms
 from pyg_mpnn.models.zbl import ZBL
 from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
 
 
 class Potential(EnergyModel):
-    r"""Energy, forces and stress of molecules and crystals.
+    r"""Energy, forces and stress of molecules and crystals, and other outputs by name.
 
     .. math:: E = \sum_i E_i, \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
               \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon}
@@ -35,14 +49,19 @@ class Potential(EnergyModel):
 
     Args:
         representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
-            attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
-            :class:`~pyg_mpnn.MPNN` in its base size where not given.
+            attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``. Where it has
+            an attribute ``graph_inputs``, for instance ``("charge",)``, it is called with these fields of the structure
+            too, ``(nodes,)`` each. :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
         hidden_channels: width of the hidden layer of a head.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
             none.
+        terms: what else is added to the energies: :class:`~pyg_mpnn.EnergyTerm` or energy models.
+        outputs: what the model gives besides the energy, by name.
+        energy: whether the model has an energy; without it ``heads``, ``readout``, ``zbl`` and ``terms`` must be left
+            out.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -55,7 +74,8 @@ class Potential(EnergyModel):
         ValueError: a representation that is not invariant, an intensive readout, an unknown name; when called: elements
             not trained on, coincident atoms, positions that are not finite, shapes that do not fit, stress without a
             crystal.
-        TypeError: a representation without the attributes above; when called: missing or wrongly typed tensors.
+        TypeError: a representation without the attributes above, an output or a term that is none; when called:
+            missing or wrongly typed tensors.
 
     Source:
         Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); stress from a strain derivative as in Knuth
@@ -78,6 +98,9 @@ class Potential(EnergyModel):
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
+        terms: Sequence[EnergyTerm | EnergyModel] = (),
+        outputs: Mapping[str, Output] | None = None,
+        energy: bool = True,
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -97,11 +120,23 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
+        self.hidden_channels, self.has_energy = hidden_channels, energy
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads) if energy else None
         self.zbl = zbl
+        check_terms(terms, cutoff)
+        self.terms = nn.ModuleList(terms)
+        if not energy and (zbl is not None or len(self.terms)):
+            raise ValueError("'zbl' and 'terms' must be left out where 'energy' is False: they are energies")
+        self.graph_inputs = tuple(getattr(representation, "graph_inputs", ()))
+        self.outputs = nn.ModuleDict()
+        for name, output in (outputs or {}).items():
+            check_output(name, output, symmetry)
+            output.build(representation)
+            self.outputs[name] = output
+        if not energy and not len(self.outputs):
+            raise ValueError("'outputs' must hold at least one output where 'energy' is False, got none")
 
     @classmethod
     def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
@@ -111,8 +146,8 @@ class Potential(EnergyModel):
             size: ``"small"``, ``"base"`` or ``"large"``.
             cutoff: cutoff radius in angstrom, or several increasing ones.
             **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry`` and ``zbl`` (True to add a
-                :class:`~pyg_mpnn.ZBL`) of the potential.
+                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry``, ``zbl`` (True to add a
+                :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
 
         Returns:
             a potential with random weights.
@@ -121,6 +156,7 @@ class Potential(EnergyModel):
             raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
         own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
         own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
+        own |= {name: overrides.pop(name) for name in ("terms", "outputs", "energy") if name in overrides}
         return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
 
     @classmethod
@@ -147,6 +183,10 @@ class Potential(EnergyModel):
             raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
         sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
         zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
+        options["outputs"] = {
+            name: part if isinstance(part, Output) else make_output(part)
+            for name, part in options.pop("outputs", {}).items()
+        }
         return cls(representation, readout=sums, zbl=zbl, **options)
 
     @property
@@ -154,6 +194,9 @@ class Potential(EnergyModel):
         """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
         if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
             return None
+        if len(self.terms) or not all(type(output) in OUTPUTS.values() for output in self.outputs.values()):
+            return None
+        outputs = {name: {"class": type(part).__name__, **describe(part)} for name, part in self.outputs.items()}  # type: ignore[arg-type]
         return {
             "mpnn": self.representation.config,
             "heads": self.heads,
@@ -161,6 +204,8 @@ class Potential(EnergyModel):
             "readout": "sum" if type(self.readout) is SumReadout else "learned",
             "symmetry": self.symmetry,
             **({} if self.zbl is None else {"zbl": True}),
+            **({"outputs": outputs} if outputs else {}),
+            **({} if self.has_energy else {"energy": False}),
         }
 
     @property
@@ -175,19 +220,24 @@ class Potential(EnergyModel):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of the network: of forces and stress. Energies are float64 always."""
-        return self.atomwise.scale.dtype
+        """Dtype of the network: of forces and stress. Energies and other outputs are float64 always."""
+        if self.atomwise is not None:
+            return self.atomwise.scale.dtype
+        return next(tensor.dtype for tensor in (*self.parameters(), *self.buffers()) if tensor.is_floating_point())
 
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers that the potential knows: those trained on, or all before :meth:`set_reference`."""
-        return self.atomwise.elements
+        if self.atomwise is not None:
+            return self.atomwise.elements
+        known = [set(part.atomwise.elements) for part in self.outputs.values() if isinstance(part, AtomwiseOutput)]
+        return tuple(sorted(set.intersection(*known))) if known else tuple(range(1, NUM_ELEMENTS + 1))
 
     @property
     def smoothness(self) -> float:
         """Number of continuous derivatives of the energy, as the parts declare it, else 1."""
-        own = float(getattr(self.representation, "smoothness", 1))
-        return own if self.zbl is None else min(own, self.zbl.smoothness)
+        parts = (self.representation, *([] if self.zbl is None else [self.zbl]), *self.terms)
+        return min(float(getattr(part, "smoothness", 1)) for part in parts)
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -198,7 +248,7 @@ class Potential(EnergyModel):
 
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
-        for part in (self.representation, self.atomwise, self.readout):
+        for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
             if hasattr(part, "reset_parameters"):
                 part.reset_parameters()  # type: ignore[operator]
 
@@ -213,7 +263,17 @@ class Potential(EnergyModel):
             neighbors: mean number of neighbours of an atom, one for each cutoff; goes to the ``set_neighbors`` of the
                 representation, where it has one.
         """
+        if self.atomwise is None:
+            raise ValueError("'reference_energies' need a model with an energy, got one without (energy=False)")
         self.atomwise.set_reference(reference_energies, scale)
+        self.set_neighbors(neighbors)
+
+    def set_neighbors(self, neighbors: Sequence[float] | None) -> None:
+        """Fix the mean number of neighbours of an atom, where the representation has a ``set_neighbors``.
+
+        Args:
+            neighbors: one number for each cutoff; ``None`` to change nothing.
+        """
         if neighbors is not None and hasattr(self.representation, "set_neighbors"):
             self.representation.set_neighbors(neighbors)  # type: ignore[operator]
 
@@ -237,12 +297,15 @@ class Potential(EnergyModel):
         return near
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise if an atom is of an element without reference energy.
+        """Raise if an atom is of an element without reference energy; other outputs look for themselves.
 
         Args:
             z: atomic numbers.
         """
-        self.atomwise.check_elements(z)
+        if self.atomwise is None:
+            super().check_elements(z)
+        else:
+            self.atomwise.check_elements(z)
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """Reference energies of graphs and of atoms.
@@ -255,6 +318,7 @@ class Potential(EnergyModel):
         Returns:
             energies in eV, float64, ``(graphs,)`` and ``(nodes,)``.
         """
+        assert self.atomwise is not None
         return self.atomwise.reference_energies(z, batch, num_graphs), self.atomwise.reference[z]
 
     def interaction_energies(
@@ -282,15 +346,96 @@ class Potential(EnergyModel):
         Returns:
             energies in eV, in the dtype of the network, ``(nodes,)``.
         """
-        options: dict[str, Any] = {} if near is None else {"near": near}
-        if memory != "normal":
-            options["memory"] = memory
-        features = self.representation(z, edge_index, edge_vec, **options)
-        values = self.atomwise(features if self.heads == "all" else features[-1:])
-        energies = self.readout.atom_values(values, batch, num_graphs, features[-1])
-        if self.zbl is None:
-            return energies
-        return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        features = compute_features(self.representation, z, edge_index, edge_vec, near=near, memory=memory)
+        geometry = Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None)
+        return self._energies(features, geometry, memory)
+
+    def features(self, data: Data | Tensor, *tensors: Tensor | None) -> Features:
+        """Features of the atoms, as the outputs get them: for uncertainty, comparison of structures, own heads.
+
+        Args:
+            data: as in :meth:`forward`.
+            *tensors: as in :meth:`forward`.
+
+        Returns:
+            ``x``, node features after each layer (``features.x[-1]`` are those of the last), and ``density``, the
+            directional density after the last layer where the representation has one.
+        """
+        given = [*tensors, *([None] * (6 - len(tensors)))]
+        structure = self.with_inputs(read_structure(data, *given, dtype=self.dtype), data)
+        return self._features(structure.with_edges(self.cutoff), structure.pos, None, "normal")[0]
+
+    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
+        """The structure with the graph inputs of the representation, and total charges where they are known.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures.
+            data: what they were read from.
+
+        Returns:
+            the structure.
+        """
+        optional = ("charge",) if len(self.outputs) else ()
+        return structure._replace(inputs=read_inputs(data, self.graph_inputs, optional, structure.num_graphs))
+
+    @property
+    def why_eager(self) -> str | None:
+        """Why compiled code cannot evaluate this model; ``None`` where it can."""
+        if any(getattr(term, "needs_positions", False) for term in self.terms):
+            return "compiled code takes no terms that read positions"
+        return super().why_eager if self.has_energy else "it has no energy"
+
+    def _features(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory
+    ) -> tuple[Features, Geometry]:
+        pos, cell, edge_vec = self._place(structure, pos, strain)
+        z, edge_index, batch = structure.z, structure.edge_index, structure.batch
+        assert edge_index is not None
+        inputs = {name: structure.inputs[name][batch].to(self.dtype) for name in self.graph_inputs}
+        features = compute_features(self.representation, z, edge_index, edge_vec, memory=memory, inputs=inputs)
+        return features, Geometry(z, batch, structure.num_graphs, edge_index, edge_vec, pos, cell)
+
+    def _interaction(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
+    ) -> tuple[Tensor, Features | None]:
+        features, geometry = self._features(structure, pos, strain, memory)
+        return self._energies(features, geometry, memory), features
+
+    def _energies(self, features: Features, geometry: Geometry, memory: Memory) -> Tensor:
+        assert self.atomwise is not None
+        z, batch, num_graphs = geometry.z, geometry.batch, geometry.num_graphs
+        values = self.atomwise(features.x if self.heads == "all" else features.x[-1:])
+        energies = self.readout.atom_values(values, batch, num_graphs, features.x[-1])
+        for term in (*([] if self.zbl is None else [self.zbl]), *self.terms):
+            if isinstance(term, EnergyModel):
+                edges = geometry.edge_index, geometry.edge_vec
+                added = term.interaction_energies(z, *edges, batch, num_graphs, memory=memory)
+            else:
+                added = term(geometry)
+                check_term(term, added, len(z))
+            energies = energies + added.to(energies.dtype)
+        return energies
+
+    def _evaluate(
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
+    ) -> PotentialOutput:
+        if self.has_energy:
+            return super()._evaluate(structure, forces, stress, memory, create_graph)
+        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))  # type: ignore[arg-type]
+
+    def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
+        if not len(self.outputs):
+            return {}
+        for output in self.outputs.values():
+            output.check(structure)  # type: ignore[operator]
+        if features is None:
+            features, _ = self._features(structure, structure.pos, None, memory)
+        found = {name: output(features, structure) for name, output in self.outputs.items()}
+        for name, values in found.items():
+            check_values(name, self.outputs[name], values, structure)  # type: ignore[arg-type]
+        return found
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
@@ -310,7 +455,9 @@ class Potential(EnergyModel):
         Raises:
             CompilationError: compilation is not possible here, as for :meth:`compile`.
         """
-        reason = why_not(self.atomwise.reference.device)
+        if self.atomwise is None or len(self.outputs):
+            raise CompilationError(f"only energy, forces and stress can be exported, got {', '.join(self.outputs)} too")
+        reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
@@ -351,7 +498,8 @@ class Potential(EnergyModel):
         if "class" in config:
             raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
         potential = cls.from_config(config)
-        potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
+        dtype = next(value.dtype for key, value in state.items() if key.endswith("atomwise.scale"))
+        potential.to(device=map_location, dtype=dtype)
         potential.load_state_dict(state)
         potential.compositions = compositions
         return potential.eval()
@@ -360,5 +508,6 @@ class Potential(EnergyModel):
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
             f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
-            f"{'' if self.zbl is None else f'{self.zbl}, '}{parameters} parameters)"
+            f"{''.join(f'{term}, ' for term in self.terms)}{'' if self.zbl is None else f'{self.zbl}, '}"
+            f"{''.join(f'{name}={output}, ' for name, output in self.outputs.items())}{parameters} parameters)"
         )

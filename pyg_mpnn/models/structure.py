@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -22,6 +24,7 @@ class Structure(NamedTuple):
     pbc: Tensor | None  # (graphs, 3)
     edge_index: Tensor | None  # (2, edges)
     shifts: Tensor | None  # (edges, 3)
+    inputs: Mapping[str, Tensor] = MappingProxyType({})  # numbers of the graphs by name, (graphs,), float64
 
     def with_edges(self, cutoff: float) -> Structure:
         """Edges up to the cutoff, found now unless they came with the structure."""
@@ -117,6 +120,41 @@ def read_structure(
     if edge_index is not None:
         _check_edges(edge_index, shifts, pbc, len(z))
     return Structure(z, pos.to(dtype), batch, num_graphs, cell, pbc, edge_index, shifts)
+
+
+def read_inputs(
+    data: Data | Tensor, names: Sequence[str], optional: Sequence[str], num_graphs: int
+) -> dict[str, Tensor]:
+    """Take numbers of the graphs, such as their total charges, from a PyG ``Data`` or ``Batch``, and check them.
+
+    Args:
+        data: a PyG object, or the atomic numbers, which come without.
+        names: fields that must be there.
+        optional: fields that are taken where they are there.
+        num_graphs: number of graphs.
+
+    Returns:
+        the fields, float64, ``(graphs,)`` each.
+
+    Raises:
+        ValueError: a field is missing, of another length, or not finite.
+    """
+    found = {}
+    for name in dict.fromkeys((*names, *optional)):
+        value = data.get(name) if isinstance(data, Data) else None
+        if value is None and name in names:
+            raise ValueError(
+                f"'data' must be a PyG object with the field {name!r}, one number a structure, which the "
+                f"representation names in 'graph_inputs', got {'none' if isinstance(data, Data) else 'plain tensors'}"
+            )
+        if value is not None:
+            value = torch.as_tensor(value, device=data.z.device).double().reshape(-1)
+            if len(value) != num_graphs or not bool(value.isfinite().all()):
+                raise ValueError(
+                    f"{name!r} must hold one finite number for each of {num_graphs} structures, got {value.tolist()}"
+                )
+            found[name] = value
+    return found
 
 
 def _check_atoms(z: Tensor, pos: Tensor) -> None:

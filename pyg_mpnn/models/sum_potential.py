@@ -29,6 +29,7 @@ class SumPotential(nn.Module):
     .. math:: E = \sum_p E^{(p)}, \quad F = \sum_p F^{(p)}, \quad \sigma = \sum_p \sigma^{(p)}
 
     Neighbours are searched once, for the largest cutoff; each part gets the edges within its own. Parts may be sums.
+    Other outputs of the parts are those of the sum; of one name they are added up too, as for a learned difference.
 
     Args:
         *potentials: the parts, at least one: :class:`~pyg_mpnn.Potential`, :class:`~pyg_mpnn.ZBL` or others.
@@ -84,6 +85,11 @@ class SumPotential(nn.Module):
         return tuple(sorted({cutoff for cutoffs in found for cutoff in cutoffs}))
 
     @property
+    def has_energy(self) -> bool:
+        """Whether there are energies: whether all parts have one."""
+        return all(part.has_energy for part in self.potentials)
+
+    @property
     def dtype(self) -> torch.dtype:
         """Dtype of forces and stress: the widest of the parts. Energies are float64 always."""
         return reduce(torch.promote_types, [part.dtype for part in self.potentials])
@@ -119,15 +125,34 @@ class SumPotential(nn.Module):
         edge_index: Tensor | None = None,
         shifts: Tensor | None = None,
         *,
-        forces: bool = True,
+        forces: bool | None = None,
         stress: bool = False,
         memory: Memory = "normal",
     ) -> PotentialOutput:
         """Energy, and on request forces and stress; arguments as of :class:`~pyg_mpnn.Potential`."""
         trained = self.training and torch.is_grad_enabled()
+        forces = self.has_energy if forces is None else forces
         with gradients(enabled=forces or stress):
             structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            structure = self.with_inputs(structure, data)
             return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
+
+    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
+        """The structure with the graph inputs of all parts.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures.
+            data: what they were read from.
+
+        Returns:
+            the structure.
+        """
+        for part in self.potentials:
+            found = part.with_inputs(structure, data)
+            structure = structure._replace(inputs={**structure.inputs, **found.inputs})
+        return structure
 
     def evaluate(
         self, structure: Structure, *, forces: bool, stress: bool, memory: Memory, trained: bool
@@ -149,7 +174,10 @@ class SumPotential(nn.Module):
         structure = structure.with_edges(self.cutoff)
         options: dict[str, Any] = {"forces": forces, "stress": stress, "memory": memory, "trained": trained}
         outputs = [part.evaluate(structure.within(part.cutoff).to(part.dtype), **options) for part in self.potentials]
-        return PotentialOutput._make(_add(values) for values in zip(*outputs, strict=True))
+        energies = (_add(values) for values in zip(*outputs, strict=True))
+        names = dict.fromkeys(name for output in outputs for name in output.others)
+        others = {name: _add(tuple(output.others.get(name) for output in outputs)) for name in names}
+        return PotentialOutput(*energies, others)  # type: ignore[arg-type]
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
         """Virial of each graph, periodic or not.
