@@ -9,7 +9,7 @@ from typing import Literal
 
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.deploy import threads_for
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
 from pyg_mpnn.training.table import error_table
@@ -29,11 +29,13 @@ def evaluate_command(
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
+    trust: list[str] | None = None,
 ) -> Errors:
     """Print the errors of a trained potential on a set of structures.
 
     Args:
-        model: Checkpoint of a training (best.ckpt) or saved potential.
+        model: Checkpoint of a training (best.ckpt) or saved potential, or Python code of yours as file.py:name or
+            package.module:name.
         data: File or files of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The
             word ``ethanol`` means the shipped test structures.
         energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
@@ -49,6 +51,7 @@ def evaluate_command(
         threads: Number of CPU threads; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
+        trust: Code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The errors.
@@ -62,7 +65,7 @@ def evaluate_command(
 
         torch.set_num_threads(threads)
     check_device(device)
-    potential = load_potential(model).to(device).compile(compile)
+    potential = open_potential(model, trust=trust).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
     errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import jsonargparse
 from pyg_mpnn.cli.check import check_command
 from pyg_mpnn.cli.evaluate import evaluate_command
 from pyg_mpnn.cli.inspect import inspect_command
-from pyg_mpnn.cli.parser import Help, Parser, join_files, parser_of
+from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
 from pyg_mpnn.deploy import CompilationError, keep_freed_memory
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.ablation import AblationSettings, ablate
@@ -82,7 +82,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """
     from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
-    parsed = make_parser().parse_args(join_files(sys.argv[1:] if arguments is None else arguments))
+    words = join_files(sys.argv[1:] if arguments is None else arguments)
+    words = join_composition(words) if words[:1] in (["train"], ["ablate"]) else words
+    parsed = make_parser().parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
     keep_freed_memory()

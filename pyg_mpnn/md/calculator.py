@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
+from pyg_mpnn.models import EnergyModel, load_potential
 from pyg_mpnn.models.checks import check_device
 
 try:
@@ -73,7 +73,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(
         self,
-        potential: EnergyModel | SumPotential | str | Path,
+        potential: EnergyModel | str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
@@ -163,10 +163,10 @@ class PotentialCalculator(Calculator):
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
-def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
+def _own_copy(potential: EnergyModel | str | Path) -> EnergyModel:
     if isinstance(potential, str | Path):
         return load_potential(potential)
-    if not isinstance(potential, EnergyModel | SumPotential):
+    if not isinstance(potential, EnergyModel):
         raise TypeError(
             f"'potential' must be a Potential or the path of a saved one, got {type(potential).__name__}; "
             f"load a checkpoint with load_potential(path)"

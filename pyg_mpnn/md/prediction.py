@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.models.checks import check_device
-from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["run_prediction"]
 
@@ -41,6 +40,7 @@ def run_prediction(
     device: str | None = None,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
+    trust: list[str] | None = None,
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
@@ -50,7 +50,7 @@ def run_prediction(
     for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structures: file of structures, in any format that ASE reads or an rMD17/MD17 npz; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
@@ -62,6 +62,7 @@ def run_prediction(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The number of structures.
@@ -82,8 +83,8 @@ def run_prediction(
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
     check_device(device)
     threads = threads_for(compile, threads)
-    potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
-    potential.compile(compile)
+    potential = open_potential(model, trust=trust).compile(compile)
+    potential.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(_frames(structures))
     count = crystals = 0
     seen: dict[str, Atoms] = {}  # one structure of each composition
@@ -156,7 +157,7 @@ def _bare(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
+def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
     """Attach the predictions to the structures; return how many are crystals."""
     data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
     crystals = [bool(atoms.pbc.all()) for _, atoms in batch]

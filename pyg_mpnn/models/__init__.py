@@ -17,7 +17,7 @@ from pyg_mpnn.models.outputs import (
 )
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.sizes import SIZES
-from pyg_mpnn.models.sum_potential import SumPotential, load_potential
+from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
 from pyg_mpnn.models.terms import EnergyTerm, Geometry
 from pyg_mpnn.models.zbl import ZBL, zbl_energy
 
@@ -42,4 +42,5 @@ __all__ = [
     "zbl_energy",
     "SumPotential",
     "load_potential",
+    "open_potential",
 ]

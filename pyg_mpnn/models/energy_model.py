@@ -17,6 +17,7 @@ from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.features import Features
+from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
 from pyg_mpnn.models.variables import gradients, leave_inference_mode, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
@@ -24,6 +25,8 @@ from pyg_mpnn.scatter import scatter_sum
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from pyg_mpnn.models.outputs import Output
 
 
 class _Energies(NamedTuple):
@@ -104,7 +107,7 @@ class PotentialOutput(_Energies):
         return f"{type(self).__name__}({', '.join(f'{name}={self[name]!r}' for name in self.names)})"
 
 
-class EnergyModel(nn.Module):
+class EnergyModel(Stored, nn.Module):
     r"""Interface: a function of elements and edge vectors that gives energies of atoms, and all that follows from it.
 
     .. math:: E = \sum_i \big(E_i + E_0[z_i]\big), \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
@@ -140,21 +143,57 @@ class EnergyModel(nn.Module):
         4.0
     """
 
-    graph_inputs: tuple[str, ...] = ()
-    """Numbers of a structure that must be in ``data``, such as ``charge``: one a graph."""
-    has_energy: bool = True
-    """Whether there are energies, forces and stress."""
-
     def __init__(self) -> None:
         super().__init__()
         self.compiler: Compiler | None = None
         self.compositions: list[dict[int, int]] | None = None
         """Independent compositions of the training structures, atoms by element; ``None`` where they are not known."""
+        self.record: dict[str, Any] = {}
+        """What a training says of its data, plain values: labels and their units, shortest distances, structures."""
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Numbers of a structure that must be in ``data``, such as ``charge``: one a graph."""
+        return ()
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether there are energies, forces and stress."""
+        return True
+
+    def all_outputs(self) -> dict[str, Output]:
+        """What the model gives besides energies, forces and stress, by name."""
+        return {}
 
     @property
     def cutoff(self) -> float:
         """Largest cutoff in angstrom."""
         raise _missing(self, "an attribute cutoff: a number in angstrom")
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """All cutoffs in angstrom, increasing."""
+        return (self.cutoff,)
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the model knows."""
+        return tuple(range(1, NUM_ELEMENTS + 1))
+
+    @property
+    def smoothness(self) -> float:
+        """Number of continuous derivatives of the energy."""
+        return 1
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What :func:`pyg_mpnn.testing.check_potential` shall not ask for, with the reason."""
+        return {}
+
+    @property
+    def num_near(self) -> int:
+        """Number of index lists that :meth:`near_edges` gives."""
+        return len(self.cutoffs) - 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -452,7 +491,7 @@ class EnergyModel(nn.Module):
         pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
         shifts = None if cell is None else structure.shifts
         near: Sequence[Tensor] = ()
-        if len(getattr(self, "cutoffs", ())) > 1:
+        if self.num_near:
             near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
         inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)

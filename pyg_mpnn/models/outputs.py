@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +115,9 @@ class Output(nn.Module, ABC):
         """
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in describe(self).items())})"
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        arguments = (f"{name}={getattr(self, name)!r}" for name in names if hasattr(self, name))
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 class AtomwiseOutput(Output):
@@ -578,58 +579,6 @@ class PolarizabilityOutput(AtomwiseOutput):
         """Number of atoms; arguments as of :class:`AtomwiseOutput`."""
         count = torch.bincount(structure.batch, minlength=structure.num_graphs).double()
         return count[:, None, None].expand(-1, 3, 3)
-
-
-OUTPUTS: dict[str, type[Output]] = {
-    kind.__name__: kind
-    for kind in (
-        *(ScalarOutput, ChargesOutput, DipoleLengthOutput, SpatialExtentOutput),
-        *(DipoleOutput, PolarizabilityOutput),
-    )
-}
-"""Outputs of this package by the name that a file gives them."""
-
-
-def describe(output: Output) -> dict[str, Any]:
-    """Arguments of the constructor of an output, which are attributes of the same names.
-
-    Args:
-        output: the output.
-
-    Returns:
-        values by name.
-
-    Raises:
-        TypeError: it does not keep an argument.
-    """
-    names = list(inspect.signature(type(output).__init__).parameters)[1:]
-    lacking = [name for name in names if not hasattr(output, name)]
-    if lacking:
-        raise TypeError(
-            f"{type(output).__name__} must keep the arguments of its constructor as attributes, got none for "
-            f"{', '.join(lacking)}: add self.{lacking[0]} = {lacking[0]}"
-        )
-    return {name: getattr(output, name) for name in names}
-
-
-def make_output(description: Mapping[str, Any]) -> Output:
-    """An output of this package from its description.
-
-    Args:
-        description: ``class``, a name of ``OUTPUTS``, and the arguments of its constructor.
-
-    Returns:
-        the output.
-
-    Raises:
-        ValueError: an unknown class.
-        TypeError: other arguments.
-    """
-    arguments = dict(description)
-    kind = arguments.pop("class", None)
-    if kind not in OUTPUTS:
-        raise ValueError(f"'class' of an output must be one of {', '.join(OUTPUTS)}, got {kind!r}")
-    return OUTPUTS[kind](**arguments)
 
 
 def check_output(name: str, output: Output, symmetry: Symmetry) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,26 +14,19 @@ from torch_geometric.data import Data
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
+from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
 from pyg_mpnn.models.features import Features, compute_features
-from pyg_mpnn.models.files import read_potential, write_model
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.outputs import (
-    OUTPUTS,
-    AtomwiseOutput,
-    Output,
-    check_output,
-    check_values,
-    describe,
-    make_output,
-)
-from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.outputs import AtomwiseOutput, Output, check_output, check_values
+from pyg_mpnn.models.parts import READOUTS
+from pyg_mpnn.models.sizes import Size, compose
 from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
 from pyg_mpnn.models.terms import EnergyTerm, Geometry, check_term, check_terms
 from pyg_mpnn.models.zbl import ZBL
-from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
+from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
 
 
 class Potential(EnergyModel):
@@ -120,7 +112,8 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels, self.has_energy = hidden_channels, energy
+        self.hidden_channels = hidden_channels
+        self.energy = energy
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
         self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads) if energy else None
@@ -129,7 +122,6 @@ class Potential(EnergyModel):
         self.terms = nn.ModuleList(terms)
         if not energy and (zbl is not None or len(self.terms)):
             raise ValueError("'zbl' and 'terms' must be left out where 'energy' is False: they are energies")
-        self.graph_inputs = tuple(getattr(representation, "graph_inputs", ()))
         self.outputs = nn.ModuleDict()
         for name, output in (outputs or {}).items():
             check_output(name, output, symmetry)
@@ -139,74 +131,42 @@ class Potential(EnergyModel):
             raise ValueError("'outputs' must hold at least one output where 'energy' is False, got none")
 
     @classmethod
-    def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
+    def from_size(
+        cls, size: Size = "base", *, cutoff: float | Sequence[float] | None = None, **overrides: Any
+    ) -> Potential:
         """Build a potential of a named size.
 
         Args:
             size: ``"small"``, ``"base"`` or ``"large"``.
-            cutoff: cutoff radius in angstrom, or several increasing ones.
-            **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry``, ``zbl`` (True to add a
-                :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
+            cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
+            **overrides: other keyword arguments of the representation, which win over those of the size, and
+                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``zbl`` (True to
+                add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
+                ``representation`` names another one, as ``file.py:Class``; parts may be classes, ``functools.partial``
+                or descriptions, see :func:`pyg_mpnn.models.build.build`.
 
         Returns:
             a potential with random weights.
+
+        Raises:
+            ValueError: an unknown size or argument, or a part that cannot be made.
         """
-        if size not in SIZES:
-            raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
-        own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
-        own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
-        own |= {name: overrides.pop(name) for name in ("terms", "outputs", "energy") if name in overrides}
-        return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Potential:
-        """Build a potential from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a potential with random weights.
-        """
-        options = dict(config)
-        known = inspect.signature(MPNN).parameters
-        unknown = set(options["mpnn"]) - set(known)
-        if unknown:
-            raise ValueError(
-                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, "
-                f"zbl, got {', '.join(sorted(unknown))}"
-            )
-        representation = MPNN(**options.pop("mpnn"))
-        readout = options.pop("readout", "sum")
-        if readout not in ("sum", "learned"):
-            raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
-        sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
-        zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
-        options["outputs"] = {
-            name: part if isinstance(part, Output) else make_output(part)
-            for name, part in options.pop("outputs", {}).items()
-        }
-        return cls(representation, readout=sums, zbl=zbl, **options)
-
-    @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
-        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
-            return None
-        if len(self.terms) or not all(type(output) in OUTPUTS.values() for output in self.outputs.values()):
-            return None
-        outputs = {name: {"class": type(part).__name__, **describe(part)} for name, part in self.outputs.items()}  # type: ignore[arg-type]
-        return {
-            "mpnn": self.representation.config,
-            "heads": self.heads,
-            "hidden_channels": self.hidden_channels,
-            "readout": "sum" if type(self.readout) is SumReadout else "learned",
-            "symmetry": self.symmetry,
-            **({} if self.zbl is None else {"zbl": True}),
-            **({"outputs": outputs} if outputs else {}),
-            **({} if self.has_energy else {"energy": False}),
-        }
+        options = {**overrides, **({} if cutoff is None else {"cutoff": cutoff})}
+        description, trust = compose(size, options)
+        zbl = description.pop("zbl", None)
+        description["representation"] = build(description["representation"], trust, "model")
+        if zbl is True:
+            zbl = ZBL(cutoff=float(description["representation"].cutoff))
+        readout = description.pop("readout", None)
+        if isinstance(readout, str):
+            readout = part_factory("readout", readout, READOUTS)
+        elif readout is not None:
+            readout = build(readout, trust, "readout")
+        if readout is not None and not isinstance(readout, nn.Module):  # a class, which is told the width
+            width = (int(description["representation"].out_channels),)
+            readout = readout(*(width if takes_arguments(readout) else ()))
+        potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
+        return potential
 
     @property
     def cutoff(self) -> float:
@@ -217,6 +177,20 @@ class Potential(EnergyModel):
     def cutoffs(self) -> tuple[float, ...]:
         """All cutoffs in angstrom, increasing."""
         return tuple(getattr(self.representation, "cutoffs", (self.cutoff,)))
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Numbers of a structure that the representation reads, such as ``charge``: one a graph."""
+        return tuple(getattr(self.representation, "graph_inputs", ()))
+
+    def all_outputs(self) -> dict[str, Output]:
+        """What the model gives besides energies, forces and stress, by name."""
+        return dict(self.outputs.items())  # type: ignore[arg-type]
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether there are energies, forces and stress."""
+        return self.energy
 
     @property
     def dtype(self) -> torch.dtype:
@@ -391,6 +365,7 @@ class Potential(EnergyModel):
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory
     ) -> tuple[Features, Geometry]:
         pos, cell, edge_vec = self._place(structure, pos, strain)
+        edge_vec = edge_vec.to(self.dtype)
         z, edge_index, batch = structure.z, structure.edge_index, structure.batch
         assert edge_index is not None
         inputs = {name: structure.inputs[name][batch].to(self.dtype) for name in self.graph_inputs}
@@ -462,47 +437,6 @@ class Potential(EnergyModel):
             raise CompilationError(f"this potential cannot be exported here: {reason}")
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
-
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
-
-        Args:
-            path: file to write, by convention ``*.pt``.
-
-        Raises:
-            TypeError: a composition that plain values do not rebuild.
-        """
-        if self.config is None:
-            raise TypeError(
-                "'save' needs an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
-                "rebuild your own composition in code"
-            )
-        write_model(path, self.config, self.state_dict(), self.compositions)
-
-    @classmethod
-    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
-        """Read a potential from :meth:`save` or from a checkpoint of ``pyg-mpnn train``, without executing code.
-
-        Args:
-            path: file to read.
-            map_location: device to load to.
-
-        Returns:
-            the potential, in evaluation mode and in the dtype it was saved in.
-
-        Raises:
-            ValueError: a file that holds no potential of this package.
-        """
-        config, state, compositions = read_potential(path, map_location)
-        if "class" in config:
-            raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
-        potential = cls.from_config(config)
-        dtype = next(value.dtype for key, value in state.items() if key.endswith("atomwise.scale"))
-        potential.to(device=map_location, dtype=dtype)
-        potential.load_state_dict(state)
-        potential.compositions = compositions
-        return potential.eval()
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())

@@ -14,7 +14,7 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import LabelShape, align_frames, check_frame
 from pyg_mpnn.data.md17 import how_to_get
-from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
+from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
@@ -77,7 +77,7 @@ def load_frames(
     return frames
 
 
-def evaluate_batch(potential: EnergyModel | SumPotential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
     """All that the model gives and the batch has references of; stresses where a structure of it is a crystal.
 
     Args:
@@ -169,7 +169,7 @@ def _budget(
     return None if batch_edges is None else (dataset.num_edges, batch_edges, "batch_edges")
 
 
-def label_shapes(potential: EnergyModel | SumPotential) -> dict[str, LabelShape]:
+def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
     """Fields of a structure that a model reads or is trained on, besides energy, forces and stress.
 
     Args:
@@ -178,21 +178,14 @@ def label_shapes(potential: EnergyModel | SumPotential) -> dict[str, LabelShape]
     Returns:
         Level and shape by name: of its outputs and graph inputs.
     """
-    parts = potential.potentials if isinstance(potential, SumPotential) else (potential,)
-    found: dict[str, LabelShape] = {}
-    for part in parts:
-        if isinstance(part, SumPotential):
-            found |= label_shapes(part)
-            continue
-        found |= {name: LabelShape("structure", (), input=True) for name in part.graph_inputs}
-        outputs = getattr(part, "outputs", {})
-        if len(outputs):
-            found["charge"] = LabelShape("structure", (), input=True)
-        found |= {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
-    return found
+    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    outputs = potential.all_outputs()
+    if outputs:
+        found["charge"] = LabelShape("structure", (), input=True)
+    return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
 
 
-def units(potential: EnergyModel | SumPotential) -> dict[str, str]:
+def units(potential: EnergyModel) -> dict[str, str]:
     """Units of the outputs of a model besides energy, forces and stress.
 
     Args:
@@ -201,16 +194,11 @@ def units(potential: EnergyModel | SumPotential) -> dict[str, str]:
     Returns:
         Units by name.
     """
-    parts = potential.potentials if isinstance(potential, SumPotential) else (potential,)
-    found: dict[str, str] = {}
-    for part in parts:
-        of_part = units(part) if isinstance(part, SumPotential) else getattr(part, "outputs", {})
-        found |= {name: value if isinstance(value, str) else value.unit for name, value in of_part.items()}
-    return found
+    return {name: output.unit for name, output in potential.all_outputs().items()}
 
 
 def predict(
-    potential: EnergyModel | SumPotential,
+    potential: EnergyModel,
     frames: Sequence[Data],
     *,
     batch_size: int = 32,
@@ -252,9 +240,7 @@ def predict(
     return join(parts)
 
 
-def check_references(
-    frames: Sequence[Data], potential: EnergyModel | SumPotential, shapes: Mapping[str, LabelShape]
-) -> None:
+def check_references(frames: Sequence[Data], potential: EnergyModel, shapes: Mapping[str, LabelShape]) -> None:
     """Refuse structures that a model cannot be tested on.
 
     Args:
@@ -276,7 +262,7 @@ def check_references(
 
 
 def evaluate(
-    model: str | Path | EnergyModel | SumPotential,
+    model: str | Path | EnergyModel,
     data: str | Path | Sequence[str | Path] | Sequence[Data],
     *,
     batch_size: int = 32,

@@ -11,7 +11,8 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.settings import TrainingSettings
 
 # What may differ between an interrupted training and its continuation; the last row changes the rounding only.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb"}
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb", "trust"}
+_FREE_SETTINGS |= {"size", "cutoff", "model", "zbl"}  # the potential is compared itself
 _FREE_SETTINGS |= {"stream", "workers", "energy_key", "forces_key", "stress_key", "virial_key"}
 _FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 
@@ -67,7 +68,7 @@ def read_last(last: Path, module: PotentialModule) -> dict[str, Any]:
     hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
     differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
     differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}
-    if saved["config"] != module.potential.config:
+    if saved["config"] != module.description:
         differing.add("the potential")
     if (old["minutes"] is None) != (module.settings.minutes is None):
         differing.add(f"'epochs' or 'minutes' (were {old['epochs']} and {old['minutes']})")

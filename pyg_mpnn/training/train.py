@@ -133,7 +133,9 @@ def train(
     seed_generators(settings.seed)
     potential = _build(settings) if potential is None else _checked(potential, settings)
     shapes = label_shapes(potential)
-    data = load_training_data(settings, frames, test, valid=valid, energy=potential.has_energy, labels=shapes)
+    data = load_training_data(
+        settings, potential.cutoffs, frames, test, valid=valid, energy=potential.has_energy, labels=shapes
+    )
     mode, why_eager = settings.compile_mode(len(data.train))
     if mode == "auto" and potential.why_eager is not None:
         mode, why_eager = "off", potential.why_eager
@@ -165,11 +167,11 @@ def _build(settings: TrainingSettings) -> Potential:
     """The model that the settings describe."""
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
-        return load_start(settings.start_from, dtype)
+        return load_start(settings.start_from, dtype, settings.trust)
     options = {"zbl": settings.zbl, **settings.model}
     if settings.target is not None:
         options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
-    return Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
+    return Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)
 
 
 def _checked(potential: Potential, settings: TrainingSettings) -> Potential:
@@ -201,10 +203,10 @@ def _fit_references(
         potential.set_reference(reference.energies, reference.scale, reference.neighbors)
     if potential.has_energy:
         potential.compositions = list(reference.compositions)  # at the level of theory of the data
-    if settings.zbl:
-        if potential.zbl is None:
-            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    if potential.zbl is not None and settings.start_from is None:
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
+    elif settings.zbl:
+        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
     spreads = {name: fit_output(output, name, data.train) for name, output in potential.outputs.items()}  # type: ignore[arg-type]
     return dataclasses.replace(data, reference=reference), spreads
 
@@ -305,7 +307,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(module.potential)],
         default_root_dir=out,
         logger=make_loggers(settings),
         log_every_n_steps=1,

@@ -53,6 +53,7 @@ class TrainingData:
 
 def load_training_data(
     settings: TrainingSettings,
+    cutoffs: tuple[float, ...],
     frames: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
     *,
@@ -63,8 +64,9 @@ def load_training_data(
     """Read, split and fit.
 
     Args:
-        settings: ``data``, ``test``, ``target``, the names of labels, ``valid_size``, ``seed``, ``cutoff`` and
+        settings: ``data``, ``test``, ``target``, the names of labels, ``valid_size``, ``seed`` and
             ``isolated`` count.
+        cutoffs: Cutoffs of the model in A, increasing.
         frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
         test: The same for ``settings.test``.
@@ -91,9 +93,7 @@ def load_training_data(
         if labels:
             raise ValueError(f"'stream' is for energies and forces alone, got {', '.join(labels)} too: leave it out.")
         frames = StreamedFrames(
-            StreamedDataset(
-                str(settings.data), settings.cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels
-            )
+            StreamedDataset(str(settings.data), cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels)
         )
     elif frames is None:
         frames = load_frames(settings.data, labels=settings.labels)
@@ -121,15 +121,15 @@ def load_training_data(
         hashes = {"training_indices_sha256": data_hash(seen, others)}
         hashes["validation_indices_sha256"] = data_hash(held_out, others)
     if energy:
-        reference = fit_reference(seen, settings.cutoffs, settings.isolated)
+        reference = fit_reference(seen, cutoffs, settings.isolated)
     else:
-        reference = Reference({}, 1.0, count_neighbors(seen, settings.cutoffs), 0, 0)
+        reference = Reference({}, 1.0, count_neighbors(seen, cutoffs), 0, 0)
     if not max(reference.neighbors):
         raise ValueError(
-            f"'cutoff' must reach from atom to atom, got {list(settings.cutoffs)} A, within which no atom of the "
+            f"'cutoff' must reach from atom to atom, got {list(cutoffs)} A, within which no atom of the "
             "training structures has a neighbour: raise it; or are the positions not in A?"
         )
-    trivial = reference if settings.isolated is None else fit_reference(seen, settings.cutoffs)
+    trivial = reference if settings.isolated is None else fit_reference(seen, cutoffs)
     for name in others:
         for part, group in (("training", seen), ("validation", held_out)):
             if not any(name in frame and bool((~frame[name].isnan()).any()) for frame in group):
@@ -231,13 +231,8 @@ def check_batches(data: TrainingData, settings: TrainingSettings, cutoffs: tuple
         cutoffs: Cutoffs of the model in A.
 
     Raises:
-        ValueError: A structure is larger than a batch may be, or edges were found for other cutoffs.
+        ValueError: A structure is larger than a batch may be.
     """
-    if isinstance(data.train, StreamedFrames) and data.train.dataset.cutoffs != cutoffs:
-        raise ValueError(
-            f"'cutoff' must be that of 'potential' ({list(cutoffs)} A) with 'stream', whose neighbour lists are found "
-            f"before, got {list(data.train.dataset.cutoffs)}: give the same."
-        )
     budget, name = settings.batch_atoms, "batch_atoms"
     if settings.batch_edges is not None:
         budget, name = settings.batch_edges, "batch_edges"
