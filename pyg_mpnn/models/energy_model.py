@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
-from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
-from pyg_mpnn.models.variables import gradients, leave_inference_mode, make_variables
+from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
 from pyg_mpnn.scatter import scatter_sum
 
@@ -142,6 +142,9 @@ class EnergyModel(Stored, nn.Module):
         >>> Springs()(torch.tensor([1, 1]), torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])).forces[0, 2].item()
         4.0
     """
+
+    input_dtype = torch.float64
+    """Precision in which differences of positions are taken, before the parts get them in theirs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -312,7 +315,7 @@ class EnergyModel(Stored, nn.Module):
             pos: positions in angstrom.
             batch: graph of each atom, in order; one graph where not given.
             cell: cell vectors in rows, in angstrom.
-            pbc: periodic directions; all three where a cell comes without.
+            pbc: periodic directions; needed with a cell.
             edge_index: edges up to the cutoff, source first; found where not given.
             shifts: whole cells between the atoms of each edge.
             forces: whether to return forces; where the model has an energy, if not given.
@@ -326,7 +329,7 @@ class EnergyModel(Stored, nn.Module):
         trained = self.training and torch.is_grad_enabled()
         forces = self.has_energy if forces is None else forces
         with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
             structure = self.with_inputs(structure, data)
             return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
 
@@ -368,7 +371,7 @@ class EnergyModel(Stored, nn.Module):
         if (forces or stress) and not self.has_energy:
             raise ValueError("'forces' and 'stress' need a model with an energy, got one without (energy=False)")
         self.check_elements(structure.z)
-        structure = leave_inference_mode(structure.with_edges(self.cutoff))
+        structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
             raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
@@ -384,9 +387,10 @@ class EnergyModel(Stored, nn.Module):
         without cell, stress, float64): it can take minutes, is announced, and kept on disk, so that later runs
         start in seconds. Other numbers of atoms, edges and structures need no new code, nor do other weights. What
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
-        two atoms or edges, positions that require a gradient, :meth:`virial`, models that read numbers of graphs
-        (``graph_inputs``), terms that read positions. Other outputs than energies, forces and stress are always
-        evaluated eagerly, from features computed once more.
+        two atoms or edges, positions or cells that require a gradient, :meth:`virial`, models that read numbers of
+        graphs (``graph_inputs``), terms that read positions. Other outputs than energies, forces and stress are always
+        evaluated eagerly, from features computed once more. The folder it is kept in (``PYG_MPNN_CACHE``) must be the
+        user's own and writable by nobody else.
 
         Representations of your own can be compiled if they do not branch on values of tensors; index lists whose
         length depends on positions come from a method ``near_edges(edge_vec)``, see :meth:`MPNN.near_edges`.
@@ -401,7 +405,7 @@ class EnergyModel(Stored, nn.Module):
         Raises:
             ValueError: another mode.
             CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
-                GPU. For a part that cannot be traced it comes with the first call.
+                GPU. For a part that cannot be traced and a folder that cannot be used it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")
@@ -424,14 +428,14 @@ class EnergyModel(Stored, nn.Module):
         trained = self.training and torch.is_grad_enabled()
         given = [*tensors, *([None] * (6 - len(tensors)))]
         with gradients(enabled=True):
-            structure = self.with_inputs(read_structure(data, *given, dtype=self.dtype), data)
+            structure = self.with_inputs(read_structure(data, *given), data)
             self.check_elements(structure.z)
-            structure = leave_inference_mode(structure.with_edges(self.cutoff))
+            structure = structure.with_edges(self.cutoff)
             positions, strain = make_variables(structure, stress=True)
             energies, _ = self._interaction(structure, positions, strain)
             _, virial = energy_gradients(energies, positions, strain, create_graph=trained)
         assert virial is not None
-        return virial
+        return virial.to(self.dtype)
 
     def _evaluate(
         self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
@@ -441,18 +445,19 @@ class EnergyModel(Stored, nn.Module):
             energy, atom_energies = self._totals(structure, interaction)
             return PotentialOutput(energy, None, None, atom_energies, self._others(structure, features, memory))
         results, features = None, None
-        if self.compiler is not None and memory == "normal" and not structure.pos.requires_grad:
+        if self.compiler is not None and memory == "normal" and not structure.requires_grad:
             results = self._compiled(structure, stress, create_graph)
         if results is None:
             pos, strain = make_variables(structure, stress)
             interaction, features = self._interaction(structure, pos, strain, memory)
             structure = structure._replace(pos=pos)
-            results = interaction, *energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            force, virial = energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            results = interaction, force.to(self.dtype), None if virial is None else virial.to(self.dtype)
         interaction, force, virial = results
         energy, atom_energies = self._totals(structure, interaction)
         pressure = None
         if virial is not None and structure.cell is not None and structure.pbc is not None:
-            pressure = stress_from_virial(virial, structure.cell, structure.pbc)
+            pressure = stress_from_virial(virial.to(structure.cell), structure.cell, structure.pbc).to(self.dtype)
         others = self._others(structure, features, memory)
         return PotentialOutput(energy, force if forces else None, pressure, atom_energies, others)
 
@@ -469,14 +474,13 @@ class EnergyModel(Stored, nn.Module):
         energies = self.interaction_energies(z, structure.edge_index, edge_vec, batch, num_graphs, memory=memory)  # type: ignore[arg-type]
         return _check_energies(self, energies, len(z)), None
 
-    @staticmethod
-    def _place(structure: Structure, pos: Tensor, strain: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _place(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
         """Positions and cells as strained, and the vectors of the edges."""
         cell, batch = structure.cell, structure.batch
         if strain is not None:
             pos, cell = apply_strain(pos, cell, strain, batch)
         assert structure.edge_index is not None
-        edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
+        edge_vec = structure.edge_vectors(pos, cell).to(self.dtype)
         check_apart(edge_vec, structure.edge_index)
         return pos, cell, edge_vec
 
@@ -487,18 +491,18 @@ class EnergyModel(Stored, nn.Module):
         if self.why_eager is not None:
             return None
         assert self.compiler is not None
-        assert structure.edge_index is not None
-        pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
-        shifts = None if cell is None else structure.shifts
         near: Sequence[Tensor] = ()
         if self.num_near:
-            near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
-        inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
+            near = self.near_edges(structure.edge_vectors(structure.pos).to(self.dtype))
+        assert structure.edge_index is not None
+        z, pos, batch, cell = structure.z, structure.pos, structure.batch, structure.cell
+        shifts = None if cell is None else structure.shifts
+        inputs = Inputs(z, pos, batch, structure.edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)
         if outputs is None:
             return None
         if bool(outputs.coincide):
-            check_apart(edge_vectors(pos, edge_index, shifts, cell, batch), edge_index)
+            check_apart(structure.edge_vectors(structure.pos).to(self.dtype), structure.edge_index)
         return outputs.energies, outputs.forces, outputs.virial
 
     def _totals(self, structure: Structure, interaction: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -24,14 +24,7 @@ class Features(NamedTuple):
 
 
 def compute_features(
-    representation: nn.Module,
-    z: Tensor,
-    edge_index: Tensor,
-    edge_vec: Tensor,
-    *,
-    near: Sequence[Tensor] | None = None,
-    memory: str = "normal",
-    inputs: Mapping[str, Tensor] | None = None,
+    representation: nn.Module, z: Tensor, edge_index: Tensor, edge_vec: Tensor, **options: Any
 ) -> Features:
     """Features of any representation: by its method ``features`` where it has one, else by its call, without a density.
 
@@ -40,9 +33,7 @@ def compute_features(
         z: atomic numbers.
         edge_index: edges, source first.
         edge_vec: vectors from centre to neighbour in angstrom.
-        near: index lists of smaller scales; found by the representation where not given.
-        memory: as for :class:`~pyg_mpnn.Potential`.
-        inputs: what the representation names in ``graph_inputs``, for each atom.
+        **options: what else it takes: ``near``, ``memory``, or what it names in ``graph_inputs``, for each atom.
 
     Returns:
         the features.
@@ -50,11 +41,6 @@ def compute_features(
     Raises:
         TypeError: the representation returns something else than a list of tensors.
     """
-    options: dict[str, Any] = dict(inputs or {})
-    if near is not None:
-        options["near"] = near
-    if memory != "normal":
-        options["memory"] = memory
     if hasattr(representation, "features"):
         found: Features = representation.features(z, edge_index, edge_vec, **options)  # type: ignore[operator]
         return found

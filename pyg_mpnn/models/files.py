@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.files import write_tensors
 from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources
 from pyg_mpnn.models.rebuild import check_rebuilds, digest, probe, same_energy, take_weights
 
@@ -68,7 +67,10 @@ class Stored(Described):
         """
         model = load_model(path, map_location, trust)
         if not isinstance(model, cls):
-            raise ValueError(f"'path' must hold a {cls.__name__}, got {path} with a {type(model).__name__}")
+            kind = type(model).__name__
+            raise ValueError(
+                f"'path' must hold a {cls.__name__}, got {path} with a {kind}: use load_potential, or its load"
+            )
         return model
 
 
@@ -139,14 +141,7 @@ def save_model(path: str | Path, model: nn.Module) -> None:
     check_finite(model, "be saved")
     content = {"pyg_mpnn": make_header(model), "state_dict": model.state_dict()}
     seal(content, model)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(path, content)
 
 
 def load_model(path: str | Path, map_location: str | torch.device = "cpu", trust: Trust = ()) -> Any:
@@ -199,7 +194,10 @@ def open_model(model: str | Path, map_location: str | torch.device = "cpu", trus
     name = str(model)
     if ":" not in name or Path(name).exists():
         return load_model(model, map_location, trust)
-    found = find_object(name)
+    try:
+        found = find_object(name)
+    except ValueError as error:
+        raise ValueError(f"'model' must name a Python object that exists, got {name!r}: {error}") from error
     if isinstance(found, nn.Module) or not callable(found) or hasattr(found, "calculate"):
         return found
     try:
@@ -308,6 +306,7 @@ def from_format_3(config: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in config.items() if key not in ("mpnn", "readout", "zbl")}
     learned = {"class": "LearnedSumReadout", "in_channels": network["hidden_channels"]}
     own["readout"] = learned if config.get("readout", "sum") == "learned" else {"class": "SumReadout"}
+    own["isolated"] = "free"
     if config.get("zbl"):
         own["zbl"] = {"class": "ZBL", "cutoff": max(network["cutoff"])}
     return {**model, **own}

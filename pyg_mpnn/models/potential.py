@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ from pyg_mpnn.models.terms import EnergyTerm, Geometry, check_term, check_terms
 from pyg_mpnn.models.zbl import ZBL
 from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
 
+Isolated = Literal["zero", "free"]
+
 
 class Potential(EnergyModel):
     r"""Energy, forces and stress of molecules and crystals, and other outputs by name.
@@ -39,13 +41,22 @@ class Potential(EnergyModel):
     energy must be invariant under rotation: a representation that does not declare it is refused, unless
     ``symmetry="unconstrained"`` says that this is wanted.
 
+    What the network gives for an atom of the same element without neighbours is subtracted from each atom:
+
+    .. math:: E_i = e_i - e_0[z_i] + E_0[z_i]
+
+    with the network's energy :math:`e_i` of the atom and :math:`e_0` of an isolated one. So an isolated atom has
+    exactly its reference energy, and energies go to the sum of those as the atoms are drawn apart.
+
     Args:
         representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
             attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``. Where it has
             an attribute ``graph_inputs``, for instance ``("charge",)``, it is called with these fields of the structure
             too, ``(nodes,)`` each. :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
-        hidden_channels: width of the hidden layer of a head.
+        hidden_channels: width of the hidden layer of a head; of no effect with ``head``.
+        head: network of your own in place of the head, from ``(nodes, out_channels)`` to ``(nodes, 1)``; needs
+            ``heads="last"``.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
@@ -54,6 +65,8 @@ class Potential(EnergyModel):
         outputs: what the model gives besides the energy, by name.
         energy: whether the model has an energy; without it ``heads``, ``readout``, ``zbl`` and ``terms`` must be left
             out.
+        isolated: ``"zero"`` to subtract the energy of an isolated atom (neutral, where the representation reads a
+            charge) as above, or ``"free"`` for whatever the network gives, as in files of older versions.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -87,12 +100,14 @@ class Potential(EnergyModel):
         *,
         heads: Literal["all", "last"] = "all",
         hidden_channels: int = 64,
+        head: nn.Module | None = None,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
         terms: Sequence[EnergyTerm | EnergyModel] = (),
         outputs: Mapping[str, Output] | None = None,
         energy: bool = True,
+        isolated: Isolated = "zero",
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -100,6 +115,8 @@ class Potential(EnergyModel):
         check_representation(representation, symmetry)
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
+        if isolated not in get_args(Isolated):
+            raise ValueError(f"'isolated' must be one of {get_args(Isolated)}, got {isolated!r}")
         if not readout.extensive:
             raise ValueError(
                 f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
@@ -112,16 +129,16 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
-        self.energy = energy
+        self.hidden_channels, self.isolated, self.own_head = hidden_channels, isolated, head is not None
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads) if energy else None
+        self.energy = energy
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads, head) if energy else None
         self.zbl = zbl
         check_terms(terms, cutoff)
         self.terms = nn.ModuleList(terms)
-        if not energy and (zbl is not None or len(self.terms)):
-            raise ValueError("'zbl' and 'terms' must be left out where 'energy' is False: they are energies")
+        if not energy and (zbl is not None or head is not None or len(self.terms)):
+            raise ValueError("'head', 'zbl' and 'terms' must be left out where 'energy' is False: they are of energies")
         self.outputs = nn.ModuleDict()
         for name, output in (outputs or {}).items():
             check_output(name, output, symmetry)
@@ -140,8 +157,8 @@ class Potential(EnergyModel):
             size: ``"small"``, ``"base"`` or ``"large"``.
             cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
             **overrides: other keyword arguments of the representation, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``zbl`` (True to
-                add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
+                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``isolated``,
+                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
                 ``representation`` names another one, as ``file.py:Class``; parts may be classes, ``functools.partial``
                 or descriptions, see :func:`pyg_mpnn.models.build.build`.
 
@@ -167,6 +184,11 @@ class Potential(EnergyModel):
             readout = readout(*(width if takes_arguments(readout) else ()))
         potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
         return potential
+
+    @property
+    def head(self) -> nn.Module | None:
+        """The network of the user's in place of the head; ``None`` where there is none."""
+        return self.atomwise.heads[0] if self.atomwise is not None and self.own_head else None
 
     @property
     def cutoff(self) -> float:
@@ -304,6 +326,7 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        **domain: Any,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
@@ -316,13 +339,13 @@ class Potential(EnergyModel):
             near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
                 where they are not given.
             memory: as in :meth:`forward`.
+            **domain: ``num_own`` and ``exchange`` of :meth:`MPNN.forward`, for one domain of a larger structure.
 
         Returns:
-            energies in eV, in the dtype of the network, ``(nodes,)``.
+            energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
         """
-        features = compute_features(self.representation, z, edge_index, edge_vec, near=near, memory=memory)
-        geometry = Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None)
-        return self._energies(features, geometry, memory)
+        options: dict[str, Any] = domain if near is None else {"near": near, **domain}
+        return self._energies(Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None), memory, options)[0]
 
     def features(self, data: Data | Tensor, *tensors: Tensor | None) -> Features:
         """Features of the atoms, as the outputs get them: for uncertainty, comparison of structures, own heads.
@@ -336,8 +359,9 @@ class Potential(EnergyModel):
             directional density after the last layer where the representation has one.
         """
         given = [*tensors, *([None] * (6 - len(tensors)))]
-        structure = self.with_inputs(read_structure(data, *given, dtype=self.dtype), data)
-        return self._features(structure.with_edges(self.cutoff), structure.pos, None, "normal")[0]
+        structure = self.with_inputs(read_structure(data, *given), data)
+        structure = structure.with_edges(self.cutoff)
+        return self._features(self._geometry(structure, structure.pos, None), structure.inputs, {})
 
     def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
         """The structure with the graph inputs of the representation, and total charges where they are known.
@@ -361,36 +385,75 @@ class Potential(EnergyModel):
             return "compiled code takes no terms that read positions"
         return super().why_eager if self.has_energy else "it has no energy"
 
-    def _features(
-        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory
-    ) -> tuple[Features, Geometry]:
+    def _geometry(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> Geometry:
         pos, cell, edge_vec = self._place(structure, pos, strain)
-        edge_vec = edge_vec.to(self.dtype)
-        z, edge_index, batch = structure.z, structure.edge_index, structure.batch
-        assert edge_index is not None
-        inputs = {name: structure.inputs[name][batch].to(self.dtype) for name in self.graph_inputs}
-        features = compute_features(self.representation, z, edge_index, edge_vec, memory=memory, inputs=inputs)
-        return features, Geometry(z, batch, structure.num_graphs, edge_index, edge_vec, pos, cell)
+        assert structure.edge_index is not None
+        edges = structure.edge_index, edge_vec
+        return Geometry(structure.z, structure.batch, structure.num_graphs, *edges, pos, cell)
+
+    def _features(self, atoms: Geometry, inputs: Mapping[str, Tensor], options: Mapping[str, Any]) -> Features:
+        of_atoms = {name: inputs[name][atoms.batch].to(atoms.edge_vec.dtype) for name in self.graph_inputs}
+        return compute_features(self.representation, atoms.z, atoms.edge_index, atoms.edge_vec, **of_atoms, **options)
 
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
     ) -> tuple[Tensor, Features | None]:
-        features, geometry = self._features(structure, pos, strain, memory)
-        return self._energies(features, geometry, memory), features
+        return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
 
-    def _energies(self, features: Features, geometry: Geometry, memory: Memory) -> Tensor:
-        assert self.atomwise is not None
-        z, batch, num_graphs = geometry.z, geometry.batch, geometry.num_graphs
-        values = self.atomwise(features.x if self.heads == "all" else features.x[-1:])
-        energies = self.readout.atom_values(values, batch, num_graphs, features.x[-1])
-        for term in (*([] if self.zbl is None else [self.zbl]), *self.terms):
-            if isinstance(term, EnergyModel):
-                edges = geometry.edge_index, geometry.edge_vec
-                added = term.interaction_energies(z, *edges, batch, num_graphs, memory=memory)
+    def _energies(
+        self, atoms: Geometry, memory: Memory, options: Mapping[str, Any], inputs: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Features]:
+        """Energies of the atoms without their reference energies, and the features that they come from."""
+        inputs = inputs or {}
+        in_chunks = {} if memory == "normal" else {"memory": memory}
+        if self.isolated == "free":
+            features = self._features(atoms, inputs, {**options, **in_chunks})
+            energies = self._read(features, atoms)
+        else:
+            alone = self._isolated(atoms)
+            neutral = {name: value.new_zeros(alone.num_graphs) for name, value in inputs.items()}
+            if "num_own" in options:  # whose own atoms are the first ones, followed by those of its neighbours
+                features = self._features(atoms, inputs, {**options, **in_chunks})
+                energies, of_isolated = (
+                    self._read(features, atoms),
+                    self._read(self._features(alone, neutral, {}), alone),
+                )
             else:
-                added = term(geometry)
-                check_term(term, added, len(z))
-            energies = energies + added.to(energies.dtype)
+                both = atoms._replace(
+                    z=torch.cat([atoms.z, alone.z]),
+                    batch=torch.cat([atoms.batch, atoms.num_graphs + alone.batch]),
+                    num_graphs=atoms.num_graphs + alone.num_graphs,
+                )
+                joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
+                features = self._features(both, joined, {**options, **in_chunks})
+                count, found = len(atoms.z), self._read(features, both)
+                energies, of_isolated = found[:count], found[count:]
+                density = None if features.density is None else features.density[:count]
+                features = Features([x[:count] for x in features.x], density)
+            of_element = of_isolated.new_zeros(NUM_ELEMENTS + 1).index_copy(0, alone.z, of_isolated)
+            energies = energies - of_element.index_select(0, atoms.z[: energies.shape[0]])
+        for term in (*([] if self.zbl is None else [self.zbl]), *self.terms):
+            energies = energies + self._term(term, atoms, memory)[: energies.shape[0]].to(energies.dtype)
+        return energies, features
+
+    def _isolated(self, atoms: Geometry) -> Geometry:
+        """One atom of each known element without neighbours, each in a graph of its own."""
+        elements = torch.tensor(self.elements, device=atoms.z.device)
+        graphs = torch.arange(len(elements), device=atoms.z.device)
+        return Geometry(elements, graphs, len(elements), atoms.edge_index[:, :0], atoms.edge_vec[:0], None, None)
+
+    def _read(self, features: Features, atoms: Geometry) -> Tensor:
+        """Energy of each atom as the network gives it."""
+        assert self.atomwise is not None
+        values = self.atomwise(features.x if self.heads == "all" else features.x[-1:])
+        return self.readout.atom_values(values, atoms.batch[: values.shape[0]], atoms.num_graphs, features.x[-1])
+
+    def _term(self, term: nn.Module, atoms: Geometry, memory: Memory) -> Tensor:
+        if isinstance(term, EnergyModel):
+            edges = atoms.edge_index, atoms.edge_vec
+            return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
+        energies: Tensor = term(atoms)
+        check_term(term, energies, len(atoms.z))
         return energies
 
     def _evaluate(
@@ -406,7 +469,9 @@ class Potential(EnergyModel):
         for output in self.outputs.values():
             output.check(structure)  # type: ignore[operator]
         if features is None:
-            features, _ = self._features(structure, structure.pos, None, memory)
+            in_chunks = {} if memory == "normal" else {"memory": memory}
+            atoms = self._geometry(structure, structure.pos, None)
+            features = self._features(atoms, structure.inputs, in_chunks)
         found = {name: output(features, structure) for name, output in self.outputs.items()}
         for name, values in found.items():
             check_values(name, self.outputs[name], values, structure)  # type: ignore[arg-type]
@@ -421,8 +486,10 @@ class Potential(EnergyModel):
         energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
         dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
         its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. Torch looks at dtypes and shapes only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment,
-        and reads beyond a tensor that is too small otherwise.
+        give NaN. All tensors must be contiguous (row by row, as in C) and on the CPU: the package reads their memory as
+        such, so that others, a transposed or strided view above all, give wrong numbers. Torch looks at dtypes,
+        shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads beyond a tensor
+        that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
@@ -440,8 +507,8 @@ class Potential(EnergyModel):
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        return (
-            f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
-            f"{''.join(f'{term}, ' for term in self.terms)}{'' if self.zbl is None else f'{self.zbl}, '}"
-            f"{''.join(f'{name}={output}, ' for name, output in self.outputs.items())}{parameters} parameters)"
-        )
+        parts = [str(self.representation), f"heads={self.heads!r}", str(self.readout), f"isolated={self.isolated!r}"]
+        parts = parts if self.has_energy else parts[:1]
+        parts += [str(term) for term in (self.zbl, *self.terms) if term is not None]
+        parts += [f"{name}={output}" for name, output in self.outputs.items()]
+        return f"{type(self).__name__}({', '.join(parts)}, {parameters} parameters)"

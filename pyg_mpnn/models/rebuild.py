@@ -205,7 +205,7 @@ def _is_ours(cls: type) -> bool:
 
 def _difference(model: nn.Module, rebuilt: nn.Module) -> str | None:
     """What differs in parts, weights and buffers."""
-    parts, others = dict(model.named_modules()), dict(rebuilt.named_modules())
+    parts, others = (dict(one.named_modules(remove_duplicate=False)) for one in (model, rebuilt))
     for name in [*parts, *others]:
         mine, other = (type(found[name]).__name__ if name in found else "absent" for found in (parts, others))
         if mine != other or (name in parts and type(parts[name]) is not type(others[name])):

@@ -82,7 +82,7 @@ def gather_structures(frames: Sequence[Data]) -> Structure:
     fields = ("z", "pos", "cell", "pbc", "charge")
     batch = Batch.from_data_list([Data(**{k: frame[k] for k in fields if k in frame}) for frame in frames])
     batch.pos = batch.pos.double()
-    structure = read_structure(batch, None, None, None, None, None, None, dtype=torch.float64)
+    structure = read_structure(batch, None, None, None, None, None, None)
     return structure._replace(inputs=read_inputs(batch, (), ("charge",), structure.num_graphs))
 
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_mpnn.files import write_picture
 from pyg_mpnn.training.history import History
 from pyg_mpnn.training.metrics import Predictions, compute_errors
 
@@ -73,7 +74,7 @@ def plot_parity(
         axes.set(xlabel=f"reference ({unit})" if unit else "reference", ylabel=f"predicted ({unit})".replace(" ()", ""))
         axes.set_title(quantity, fontsize=10)
     figure.suptitle(heading)
-    figure.savefig(path)
+    write_picture(path, figure.savefig)
 
 
 def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list[tuple[str, str, Tensor, Tensor]]:
@@ -143,4 +144,4 @@ def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] |
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
         axes.legend(fontsize=7)
     figure.suptitle(f"{len(history)} epochs, {history[-1]['minutes']:.1f} minutes")
-    figure.savefig(path)
+    write_picture(path, figure.savefig)

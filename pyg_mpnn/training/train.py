@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
@@ -38,7 +38,7 @@ from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
 from pyg_mpnn.training.report import final_errors, write_report
-from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
+from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, check_batches, check_elements, load_training_data
@@ -148,18 +148,18 @@ def train(
     potential.compile(mode)
     module = PotentialModule(potential, settings, data.provenance, spreads)
     checkpoint = None if last is None else read_last(last, module)
-    if first:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        _announce(module, data, why_eager)
-    finished = None if checkpoint is None else why_finished(checkpoint, settings)
-    if finished is not None:
-        print(f"{finished} Writing the report again.")
-    else:
-        with _quiet_lightning():
-            _fit(module, data, last)
-    _load_best(module, out / "best.ckpt")
-    errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
+    with training_folder(out, settings.resume) if first else nullcontext():
+        if first:
+            write_json(out / "settings.json", asdict(settings))
+            _announce(module, data, why_eager)
+        finished = None if checkpoint is None else why_finished(checkpoint, settings)
+        if finished is not None:
+            print(f"{finished} Writing the report again.")
+        else:
+            with _quiet_lightning():
+                _fit(module, data, last)
+        _load_best(module, out / "best.ckpt")
+        errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
