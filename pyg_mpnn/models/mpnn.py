@@ -29,6 +29,7 @@ from pyg_mpnn.layers import (
 from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.build import part_factory
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, Directions, check_name
 
 Part = Union[str, Callable[..., nn.Module], nn.Module, Mapping[str, Any]]  # noqa: UP007 (Python 3.10)
@@ -139,6 +140,7 @@ class MPNN(nn.Module):
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
         self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
+        self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
         def make_features() -> LearnedFeatures:
             if contracted:
@@ -231,10 +233,34 @@ class MPNN(nn.Module):
         num_own: int | None = None,
         exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
     ) -> list[Float[Tensor, "_ channels"]]:
-        """Node features after each layer.
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, memory=memory, num_own=num_own, exchange=exchange).x)
 
-        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
+        num_own: int | None = None,
+        exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: with ``"low"`` the edges, sorted by receiver, are worked on in chunks, see
+                ``pyg_mpnn.models.chunks``.
+            num_own: number of atoms of this domain of a larger structure, which come first.
+            exchange: what gives features and density of all atoms of a domain from those of its own.
+
+        Returns:
+            features, and the density where directions are contracted.
         """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
@@ -245,14 +271,16 @@ class MPNN(nn.Module):
         features = []
         for layer in self.layers:
             if exchange is not None:  # local stand-in until the branch "layers" is merged
-                all_x, all_density = exchange(x[:num_own] if features else None, None if density is None else density[:num_own])
+                all_x, all_density = exchange(
+                    x[:num_own] if features else None, None if density is None else density[:num_own]
+                )
                 x, density = (all_x if features else x), all_density
             if memory == "low" and len(z) > 0:
                 x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
             else:
                 x, density = layer(x, *edges, density)
             features.append(x[:num_own])
-        return features
+        return Features(features, None if density is None else density[:num_own])
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
         """Indices of the edges within each cutoff but the largest.
