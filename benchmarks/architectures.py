@@ -8,8 +8,10 @@ Equality: on the outputs of the originals in examples/architectures/references. 
 weights (seed 0, biases of 0.1), 64 channels, 3 layers, 5 A, scaled to an RMS force of 2 eV/A, on ethanol and a
 distorted primitive cell of silicon carbide, as in benchmarks.laws.run. How long they take, beside the originals:
 
-    python benchmarks/speed/compare.py --keep-memory --works aspirin32 --models schnet,our-schnet,painn,our-painn
-        --json benchmarks/results/speed/architectures.json
+    python benchmarks/speed/compare.py --keep-memory --cpu-time --works aspirin32 --json FILE
+        --models schnet,our-schnet,painn,our-painn --modes eager,torchscript,our-schnet:compiled,our-painn:compiled
+
+with FILE benchmarks/results/speed/architectures.json; CPU time, because other work ran on the machine.
 """
 
 from __future__ import annotations
@@ -177,7 +179,10 @@ def speed_table() -> str:
                 cells += [table.number(record["median_ms"])]
                 cells += [f"{table.number(record['p10_ms'])} to {table.number(record['p90_ms'])}"]
                 rows.append(table.row([*cells, f"{eager / record['median_ms']:.2f}"]))
-    text = f"Energies and forces, float32, one thread, cutoff 5 A; medians of {result['clock']}, all models in {result['rounds']} rounds:"
+    text = (
+        f"Energies and forces, float32, one thread, cutoff 5 A; medians of {result['clock']}, calls of all models in "
+        f"{result['rounds']} rounds:"
+    )
     return "\n".join([text, "", *rows])
 
 

@@ -40,7 +40,22 @@ from pyg_mpnn.layers import (
     VectorUpdate,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, PropertyModel, SumPotential, load_potential
+from pyg_mpnn.models import (
+    MPNN,
+    ZBL,
+    ChargesOutput,
+    DipoleLengthOutput,
+    DipoleOutput,
+    EnergyTerm,
+    Output,
+    PolarizabilityOutput,
+    Potential,
+    PotentialOutput,
+    ScalarOutput,
+    SpatialExtentOutput,
+    SumPotential,
+    load_potential,
+)
 from pyg_mpnn.readout import (
     AtomwiseEnergy,
     DipoleReadout,
@@ -60,10 +75,18 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
-    "PropertyModel",
     "ZBL",
+    "EnergyTerm",
     "SumPotential",
     "load_potential",
+    # outputs besides the energy
+    "Output",
+    "ScalarOutput",
+    "ChargesOutput",
+    "DipoleOutput",
+    "DipoleLengthOutput",
+    "SpatialExtentOutput",
+    "PolarizabilityOutput",
     # basis
     "Cutoff",
     "CosineCutoff",

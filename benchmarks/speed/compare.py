@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="result file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--modes", default="", help="only these, for example eager; all of each model if not given")
+    parser.add_argument("--modes", default="", help="only these, as eager or painn:compiled; else all")
     parser.add_argument("--works", default=",".join(MOLECULES), help=f"of {', '.join(WORKS)}; silicon is all of them")
     parser.add_argument("--defaults", action="store_true", help="aspirin once more, at the peers' own cutoffs")
     parser.add_argument("--keep-memory", action="store_true", help="freed memory is kept for all, as ours does")

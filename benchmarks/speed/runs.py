@@ -77,7 +77,7 @@ class Comparison:
         modes = []
         for model in self.options.models:
             own = MODELS[model].modes + (("low-memory",) if crystals and MODELS[model].ours else ())
-            modes += [(model, mode) for mode in own if mode in (self.options.modes or own)]
+            modes += [(model, mode) for mode in own if {mode, f"{model}:{mode}"} & set(self.options.modes or own)]
         return modes
 
     def _process(self, name: str, mode: str, own_cutoff: bool = False, crystals: bool = False) -> Process:

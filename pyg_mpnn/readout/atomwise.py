@@ -68,6 +68,9 @@ class AtomwiseEnergy(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         # NaN marks elements that the model does not know; without any reference all are zero and known
         self.register_buffer("reference", torch.zeros(NUM_ELEMENTS + 1, dtype=torch.float64))
+        self.elements: tuple[int, ...] = ()
+        """Atomic numbers of the known elements."""
+        self._note_elements()
 
     def reset_parameters(self) -> None:
         """Draw new weights; reference energies and scale stay."""
@@ -81,6 +84,11 @@ class AtomwiseEnergy(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.reference = reference.to(self.reference.device)
         return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Take the weights of a file, and note which elements have a reference energy."""
+        super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
+        self._note_elements()
 
     def symmetry(self, *features: Symmetry) -> Symmetry:
         """Symmetry of the energies."""
@@ -105,12 +113,12 @@ class AtomwiseEnergy(nn.Module):
         reference[list(energies)] = values.to(reference.device)
         self.reference.copy_(reference)
         self.scale.fill_(scale)
+        self._note_elements()
 
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of the known elements."""
+    def _note_elements(self) -> None:
+        """Keep the known elements as plain numbers, which traced code can read."""
         known = self.reference.isfinite().nonzero().flatten().tolist()
-        return tuple(int(element) for element in known if element > 0)
+        self.elements = tuple(int(element) for element in known if element > 0)
 
     def check_elements(self, z: Int[Tensor, " nodes"]) -> None:
         """Raise if an atom is of an element without reference energy.

@@ -212,20 +212,9 @@ def test_command_line(name, tmp_path, monkeypatch, capsys, unchecked):
     """Train, evaluate, check and dynamics from another folder, the head of the original with it."""
     monkeypatch.chdir(tmp_path)
     write("frames.extxyz", [to_atoms(frame) for frame in ethanol_sample("train")[:30]])
-    code, sizes = (
-        str(FOLDER / f"{name}.py"),
-        [f"--model.{key}={value}" for key, value in SMALL.items() if key != "cutoff"],
-    )
-    network = [
-        "--model",
-        f"{code}:{CLASSES[name]}",
-        *sizes,
-        "--cutoff",
-        "4",
-        "--model.potential_heads",
-        "last",
-        *HEADS.get(name, []),
-    ]
+    code, head = str(FOLDER / f"{name}.py"), ["--model.potential_heads", "last", *HEADS.get(name, [])]
+    sizes = [f"--model.{key}={value}" for key, value in SMALL.items() if key != "cutoff"]
+    network = ["--model", f"{code}:{CLASSES[name]}", "--cutoff", "4", *sizes, *head]
     short = ["--epochs", "1", "--valid-size", "5", "--batch-size", "5", "--device", "cpu"]
     assert main(["train", "--data", "frames.extxyz", *short, *network, "--out", "run"]) == 0
     model = ["--model", "run/best.ckpt", "--trust", code]
