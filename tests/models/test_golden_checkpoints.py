@@ -20,6 +20,7 @@ FOLDER = Path(__file__).with_name("golden")
 GOLDEN: dict[str, Any] = json.loads((FOLDER / "values.json").read_text())
 VALUES: dict[str, dict[str, Any]] = GOLDEN["values"]
 TOLERANCE = 1e-12  # of the largest component, float64
+SMALL = 1e-2  # forces that are zero by symmetry are rounding
 
 
 def unpack(name: str, folder: Path) -> Path:
@@ -62,14 +63,14 @@ def deviations(model: Any, values: dict[str, Any]) -> dict[str, float]:
             wanted = torch.tensor(expected[quantity], dtype=torch.float64)
             assert value.dtype == torch.float64
             assert value.shape == wanted.shape
-            found[f"{quantity} of {name}"] = float((value - wanted).abs().max() / wanted.abs().max())
+            found[f"{quantity} of {name}"] = float((value - wanted).abs().max() / max(wanted.abs().max(), SMALL))
     return found
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_file_predicts_what_it_did(name: str, tmp_path: Path) -> None:
     found = deviations(load(name, tmp_path), VALUES[name])
-    assert max(found.values()) <= TOLERANCE, found
+    assert max(found.values()) <= TOLERANCE, {key: value for key, value in found.items() if value > TOLERANCE}
 
 
 @pytest.mark.parametrize("name", VALUES)
