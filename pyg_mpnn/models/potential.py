@@ -461,7 +461,7 @@ class Potential(EnergyModel):
     ) -> PotentialOutput:
         if self.has_energy:
             return super()._evaluate(structure, forces, stress, memory, create_graph)
-        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))  # type: ignore[arg-type]
+        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
         if not len(self.outputs):
