@@ -268,7 +268,7 @@ class MPNN(nn.Module):
             largest = scales[-1]
             density = self.density(x, largest.edge_index, largest.radial, largest.sphere, largest.envelope)
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
-        features = []
+        features: list[Tensor] = []
         for layer in self.layers:
             if exchange is not None:  # local stand-in until the branch "layers" is merged
                 all_x, all_density = exchange(

@@ -212,7 +212,7 @@ class AtomwiseOutput(Output):
             ValueError: no reference, or nothing left to learn.
         """
         structure = structure._replace(pos=structure.pos.double())
-        elements = [int(z) for z in structure.z.unique()]
+        elements = sorted(set(structure.z.tolist()))
         known = ~target.flatten().isnan()
         y = target.double().flatten()[known]
         values, left = torch.zeros(len(elements), dtype=torch.float64), y
