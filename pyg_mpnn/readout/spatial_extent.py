@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
 
 # Standard atomic weights of hydrogen to oganesson, IUPAC 2016, in u.
@@ -80,6 +81,9 @@ class SpatialExtentReadout(nn.Module):
     Units:
         ``pos`` in angstrom; output that of ``q`` times angstrom^2.
 
+    Raises:
+        ValueError: when called with tensors of other shapes.
+
     Source:
         Schütt et al., J. Chem. Theory Comput. 15, 448 (2019) (SchNetPack), ElectronicSpatialExtent. A fit of QM9's
         <R^2> with a weight and a constant for each element (4,000 molecules) leaves 0.66 A^2 about the centre of mass,
@@ -108,5 +112,10 @@ class SpatialExtentReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
+<<<<<<< HEAD
         centre = center_of_mass(z, pos, batch, num_graphs, self.masses)
+=======
+        check_atoms(q, pos, batch)
+        centre = center_of_mass(z, pos, batch, num_graphs)
+>>>>>>> main
         return scatter_sum(q * (pos - centre[batch]).square().sum(dim=1), batch, num_graphs)

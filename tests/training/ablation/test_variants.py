@@ -16,10 +16,8 @@ def test_every_variant_differs_from_the_reference_in_its_block_alone(size: str, 
     assert {name: base["representation"][name] for name in model} == model
     assert {variant.block for variant in others} == set(BLOCKS)
     for variant in others:
-        own = Potential.from_size(size, cutoff=variant.cutoffs, **variant.model).config
-        changed = {
-            name for name in own["representation"] if own["representation"][name] != base["representation"][name]
-        }
+        own = Potential.from_size(size, cutoff=variant.cutoffs, **variant.model).config["representation"]
+        changed = {name for name in own if own[name] != base["representation"][name]}
         assert changed == {"cutoff" if variant.block == "scales" else variant.block}, variant.name
         assert max(variant.cutoffs) == 4.0
 
