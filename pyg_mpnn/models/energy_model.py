@@ -88,8 +88,9 @@ class PotentialOutput(_Energies):
         Returns:
             the results.
         """
-        energies = (None if tensor is None else function(tensor) for tensor in self)
-        return type(self)(*energies, {name: function(tensor) for name, tensor in self.others.items()})  # type: ignore[misc]
+        energy, forces, stress, atom_energies = (None if tensor is None else function(tensor) for tensor in self)
+        others = {name: function(tensor) for name, tensor in self.others.items()}
+        return type(self)(energy, forces, stress, atom_energies, others)
 
     def __getattr__(self, name: str) -> Tensor:
         if name in self.others:

@@ -246,7 +246,7 @@ class Potential(EnergyModel):
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
             if hasattr(part, "reset_parameters"):
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
 
     def set_reference(
         self, reference_energies: Mapping[int, float], scale: float, neighbors: Sequence[float] | None = None
@@ -452,6 +452,7 @@ class Potential(EnergyModel):
         if isinstance(term, EnergyModel):
             edges = atoms.edge_index, atoms.edge_vec
             return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
+        assert isinstance(term, EnergyTerm)
         energies: Tensor = term(atoms)
         check_term(term, energies, len(atoms.z))
         return energies
