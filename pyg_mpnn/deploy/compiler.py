@@ -61,7 +61,13 @@ class Compiler:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
         elements = getattr(module, "elements", None)  # plain numbers in the code
-        key = (kind, elements, inputs.pos.dtype, inputs.pos.device, torch.get_num_threads())  # which torch.compile guards
+        key = (
+            kind,
+            elements,
+            inputs.pos.dtype,
+            inputs.pos.device,
+            torch.get_num_threads(),
+        )  # which torch.compile guards
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind, inputs.pos)
         entry = self._compiled[key]

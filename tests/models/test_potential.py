@@ -488,7 +488,9 @@ def test_an_isolated_atom_has_its_reference_energy(with_reference):
     """To the last bit: the two numbers that cancel come from one evaluation."""
     for element, energy in ELEMENTS.items():
         output = with_reference(torch.tensor([element]), torch.zeros(1, 3))
-        assert output.energy.item() == pytest.approx(energy, abs=1e-12 if output.forces.dtype == torch.float64 else 1e-5)
+        assert output.energy.item() == pytest.approx(
+            energy, abs=1e-12 if output.forces.dtype == torch.float64 else 1e-5
+        )
         assert not output.forces.any()
 
 
