@@ -129,8 +129,8 @@ class Potential(EnergyModel):
             cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
             **overrides: other keyword arguments of the representation, which win over those of the size, and
                 ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``isolated`` and
-                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one, as
-                ``file.py:Class``; parts may be classes, ``functools.partial`` or descriptions, see
+                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one,
+                as ``file.py:Class``; parts may be classes, ``functools.partial`` or descriptions, see
                 :func:`pyg_mpnn.models.build.build`.
 
         Returns:

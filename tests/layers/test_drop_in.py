@@ -47,6 +47,7 @@ def test_the_listed_blocks_pass_messages():
         "MessageLayer",
         "Interaction",
         "MultiScale",
+        "GatherDensity",
     }
     found = {name for name in layers.__all__ if issubclass(getattr(layers, name), MessagePassing)}
     assert found == passing
