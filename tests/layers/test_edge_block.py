@@ -24,6 +24,7 @@ from pyg_mpnn import (
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    FilterConvolution,
     Interaction,
     Messages,
     MultiScale,
@@ -32,6 +33,7 @@ from pyg_mpnn import (
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
     layers,
 )
 from pyg_mpnn.layers.edge_block import EdgeBlock, edge_pairs, ends
@@ -69,6 +71,8 @@ BLOCKS = {
     "softmax": Block(lambda: SoftmaxAttention(4, 3), "x edge_index radial envelope", "edges"),
     "messages": Block(messages, "x edge_index radial envelope sphere density", "edges"),
     "node_update": Block(lambda: NodeUpdate(4, 3), "x edge_index radial", "nodes"),
+    "filter_convolution": Block(lambda: FilterConvolution(4, 5, 3), "x edge_index radial envelope", "nodes"),
+    "vector_convolution": Block(lambda: VectorConvolution(4, 3), "x edge_index radial envelope radial vec", "nodes"),
     "interaction": Block(
         lambda: interaction(Interaction, messages()), "x edge_index radial envelope sphere density", "nodes"
     ),
@@ -87,7 +91,7 @@ def make_edges() -> dict[str, Tensor]:
 
 
 def make_nodes() -> dict[str, Tensor]:
-    return {"x": torch.randn(NODES, 4), "density": torch.randn(NODES, 9, 2)}
+    return {"x": torch.randn(NODES, 4), "density": torch.randn(NODES, 9, 2), "vec": torch.randn(NODES, 3, 4)}
 
 
 def pair(nodes: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -115,7 +119,16 @@ def test_ghosts_send_and_do_not_receive(name, dtype):
     assert found[0].dtype == dtype
     close(found, expected)
     close(slopes, expected_slopes)
-    if name in ("density", "density_update", "edge_mlp", "contracted", "messages", "interaction"):
+    if name in (
+        "density",
+        "density_update",
+        "edge_mlp",
+        "contracted",
+        "messages",
+        "interaction",
+        "filter_convolution",
+        "vector_convolution",
+    ):
         assert max(slope[OWN:].abs().max() for slope in slopes) > 1e-3  # control: what the ghosts hold matters
 
 
