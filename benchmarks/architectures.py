@@ -194,8 +194,9 @@ def compiled_originals() -> str:
     }
     gains = [f"{NAMES[name]} {times[name, 'eager'] / times[name, 'compiled']:.2f}" for name in NAMES]
     return (
-        f"`torch.compile` of the originals was timed in another run only (`speed/inference-kept.json`, a quiet machine): "
-        f"eager / compiled is {', '.join(gains)}; SchNetPack does not document it."
+        "`torch.compile` of the originals was timed in another run, on a quiet machine (`speed/inference-kept.json`):\n"
+        f"eager / compiled is {', '.join(gains)}; SchNetPack does not document it. This run shared its core with other "
+        "work,\nand another core was busy."
     )
 
 
