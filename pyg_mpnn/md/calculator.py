@@ -38,7 +38,7 @@ class PotentialCalculator(Calculator):
     forces and stress only when asked; a stress brings the forces with it. Asking for the forces first and the energy
     after them, as ASE's dynamics does, is one evaluation. The neighbour list is kept, and searched anew when an atom
     has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic in all three
-    directions.
+    directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges, where asked.
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
@@ -53,7 +53,8 @@ class PotentialCalculator(Calculator):
 
     Raises:
         TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
-        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, or 'skin' is negative.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, 'skin' is negative, or the
+            potential has no energy.
 
     Source:
         own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
@@ -81,6 +82,11 @@ class PotentialCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         _check_place(device, dtype)
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if not self.potential.has_energy:
+            raise ValueError("'potential' must have an energy, got a model with other outputs alone")
+        units = {name: output.unit for name, output in self.potential.all_outputs().items()}
+        own = [name for name, unit in (("dipole", "e*A"), ("charges", "e")) if units.get(name) == unit]
+        self.implemented_properties = [*type(self).implemented_properties, *own]
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
 
@@ -120,6 +126,7 @@ class PotentialCalculator(Calculator):
                 shifts=shifts,
                 forces=stress or "forces" in properties,
                 stress=stress,
+                outputs=bool({"dipole", "charges"} & set(properties)),
             )
         energy = output.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
@@ -127,6 +134,10 @@ class PotentialCalculator(Calculator):
             self.results["forces"] = _array(output.forces)
         if output.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(_array(output.stress[0]))
+        if "dipole" in output.others:
+            self.results["dipole"] = _array(output.dipole[0])
+        if "charges" in output.others:
+            self.results["charges"] = _array(output.charges)
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Name what is different from the last call, to the last bit.

@@ -458,11 +458,12 @@ class Potential(EnergyModel):
         return energies
 
     def _evaluate(
-        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool, outputs: bool
     ) -> PotentialOutput:
         if self.has_energy:
-            return super()._evaluate(structure, forces, stress, memory, create_graph)
-        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))
+            return super()._evaluate(structure, forces, stress, memory, create_graph, outputs)
+        others = self._others(structure, None, memory) if outputs else {}
+        return PotentialOutput(None, None, None, None, others)
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
         if not len(self.outputs):

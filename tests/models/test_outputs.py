@@ -21,6 +21,7 @@ from pyg_mpnn import (
     load_potential,
     testing,
 )
+from pyg_mpnn.deploy.trace import Outputs
 from pyg_mpnn.models.outputs import AtomwiseOutput
 from pyg_mpnn.models.structure import read_structure
 
@@ -311,3 +312,27 @@ def test_numbers_of_elements_are_found_again(ethanol, water):
             output.fit(structure, target)
         with pytest.raises(ValueError, match="at least one reference value"):
             output.fit(structure, target * torch.nan)
+
+
+@pytest.mark.parametrize("options", [{"memory": "low"}, {"forces": False}, {"compiled": True}])
+def test_outputs_are_the_same_whatever_else_is_computed(options, ethanol, unchecked):
+    model = make("dipole", "gap")
+    expected = model(ethanol)
+    if options.pop("compiled", False):
+
+        def compiled(module, inputs, *, stress, trained):
+            return Outputs(expected.atom_energies, expected.forces, None, torch.tensor(False))
+
+        model.compiler = compiled
+    found = model(ethanol, **options)
+    torch.testing.assert_close(found.dipole, expected.dipole, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.gap, expected.gap, rtol=1e-5, atol=1e-5)
+    assert model(ethanol, outputs=False, **options).names == tuple(found.names[:-2])
+
+
+def test_outputs_are_trained_through_compiled_energies_too(ethanol, unchecked):
+    model = make("dipole").train()
+    eager = model(ethanol)
+    model.compiler = lambda *_, **__: Outputs(eager.atom_energies, eager.forces, None, torch.tensor(False))
+    (eager.forces.square().sum() + model(ethanol).dipole.square().sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.outputs.parameters())
