@@ -53,8 +53,8 @@ class PotentialCalculator(Calculator):
 
     Raises:
         TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
-        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, 'skin' is negative, or the
-            potential has no energy.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, 'skin' is negative, or
+            the potential has no energy.
 
     Source:
         own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
