@@ -144,7 +144,7 @@ class MPNN(nn.Module):
             "invariants": list(invariants),
             "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
-            **({} if layers is None else {"layers": list(layers)}),
+            "layers": None if layers is None else list(layers),
         }
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
         self.num_layers = num_layers if layers is None else len(layers)
@@ -233,7 +233,7 @@ class MPNN(nn.Module):
                 f"got {list(neighbors)}"
             )
         counts = [
-            max(_effective(envelope, count, cutoff), 1.0)
+            max(effective_neighbors(envelope, count, cutoff), 1.0)
             for envelope, count, cutoff in zip(self.envelopes, neighbors, self.cutoffs, strict=True)
         ]
         for layer in self.layers:
@@ -363,6 +363,7 @@ def _make_basis(make: Callable[..., nn.Module], cutoff: float, num_radial: int) 
     return basis, count
 
 
-def _effective(envelope: nn.Module, count: float, cutoff: float) -> float:
+def effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:
+    """Mean number of neighbours, each counted by its cutoff function, see :meth:`MPNN.set_neighbors`."""
     x = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     return count * float((3 * x**2 * envelope(x * cutoff)).mean())

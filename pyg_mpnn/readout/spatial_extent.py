@@ -112,10 +112,6 @@ class SpatialExtentReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
-<<<<<<< HEAD
-        centre = center_of_mass(z, pos, batch, num_graphs, self.masses)
-=======
         check_atoms(q, pos, batch)
-        centre = center_of_mass(z, pos, batch, num_graphs)
->>>>>>> main
+        centre = center_of_mass(z, pos, batch, num_graphs, self.masses)
         return scatter_sum(q * (pos - centre[batch]).square().sum(dim=1), batch, num_graphs)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from pyg_mpnn import Potential, SumPotential, ZBL
+from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.engines.lammps import Lammps, _check_ranks, main, run_script
 from pyg_mpnn.md import PotentialCalculator
 
