@@ -44,7 +44,8 @@ def run_prediction(
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
     Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
-    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
+    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Other outputs of the
+    model have their own names; they read the ``charge`` of a structure, neutral without one. Structures keep their
     order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
     for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
@@ -101,8 +102,9 @@ def run_prediction(
                 f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
             )
     note_unlike_trained(potential, seen.values())
-    which = f", stress ({crystals} of them)" if stress else ""
-    print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
+    what = ["energy, forces, atom energies"] if potential.has_energy else []
+    what += [*([f"stress ({crystals} of them)"] if stress else []), *potential.all_outputs()]
+    print(f"{count} structures with {', '.join(what)} written to {target}")
     return count
 
 
@@ -143,7 +145,7 @@ def _bare(atoms: Atoms) -> Atoms:
 
 def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
     """Attach the predictions to the structures; return how many are crystals."""
-    data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
+    data = [_to_data(atoms, f"frame {index} of {where}", potential) for index, atoms in batch]
     crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
     place = next(potential.parameters()).device
     try:
@@ -155,10 +157,18 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
             except ValueError as error:
                 raise ValueError(f"frame {index} of {where}: {error}") from error
         raise
+    sizes = [len(atoms) for _, atoms in batch]
+    for name, values in output.others.items():
+        of_atoms = potential.all_outputs()[name].level == "atom"
+        rows = values.detach().cpu().split(sizes) if of_atoms else values.detach().cpu()
+        for (_, atoms), row in zip(batch, rows, strict=True):
+            (atoms.arrays if of_atoms else atoms.info)[name] = row.numpy() if row.ndim else float(row)
+    if not potential.has_energy:
+        return sum(crystals)
+    assert output.forces is not None
     energies, forces, atom_energies = (
         item.detach().double().cpu() for item in (output.energy, output.forces, output.atom_energies)
     )
-    sizes = [len(atoms) for _, atoms in batch]
     parts = zip(forces.split(sizes), atom_energies.split(sizes), strict=True)
     for k, ((_, atoms), (force, atom_energy)) in enumerate(zip(batch, parts, strict=True)):
         results = {"energy": float(energies[k]), "forces": force.numpy(), "energies": atom_energy.numpy()}
@@ -168,12 +178,19 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
     return sum(crystals)
 
 
-def _to_data(atoms: Atoms, where: str) -> Data:
+def _to_data(atoms: Atoms, where: str, potential: EnergyModel) -> Data:
     from pyg_mpnn.data import to_data
     from pyg_mpnn.data.frames import check_frame
 
     data = to_data(atoms)
     check_frame(data, where)
+    for name in dict.fromkeys((*potential.graph_inputs, *(["charge"] if potential.all_outputs() else []))):
+        if name in atoms.info:
+            data[name] = torch.tensor([float(atoms.info[name])], dtype=torch.float64)
+        elif name in potential.graph_inputs:
+            raise ValueError(f"'info' of {where} must have {name!r}, a number that the potential reads, got none")
+        else:
+            data[name] = torch.zeros(1, dtype=torch.float64)  # neutral, as where no structure says otherwise
     if "cell" not in data:  # all structures of a batch have the same fields
         data.cell, data.pbc = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.bool)
     return data
