@@ -9,7 +9,6 @@ from ase import Atoms
 from ase.build import molecule as build_molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
-
 from torch_geometric.data import Data
 
 from pyg_mpnn import DipoleOutput, Potential, PotentialCalculator, ScalarOutput
