@@ -4,77 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import BatchSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
-from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.data.md17 import how_to_get
+from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
+from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
-
-
-@runtime_checkable
-class SizedStructures(Protocol):
-    """Structures whose sizes are known."""
-
-    @property
-    def num_atoms(self) -> Sequence[int]:
-        """Number of atoms of each."""
-
-    @property
-    def num_edges(self) -> Sequence[int]:
-        """Number of edges of each."""
-
-    def __len__(self) -> int:
-        """Number of structures."""
-
-
-def load_frames(
-    source: str | Path | Sequence[str | Path], split: str = "train", labels: LabelNames | None = None
-) -> list[Data]:
-    """Read structures with energies and forces.
-
-    Args:
-        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, the word ``ethanol``, or several of these,
-            which are joined in this order.
-        split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
-        labels: What the labels are called in files that ASE reads.
-
-    Returns:
-        One structure a frame.
-
-    Units:
-        A, eV, eV/A, eV/A^3.
-
-    Raises:
-        FileNotFoundError: A file is absent.
-        ValueError: A structure is unusable.
-    """
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
-    for item in sources:
-        if item != "ethanol" and not Path(item).is_file():
-            which = "a folder: QM9 needs a 'target'." if Path(item).is_dir() else "neither: check the name."
-            raise FileNotFoundError(
-                f"'data' and 'test' must be files or the word ethanol (the shipped sample), got {str(item)!r}, which "
-                f"is {which}{how_to_get(Path(item))}"
-            )
-    if "ethanol" not in sources:
-        return read_structures(sources, labels=labels)
-    sample: Literal["train", "test"] = "test" if split == "test" else "train"
-    frames = [
-        frame
-        for item in sources
-        for frame in (ethanol(sample) if item == "ethanol" else read_structures(item, labels=labels))
-    ]
-    align_frames(frames)
-    return frames
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
@@ -97,7 +39,7 @@ def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True)
 
 
 def batching(
-    dataset: SizedStructures,
+    dataset: PreparedStructures,
     batch_size: int,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
@@ -127,7 +69,7 @@ def batching(
 
 
 def shuffled_batching(
-    dataset: SizedStructures,
+    dataset: PreparedStructures,
     batch_size: int,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
@@ -157,7 +99,7 @@ def shuffled_batching(
 
 
 def _budget(
-    dataset: SizedStructures, batch_atoms: int | None, batch_edges: int | None
+    dataset: PreparedStructures, batch_atoms: int | None, batch_edges: int | None
 ) -> tuple[Sequence[int], int, str] | None:
     if batch_atoms is not None and batch_edges is not None:
         raise ValueError(
@@ -170,7 +112,7 @@ def _budget(
 
 def predict(
     potential: EnergyModel,
-    frames: Sequence[Data],
+    frames: Sequence[Data] | PreparedStructures,
     *,
     batch_size: int = 32,
     batch_atoms: int | None = None,
@@ -180,7 +122,7 @@ def predict(
 
     Args:
         potential: The potential; it is used on the device and in the precision that it has.
-        frames: Structures with energies and forces.
+        frames: Structures, prepared for the potential or not; what one has no reference of is not compared.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
@@ -192,13 +134,11 @@ def predict(
         eV, eV/A, eV/A^3.
 
     Raises:
-        ValueError: There is no structure, or one without energy or forces.
+        ValueError: There is no structure, or one that is unusable.
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype)
-    for index, frame in enumerate(dataset.frames):
-        check_frame(frame, f"frame {index}", ("energy", "forces"))
+    dataset = as_prepared(frames, potential.cutoff, potential.dtype)
     was_training = potential.training
     potential.eval()
     device = potential.device
@@ -225,13 +165,13 @@ def evaluate(
 
     Args:
         model: A checkpoint or saved potential (or sum of potentials), or a potential.
-        data: Structures with energies and forces, a file of them or several, or the word ``ethanol`` for the shipped
-            test set.
+        data: Structures with energies, forces or stresses, a file of them or several, or the word ``ethanol`` for the
+            shipped test set.
         batch_size: Structures per batch.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
-        labels: What the labels are called, where ``data`` names files that ASE reads.
+        labels: What the files do not say.
 
     Returns:
         The errors.
@@ -240,7 +180,7 @@ def evaluate(
         meV, meV/A, meV/A^3 and GPa, as the names of the fields say.
 
     Raises:
-        ValueError: There is no structure, or one without energy or forces.
+        ValueError: There is no structure, or one without any label.
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))

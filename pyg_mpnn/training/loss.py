@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import PotentialOutput
+from pyg_mpnn.training.metrics import references
 
 Penalty = Literal["mse", "l1", "huber"]
 
@@ -26,10 +27,10 @@ def count_terms(batch: Batch) -> LossTerms:
     """What the three means of :func:`loss_terms` are taken over.
 
     Args:
-        batch: Structures with ``energy``, ``forces`` and perhaps ``stress`` (NaN where unknown).
+        batch: Structures with ``energy``, ``forces`` and ``stress`` (absent or NaN where unknown).
 
     Returns:
-        Numbers of force components, structures, and known stress components, in float64.
+        Numbers of force components, structures with an energy, and stress components, those that are known, in float64.
 
     Shapes:
         scalars.
@@ -37,9 +38,9 @@ def count_terms(batch: Batch) -> LossTerms:
     Units:
         none.
     """
-    known = (~torch.isnan(batch.stress)).sum() if "stress" in batch else batch.energy.new_zeros(())
-    forces, energy = (batch.energy.new_tensor(float(value.numel())) for value in (batch.forces, batch.energy))
-    return LossTerms(forces.double(), energy.double(), known.double())
+    fields = ("forces", "energy", "stress")
+    known = [(~batch[name].isnan()).sum() if name in batch else batch.pos.new_zeros(()) for name in fields]
+    return LossTerms(*(number.double() for number in known))
 
 
 def loss_terms(
@@ -59,9 +60,9 @@ def loss_terms(
         L_E = \Big\langle \ell\big(\tfrac{\hat E - E}{N s}\big) \Big\rangle, \quad
         L_W = \Big\langle \ell\big(\tfrac{V (\hat\sigma - \sigma)}{N s}\big) \Big\rangle
 
-    over force components, structures, and known stress components, where the penalties of a structure count
-    ``batch.weight`` times if there is one (the mean is not divided by the weights: 2 pulls twice as hard, 0 leaves the
-    structure out, and all doubled doubles the loss); N is the number of atoms of a structure, V its
+    over the force components, structures and stress components whose references are known, where the penalties of a
+    structure count ``batch.weight`` times if there is one (the mean is not divided by the weights: 2 pulls twice as
+    hard, 0 leaves the structure out, and all doubled doubles the loss); N is the number of atoms of a structure, V its
     volume, s the root mean square force component of the training data (times 1 A for energies). The penalty
     :math:`\ell(x)` is :math:`x^2` ("mse"), :math:`|x|` ("l1"), or "huber": :math:`x^2` up to :math:`|x| = \delta` and
     the straight line :math:`2 \delta |x| - \delta^2` from there on. The energy difference is taken in float64 and cast
@@ -69,8 +70,8 @@ def loss_terms(
 
     Args:
         output: What the potential returned.
-        batch: The structures with ``energy``, ``forces`` and, where known, ``stress`` (NaN where unknown)
-            and ``weight``.
+        batch: The structures with ``energy``, ``forces`` and ``stress`` (absent or NaN where unknown) and perhaps
+            ``weight``.
         scale: The number s.
         penalty: The penalty.
         delta: Where the Huber penalty becomes a straight line, positive.
@@ -95,18 +96,23 @@ def loss_terms(
     dtype = output.forces.dtype
     number = LossTerms(*(count.clamp(min=1).to(dtype) for count in counts or count_terms(batch)))
     num_atoms = (batch.ptr[1:] - batch.ptr[:-1]).clamp(min=1)
-    energy_error = (output.energy - batch.energy.to(torch.float64)) / (num_atoms * scale)
+    energy_ref, forces_ref = references(batch, output.energy, output.forces)
+    energy_error = _known(output.energy - energy_ref.double(), energy_ref) / (num_atoms * scale)
     weight = batch.weight.to(dtype) if "weight" in batch and weighted else torch.ones_like(energy_error, dtype=dtype)
     energy = (weight * _penalize(energy_error.to(dtype), penalty, delta)).sum() / number.energy
-    force_penalty = _penalize((output.forces - batch.forces) / scale, penalty, delta)
+    force_penalty = _penalize(_known(output.forces - forces_ref, forces_ref) / scale, penalty, delta)
     forces = (weight[batch.batch, None] * force_penalty).sum() / number.forces
     if output.stress is None:
         return LossTerms(forces, energy, torch.zeros_like(energy))
-    known = ~torch.isnan(batch.stress)
     volume_per_atom = torch.linalg.det(batch.cell).abs() / num_atoms  # (graphs,)
     virial_error = (output.stress - batch.stress) * (volume_per_atom / scale)[:, None, None]
-    stress = weight[:, None, None] * _penalize(torch.where(known, virial_error, 0.0), penalty, delta)
+    stress = weight[:, None, None] * _penalize(_known(virial_error, batch.stress), penalty, delta)
     return LossTerms(forces, energy, stress.sum().to(dtype) / number.stress)
+
+
+def _known(error: Tensor, reference: Tensor) -> Tensor:
+    """Errors with zero in place of those without a reference."""
+    return torch.where(reference.isnan(), 0.0, error)
 
 
 def _penalize(error: Tensor, penalty: Penalty, delta: float) -> Tensor:

@@ -16,6 +16,9 @@ from pyg_mpnn.units import GPA, MEV
 
 SUMMARY = (
     "n_structures",
+    "n_energies",
+    "n_forces",
+    "n_stresses",
     "energy_mae_meV",
     "energy_rmse_meV",
     "energy_mae_meV_per_atom",
@@ -29,8 +32,10 @@ SUMMARY = (
 class Predictions(NamedTuple):
     """Predicted and reference values of a set of structures, in float64.
 
+    References are NaN where unknown.
+
     Units:
-        eV, eV/A, and eV/A^3 for the stress (NaN where unknown; None where no structure has one).
+        eV, eV/A, and eV/A^3 for the stress (None where no structure has one).
     """
 
     num_atoms: Int[Tensor, " graphs"]
@@ -47,23 +52,41 @@ def compare(output: PotentialOutput, batch: Batch) -> Predictions:
 
     Args:
         output: What the potential returned.
-        batch: The structures with ``energy``, ``forces`` and perhaps ``stress``.
+        batch: The structures with ``energy``, ``forces`` and ``stress`` as known.
 
     Returns:
         Predicted and reference values.
     """
     assert output.forces is not None
+    energy, forces = references(batch, output.energy, output.forces)
     stress = None
     if "stress" in batch:
         stress = torch.full_like(batch.stress, torch.nan) if output.stress is None else output.stress.detach()
     return Predictions(
         num_atoms=batch.ptr[1:] - batch.ptr[:-1],
         energy=output.energy.detach().double(),
-        energy_ref=batch.energy.double(),
+        energy_ref=energy.double(),
         forces=output.forces.detach().double(),
-        forces_ref=batch.forces.double(),
+        forces_ref=forces.double(),
         stress=None if stress is None else stress.double(),
         stress_ref=None if stress is None else batch.stress.double(),
+    )
+
+
+def references(batch: Batch, energy: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:
+    """Reference energies and forces of a batch, NaN where unknown.
+
+    Args:
+        batch: The structures.
+        energy: Predicted energies, whose shape and dtype count.
+        forces: Predicted forces, whose shape and dtype count.
+
+    Returns:
+        Energies and forces.
+    """
+    return (
+        batch.energy if "energy" in batch else torch.full_like(energy, torch.nan),
+        batch.forces if "forces" in batch else torch.full_like(forces, torch.nan),
     )
 
 
@@ -83,7 +106,7 @@ def join(parts: Sequence[Predictions]) -> Predictions:
 
 @dataclass(frozen=True)
 class Errors:
-    """Mean absolute (MAE) and root mean square (RMSE) errors; the names say the units.
+    """Mean absolute (MAE) and root mean square (RMSE) errors; the names say the units. None where nothing is known.
 
     ``stress_mae_GPa`` and ``stress_rmse_GPa`` are the errors of the stress once more, in GPa.
 
@@ -95,19 +118,25 @@ class Errors:
         energy_rmse_meV_per_atom: RMSE of the energy per atom.
         forces_mae_meV_per_A: MAE over force components.
         forces_rmse_meV_per_A: RMSE over force components.
-        stress_mae_meV_per_A3: MAE over the known stress components, None where there is none.
-        stress_rmse_meV_per_A3: RMSE over the known stress components, None where there is none.
+        stress_mae_meV_per_A3: MAE over the known stress components.
+        stress_rmse_meV_per_A3: RMSE over the known stress components.
+        n_energies: Number of structures whose energy is known; all where it is None.
+        n_forces: The same for the forces.
+        n_stresses: The same for the stress.
     """
 
     n_structures: int
-    energy_mae_meV: float
-    energy_rmse_meV: float
-    energy_mae_meV_per_atom: float
-    energy_rmse_meV_per_atom: float
-    forces_mae_meV_per_A: float
-    forces_rmse_meV_per_A: float
+    energy_mae_meV: float | None
+    energy_rmse_meV: float | None
+    energy_mae_meV_per_atom: float | None
+    energy_rmse_meV_per_atom: float | None
+    forces_mae_meV_per_A: float | None
+    forces_rmse_meV_per_A: float | None
     stress_mae_meV_per_A3: float | None = None
     stress_rmse_meV_per_A3: float | None = None
+    n_energies: int | None = None
+    n_forces: int | None = None
+    n_stresses: int | None = None
     stress_mae_GPa: float | None = field(init=False)
     stress_rmse_GPa: float | None = field(init=False)
 
@@ -125,9 +154,9 @@ def _in_gpa(stress: float | None) -> float | None:
     return None if stress is None else stress * MEV / GPA
 
 
-def _mae_rmse(difference: Tensor) -> tuple[float, float]:
+def _mae_rmse(difference: Tensor) -> tuple[float, float] | tuple[None, None]:
     if difference.numel() == 0:
-        return 0.0, 0.0
+        return None, None
     return 1e3 * difference.abs().mean().item(), 1e3 * difference.square().mean().sqrt().item()
 
 
@@ -137,7 +166,7 @@ def compute_errors(predictions: Predictions) -> Errors:
     .. math:: \mathrm{MAE} = \langle |\hat x - x| \rangle, \qquad \mathrm{RMSE} = \sqrt{\langle (\hat x - x)^2 \rangle}
 
     over structures for the energy (per atom: each divided by its own number of atoms first), over all Cartesian
-    components for forces, over the known components for the stress.
+    components for forces, over the components for the stress; each over those whose reference is known.
 
     Args:
         predictions: Predicted and reference values.
@@ -162,17 +191,28 @@ def compute_errors(predictions: Predictions) -> Errors:
     """
     if len(predictions.energy) == 0:
         raise ValueError("'predictions' must hold at least one structure, got none.")
-    energy = predictions.energy - predictions.energy_ref
-    energy_errors = _mae_rmse(energy) + _mae_rmse(energy / predictions.num_atoms.clamp(min=1))
+    unknown = predictions.energy_ref.isnan()
+    energy = (predictions.energy - predictions.energy_ref)[~unknown]
+    per_atom = energy / predictions.num_atoms.clamp(min=1)[~unknown]
+    forces = (predictions.forces - predictions.forces_ref)[~predictions.forces_ref.isnan()]
     stress_errors: tuple[float | None, float | None] = (None, None)
+    counts = {"n_energies": len(energy), "n_forces": _structures_with_forces(predictions), "n_stresses": len(unknown)}
     if predictions.stress is not None and predictions.stress_ref is not None:
-        stress = (predictions.stress - predictions.stress_ref)[~torch.isnan(predictions.stress_ref)]
-        stress_errors = _mae_rmse(stress) if stress.numel() else (None, None)
-    return Errors(len(energy), *energy_errors, *_mae_rmse(predictions.forces - predictions.forces_ref), *stress_errors)
+        known = ~predictions.stress_ref.isnan()
+        stress_errors = _mae_rmse((predictions.stress - predictions.stress_ref)[known])
+        counts["n_stresses"] = int(known.flatten(1).any(1).sum())
+    partial = {name: count for name, count in counts.items() if count < len(unknown)}
+    return Errors(len(unknown), *_mae_rmse(energy), *_mae_rmse(per_atom), *_mae_rmse(forces), *stress_errors, **partial)
+
+
+def _structures_with_forces(predictions: Predictions) -> int:
+    unknown = predictions.forces_ref.isnan().any(1)
+    structure = torch.arange(len(predictions.num_atoms)).repeat_interleave(predictions.num_atoms)
+    return len(predictions.num_atoms) - len(structure[unknown].unique())
 
 
 def score(errors: Errors) -> float:
-    """The number by which the best checkpoint is chosen: force MAE in meV/A plus energy MAE in meV per atom.
+    """The number by which the best checkpoint is chosen: force MAE in meV/A plus energy MAE in meV per atom, as known.
 
     Forces decide while the two are of different size; once the energy weight is raised, a model that trades a little
     of the forces for much better energies wins.
@@ -183,4 +223,6 @@ def score(errors: Errors) -> float:
     Returns:
         The number to minimise.
     """
-    return errors.forces_mae_meV_per_A + errors.energy_mae_meV_per_atom
+    known = [errors.forces_mae_meV_per_A, errors.energy_mae_meV_per_atom]
+    found = [value for value in known if value is not None]
+    return sum(found) if found else errors.stress_mae_meV_per_A3 or 0.0

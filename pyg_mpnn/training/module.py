@@ -268,8 +268,9 @@ class PotentialModule(lightning.LightningModule):
                 f"The validation errors must be finite, got {found.forces_mae_meV_per_A} meV/A and "
                 f"{found.energy_mae_meV_per_atom} meV/atom in epoch {self.current_epoch + 1}. {advice(self.settings)}"
             )
-        values = {f"valid_{name}": value for name, value in asdict(found).items() if value is not None}
-        del values["valid_n_structures"]
+        values = {
+            f"valid_{name}": value for name, value in asdict(found).items() if value is not None and name[:2] != "n_"
+        }
         self.log_dict({**self._training_log(), **values, "valid_score": value})
 
     def _training_log(self) -> dict[str, float]:

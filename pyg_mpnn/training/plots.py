@@ -56,20 +56,17 @@ def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, headi
     """
     found = compute_errors(predictions)
     num_atoms = predictions.num_atoms.clamp(min=1)
-    panels = [
-        (
-            f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A",
-            "eV/A",
-            predictions.forces_ref,
-            predictions.forces,
-        ),
-        (
-            f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom",
-            "meV/atom",
-            1e3 * (predictions.energy_ref - energy_zero) / num_atoms,
-            1e3 * (predictions.energy - energy_zero) / num_atoms,
-        ),
-    ]
+    panels = []
+    if found.forces_mae_meV_per_A is not None:
+        known = ~predictions.forces_ref.isnan()
+        title = f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A"
+        panels.append((title, "eV/A", predictions.forces_ref[known], predictions.forces[known]))
+    if found.energy_mae_meV_per_atom is not None:
+        known = ~predictions.energy_ref.isnan()
+        title = f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom"
+        both = predictions.energy_ref, predictions.energy
+        reference, predicted = (1e3 * ((energy - energy_zero) / num_atoms)[known] for energy in both)
+        panels.append((title, "meV/atom", reference, predicted))
     if (
         found.stress_mae_meV_per_A3 is not None
         and predictions.stress is not None
@@ -102,15 +99,16 @@ def plot_learning_curve(history: History, path: Path) -> None:
     epoch = np.array([row["epoch"] for row in history])
     best = min(range(len(history)), key=lambda row: history[row]["valid_score"])
     raised = [row["epoch"] for row in history if row["energy_weight"] != history[0]["energy_weight"]]
-    figure, grid = _figure(2)
-    panels = (("forces", "meV_per_A", "force error (meV/A)"), ("energy", "meV_per_atom", "energy error (meV/atom)"))
-    for axes, (quantity, unit, label) in zip(grid, panels, strict=True):
+    panels = [("forces", "meV_per_A", "force error (meV/A)"), ("energy", "meV_per_atom", "energy error (meV/atom)")]
+    panels = [panel for panel in panels if any(f"valid_{panel[0]}_mae_{panel[1]}" in row for row in history)]
+    figure, grid = _figure(max(len(panels), 1))
+    for axes, (quantity, unit, label) in zip(grid, panels, strict=False):
         for part, kind, color, style, text in (
             ("train", "rmse", GREY, "-", "training RMSE"),
             ("valid", "rmse", BLUE, "--", "validation RMSE (averaged weights)"),
             ("valid", "mae", BLUE, "-", "validation MAE (averaged weights)"),
         ):
-            values = np.array([row[f"{part}_{quantity}_{kind}_{unit}"] for row in history])
+            values = np.array([row.get(f"{part}_{quantity}_{kind}_{unit}", np.nan) for row in history])
             marker = "o" if len(history) == 1 else None
             axes.plot(epoch, values, color=color, linestyle=style, marker=marker, linewidth=1.2, label=text)
         axes.plot(epoch[best], values[best], "o", color=ORANGE, label=f"best.ckpt: MAE {values[best]:.2f}")

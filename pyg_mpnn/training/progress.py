@@ -78,9 +78,10 @@ class ProgressLine(ProgressBar):
             f"{clock(min(module.seconds, total))} of {clock(total)}",
         ]
         metrics = trainer.callback_metrics
-        if "valid_forces_mae_meV_per_A" in metrics:
-            forces, energy = metrics["valid_forces_mae_meV_per_A"], metrics["valid_energy_mae_meV_per_atom"]
-            parts.append(f"validation MAE: forces {forces:.1f} meV/A, energy {energy:.2f} meV/atom")
+        texts = {"forces_mae_meV_per_A": "forces {:.1f} meV/A", "energy_mae_meV_per_atom": "energy {:.2f} meV/atom"}
+        known = [text.format(metrics[f"valid_{n}"]) for n, text in texts.items() if f"valid_{n}" in metrics]
+        if known:
+            parts.append(f"validation MAE: {', '.join(known)}")
         elif "valid_mae" in metrics:
             parts.append(f"validation MAE: {metrics['valid_mae']:.4g} {module.unit}")
         return "  ".join(parts)

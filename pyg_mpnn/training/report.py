@@ -67,9 +67,9 @@ def final_errors(potential: Potential, settings: TrainingSettings, data: Trainin
 def _test(
     potential: Potential, settings: TrainingSettings, data: TrainingData
 ) -> tuple[Predictions, Predictions, Errors, Errors]:
-    frames = data.test or data.valid
+    frames = data.valid if data.test is None else data.test
     predictions = predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges)
-    baseline = trivial_predictions(predictions, frames, data.trivial)
+    baseline = trivial_predictions(predictions, frames.structures, data.trivial)
     return predictions, baseline, compute_errors(predictions), compute_errors(baseline)
 
 
@@ -87,8 +87,8 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     Units:
         meV and meV/A in the table and the card.
     """
-    out, frames = Path(settings.out), data.test or data.valid
-    kind = "test" if data.test else "validation"
+    out, frames = Path(settings.out), data.valid if data.test is None else data.test
+    kind = "validation" if data.test is None else "test"
     predictions, baseline, errors, trivial = _test(potential, settings, data)
     columns = {kind: errors, "trivial predictor": trivial}
     history = read_history(out / "metrics.csv")
@@ -109,7 +109,9 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
     left_out = {"data", "test", "out", "resume", "model", "isolated"}
-    source = "least squares on the training structures" if not settings.isolated else "isolated atoms as given"
+    source = "least squares on the training structures"
+    if settings.isolated or "isolated_atoms_eV" in data.provenance:
+        source = "isolated atoms" + (" as given" if settings.isolated else " of the data")
     if settings.start_from is not None:
         left_out |= {"size", "cutoff"}
         source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"
@@ -150,7 +152,8 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
 
 def _warnings(data: TrainingData, kind: str, errors: Errors, trivial: Errors) -> list[str]:
     warnings = []
-    if errors.energy_mae_meV >= trivial.energy_mae_meV:
+    both = errors.energy_mae_meV, trivial.energy_mae_meV
+    if None not in both and both[0] >= both[1]:  # type: ignore[operator]
         warnings.append(
             "the energies are no better than those of the trivial predictor, the mean energy: train for longer, or "
             "look at the learning curve."

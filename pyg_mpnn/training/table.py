@@ -15,6 +15,8 @@ _ROWS = (
     ("stress", "GPa", "stress_{}_GPa"),
 )
 
+_COUNTS = {"energy": "n_energies", "energy per atom": "n_energies", "forces": "n_forces", "stress": "n_stresses"}
+
 
 def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     """The cells of the table: a header, then one row per quantity and kind of error; GPa has no column with kcal/mol.
@@ -34,8 +36,10 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
             values = [getattr(errors, field.format(kind.lower())) for errors in columns.values()]
             if None in values:
                 continue
+            count = next((n for n in (getattr(e, _COUNTS[quantity]) for e in columns.values()) if n is not None), None)
+            of = "" if count is None else f", {count} structures"
             decimals, kcal = (2, f"{values[0] / 1e3 / KCAL_PER_MOL:.4f}") if unit.startswith("meV") else (3, "")
-            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.{decimals}f}" for value in values), kcal])
+            rows.append([f"{quantity} {kind} ({unit}){of}", *(f"{value:.{decimals}f}" for value in values), kcal])
     return rows
 
 

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import QM9, QM9_TARGETS, StructureDataset, data_hash
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.files import write_json
 from pyg_mpnn.models import PropertyModel
@@ -128,7 +129,7 @@ def train_property(
 
 def predict_property(
     model: PropertyModel,
-    frames: Sequence[Data],
+    frames: Sequence[Data] | PreparedStructures,
     *,
     batch_size: int = 32,
     batch_atoms: int | None = None,
@@ -149,7 +150,7 @@ def predict_property(
     Units:
         that of the target.
     """
-    dataset = StructureDataset(frames, model.cutoffs, dtype=model.dtype)
+    dataset = as_prepared(frames, model.cutoffs, model.dtype)
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
@@ -173,20 +174,22 @@ def _load(
             raise ValueError(f"'parts' must hold molecules to train on, to validate and to test, got none for {name}.")
         for index, frame in enumerate(part):
             check_frame(frame, f"molecule {index} of {name}", ("target",))
-    train, valid, test = (list(part) for part in parts)
+    train, valid, test = parts
     fitted = fit_property_reference(train, model.kind, model.cutoffs)
     provenance: dict[str, Any] = {"file": settings.data, "split_sha256": split_hash, "sha256": data_hash(train)}
     for name, part in (("training", train), ("validation", valid), ("test", test)):
         provenance |= {f"{name}_structures": len(part), f"{name}_indices_sha256": data_hash(part)}
-    return TrainingData(train, valid, test, fitted.reference, fitted.reference, provenance), fitted.spread
+    sets = (StructureDataset(part, model.cutoffs, dtype=model.dtype) for part in parts)
+    return TrainingData(*sets, fitted.reference, fitted.reference, provenance), fitted.spread
 
 
 def _report(model: PropertyModel, settings: TrainingSettings, data: TrainingData) -> PropertyResult:
     unit, out = QM9_TARGETS[str(settings.target)].unit, Path(settings.out)
-    truth = np.array([float(frame.target) for frame in data.test])
-    mean = float(np.mean([float(frame.target) for frame in data.train]))
+    assert data.test is not None
+    truth = np.array([float(frame.target) for frame in data.test.structures])
+    mean = float(np.mean([float(frame.target) for frame in data.train.structures]))
     numbers = data.reference.energies
-    fit = design_matrix(data.test, model.kind, list(numbers)) @ np.array(list(numbers.values()))
+    fit = design_matrix(data.test.structures, model.kind, list(numbers)) @ np.array(list(numbers.values()))
     composition = np.full(len(truth), mean) if model.kind == "dipole" else fit
     predicted = predict_property(
         model, data.test, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges

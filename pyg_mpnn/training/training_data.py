@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,19 +11,15 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import (
-    Reference,
-    StreamedDataset,
-    StructureDataset,
-    data_hash,
-    fit_reference,
-    normalize_fields,
-    split_frames,
-)
-from pyg_mpnn.data.frames import check_frame
-from pyg_mpnn.data.stream import StreamedFrames
+from pyg_mpnn.data import Reference, StreamedDataset, StructureDataset, data_hash, fit_reference, split_frames
+from pyg_mpnn.data.contents import describe
+from pyg_mpnn.data.dataset import PreparedStructures
+from pyg_mpnn.data.frames import CheckedFrames, is_isolated_atom, prepare_frames
+from pyg_mpnn.data.labels import LABELS
+from pyg_mpnn.data.read import load_frames
+from pyg_mpnn.data.reference import fit_energies
+from pyg_mpnn.data.suspects import find_copies, find_outliers
 from pyg_mpnn.training.batch_sampler import fill_batches
-from pyg_mpnn.training.evaluate import load_frames
 from pyg_mpnn.training.settings import TrainingSettings
 
 
@@ -31,20 +28,22 @@ class TrainingData:
     """Structures to train on, to validate and to test, and what was fitted to the first.
 
     Args:
-        train: Structures to train on; where they are streamed, read from the disk when they are asked for.
+        train: Structures to train on, checked and with edges.
         valid: Structures to validate.
-        test: Structures to test; empty where none were given.
+        test: Structures to test; None where none were given.
         reference: Reference energies and scales, fitted to ``train`` alone.
         trivial: The same without isolated atoms: its energies are the trivial predictor.
-        provenance: Hashes, sizes and indices, plain values for the checkpoint and the model card.
+        provenance: Hashes, sizes, indices and names of labels, plain values for the checkpoint and the model card.
+        notes: What else is to be said of the data, one sentence each.
     """
 
-    train: Sequence[Data]
-    valid: list[Data]
-    test: list[Data]
+    train: PreparedStructures
+    valid: PreparedStructures
+    test: PreparedStructures | None
     reference: Reference
     trivial: Reference
     provenance: dict[str, Any]
+    notes: Sequence[str] = ()
 
 
 def load_training_data(
@@ -53,10 +52,12 @@ def load_training_data(
     frames: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
 ) -> TrainingData:
-    """Read, split and fit.
+    """Read, check, search neighbours, split and fit: each once.
+
+    Structures of one atom that is isolated set the reference energies and are not trained on.
 
     Args:
-        settings: ``data``, ``test``, the names of labels, ``valid_size``, ``seed`` and ``isolated`` count.
+        settings: ``data``, ``test``, names of labels, units, ``valid_size``, ``seed`` and ``isolated`` count.
         cutoffs: Cutoffs of the model in A, increasing.
         frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
@@ -70,55 +71,166 @@ def load_training_data(
 
     Raises:
         FileNotFoundError: A file is absent.
-        ValueError: A structure is unusable, or ``valid_size`` leaves none to train on.
+        ValueError: A structure is unusable, ``valid_size`` leaves none to train on, or there is nothing to learn from.
     """
-    if frames is None and settings.stream:
-        frames = StreamedFrames(
-            StreamedDataset(str(settings.data), cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels)
+    dtype = getattr(torch, settings.dtype)
+    every, sources = _prepare(settings, cutoffs, frames)
+    tested = None
+    if test is not None or settings.test is not None:
+        held_out = (
+            load_frames(settings.test or (), "test", settings.labels) if test is None else _checked(test, settings)
         )
-    elif frames is None:
-        frames = load_frames(settings.data, labels=settings.labels)
-    if test is None:
-        test = load_frames(settings.test, "test", settings.labels) if settings.test is not None else []
-    test = [normalize_fields(frame) for frame in test]
-    for index, frame in enumerate(test):
-        check_frame(frame, f"test frame {index} of {settings.test}", ("energy", "forces"))
-    if not isinstance(frames, StreamedFrames):  # which are checked
-        frames = [normalize_fields(frame) for frame in frames]
-        for index, frame in enumerate(frames):
-            check_frame(frame, f"frame {index} of {settings.data}", ("energy", "forces"))
-    train_indices, valid_indices = split_frames(len(frames), settings.count_valid(len(frames)), settings.seed)
-    valid = [frames[index] for index in valid_indices]
-    train: Sequence[Data]
-    if isinstance(frames, StreamedFrames):
-        train = StreamedFrames(frames.dataset, train_indices)
-    else:
-        train = [frames[index] for index in train_indices]
-    reference = fit_reference(train, cutoffs, settings.isolated)
+        tested = StructureDataset(held_out, cutoffs, dtype=dtype) if len(held_out) else None
+    alone = isolated_atoms(every)
+    seen = every.subset([place for place in range(len(every)) if place not in alone]) if alone else every
+    isolated = {**energies_of(every, alone), **(settings.isolated or {})}
+    _refuse_nothing_to_learn(seen, settings)
+    train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), settings.seed)
+    train, valid = seen.subset(train_indices), seen.subset(valid_indices)
+    notes = _suspects(seen, train_indices, valid_indices, settings)
+    reference = fit_reference(train, cutoffs, isolated)
     if not max(reference.neighbors):
         raise ValueError(
             f"'cutoff' must reach from atom to atom, got {list(cutoffs)} A, within which no atom of the "
             "training structures has a neighbour: raise it; or are the positions not in A?"
         )
-    trivial = reference if settings.isolated is None else fit_reference(train, cutoffs)
+    free = fit_energies(train.structures, {}) if isolated else (reference.energies, reference.rank)
+    trivial = dataclasses.replace(reference, energies=free[0], rank=free[1])
     provenance: dict[str, Any] = {
         "file": settings.data,
-        "sha256": data_hash(frames),
-        "structures": len(frames),
+        "sha256": data_hash(every.structures),
+        "structures": len(every),
         "training_structures": len(train),
         "training_indices_sha256": _index_hash(train_indices),
         "validation_structures": len(valid),
         "validation_indices_sha256": _index_hash(valid_indices),
         "validation_indices": valid_indices,
+        "labels": list(sources),
     }
-    if test:
+    if alone:
+        provenance["isolated_atoms_eV"] = energies_of(every, alone)
+        notes.append(
+            f"{len(alone)} structures of an isolated atom set its reference energy and are not trained on: "
+            f"{provenance['isolated_atoms_eV']} (atomic number: eV)"
+        )
+    if tested is not None:
         provenance |= {
             "test_file": settings.test,
-            "test_sha256": data_hash(test),
-            "test_structures": len(test),
-            "test_structures_also_in_data": _shared(frames, test),
+            "test_sha256": data_hash(tested.structures),
+            "test_structures": len(tested),
+            "test_structures_also_in_data": _shared(seen.structures, tested.structures),
         }
-    return TrainingData(train, valid, test, reference, trivial, provenance)
+    return TrainingData(train, valid, tested, reference, trivial, provenance, notes)
+
+
+def _prepare(
+    settings: TrainingSettings, cutoffs: tuple[float, ...], frames: Sequence[Data] | None
+) -> tuple[PreparedStructures, Sequence[dict[str, Any]]]:
+    """All structures with their edges, and what was read from which file."""
+    dtype = getattr(torch, settings.dtype)
+    if frames is None and settings.stream:
+        streamed = StreamedDataset(str(settings.data), cutoffs, dtype=dtype, labels=settings.labels)
+        print(describe(streamed.summary), flush=True)
+        return streamed, [streamed.summary]
+    if frames is None:
+        found = load_frames(settings.data, labels=settings.labels, required=["energy"])
+    else:
+        found = _checked(frames, settings)
+    return StructureDataset(found, cutoffs, dtype=dtype), found.sources
+
+
+def _checked(frames: Sequence[Data], settings: TrainingSettings) -> CheckedFrames:
+    """Structures in memory, with a label each."""
+    checked = prepare_frames(frames, settings.energy_unit or "pyg") if len(frames) else CheckedFrames()
+    for index, frame in enumerate(checked):
+        if not any(name in frame for name in LABELS):
+            raise ValueError(
+                f"'energy' is missing in frame {index} of {settings.data}, and all other labels: add them."
+            )
+    return checked
+
+
+def isolated_atoms(every: PreparedStructures) -> set[int]:
+    """Which structures are an isolated atom with an energy.
+
+    Args:
+        every: structures.
+
+    Returns:
+        their places.
+
+    Raises:
+        ValueError: all are isolated atoms.
+    """
+    counts = every.num_atoms
+    alone = {place for place, n in enumerate(counts) if n == 1 and is_isolated_atom(every.structures[place])}
+    if len(alone) == len(every):
+        raise ValueError(f"'data' must hold more than isolated atoms, got {len(alone)} of them alone: add structures.")
+    return alone
+
+
+def energies_of(every: PreparedStructures, places: Collection[int]) -> dict[int, float]:
+    """Energies of isolated atoms.
+
+    Args:
+        every: structures.
+        places: those of isolated atoms.
+
+    Returns:
+        energies in eV by atomic number.
+
+    Raises:
+        ValueError: one element has two.
+    """
+    energies: dict[int, float] = {}
+    for place in sorted(places):
+        frame = every.structures[place]
+        z, energy = int(frame.z), float(frame.energy)
+        if abs(energies.setdefault(z, energy) - energy) > 1e-6:
+            raise ValueError(
+                f"isolated atoms of one element must have one energy, got {energies[z]} and {energy} eV for atomic "
+                f"number {z} (structure {place}): leave one out."
+            )
+    return energies
+
+
+def _suspects(
+    seen: PreparedStructures, train: Sequence[int], valid: Sequence[int], settings: TrainingSettings
+) -> list[str]:
+    """What is likely wrong with the data, one sentence each; an error unless the user goes on with it."""
+    found = find_outliers(seen.structures)
+    copies, held_out = find_copies(seen), set(valid)
+    if copies:
+        leaked = sum((a in held_out) != (b in held_out) for a, b in copies)
+        leak = f", {leaked} of them between training and validation" if leaked else ""
+        found.append(f"{len(copies)} structures are copies of another one{leak}: {copies[0][1]} of {copies[0][0]}")
+    if not found or settings.force_data:
+        return found
+    listed = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    raise ValueError(
+        f"'data' must hold structures without outliers and copies, got in {settings.data}: {listed}. Leave them out "
+        "(pyg-mpnn inspect says more), or go on with them by --force-data."
+    )
+
+
+def _refuse_nothing_to_learn(seen: PreparedStructures, settings: TrainingSettings) -> None:
+    """Refuse weights that are all zero, and energies that are all equal: nobody computed those."""
+    weights, energies = [], []
+    for frame in seen.structures:
+        weights.append(float(frame.weight) if "weight" in frame else 1.0)
+        if "energy" in frame:
+            energies.append(float(frame.energy))
+    if not any(weights):
+        raise ValueError(
+            f"'config_weight' must not be 0 for all structures of {settings.data}, got {len(weights)} zeros: there is "
+            "nothing to learn."
+        )
+    if len(energies) > 2 and len(set(energies)) == 1:
+        raise ValueError(
+            f"energies must differ between structures, got {energies[0]} eV for all {len(energies)} of "
+            f"{settings.data}: perhaps the file has none and its reader made them up; name the right ones "
+            "(--energy-key)."
+        )
 
 
 def check_elements(data: TrainingData, elements: Collection[int]) -> None:
@@ -132,7 +244,7 @@ def check_elements(data: TrainingData, elements: Collection[int]) -> None:
         ValueError: A structure has another element.
     """
     for part, frames in (("validation", data.valid), ("test", data.test)):
-        for index, frame in enumerate(frames):
+        for index, frame in enumerate(frames.structures if frames is not None else ()):
             unknown = sorted(set(frame.z.tolist()) - set(elements))
             if unknown:
                 raise ValueError(
@@ -159,19 +271,11 @@ def check_batches(data: TrainingData, settings: TrainingSettings, cutoffs: tuple
     if budget is None:
         return
     for part, frames in (("training", data.train), ("validation", data.valid), ("test", data.test)):
+        sizes = () if frames is None else frames.num_atoms if settings.batch_edges is None else frames.num_edges
         try:
-            fill_batches(_sizes(frames, settings, cutoffs), budget, name)
+            fill_batches(sizes, budget, name)
         except ValueError as error:
             raise ValueError(f"{part} structures: {error}") from error
-
-
-def _sizes(frames: Sequence[Data], settings: TrainingSettings, cutoffs: tuple[float, ...]) -> Sequence[int]:
-    if isinstance(frames, StreamedFrames):
-        prepared = frames.prepared()
-        return prepared.num_edges if settings.batch_atoms is None else prepared.num_atoms
-    if settings.batch_atoms is not None or not frames:
-        return [len(frame.z) for frame in frames]
-    return StructureDataset(frames, cutoffs, dtype=getattr(torch, settings.dtype)).num_edges
 
 
 def _index_hash(indices: Sequence[int]) -> str:
