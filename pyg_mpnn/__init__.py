@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyg_mpnn.activation import ShiftedSoftplus
 from pyg_mpnn.basis import (
     BesselBasis,
     BumpCutoff,
@@ -25,6 +26,7 @@ from pyg_mpnn.layers import (
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    FilterConvolution,
     Interaction,
     LearnedFeatures,
     Messages,
@@ -34,9 +36,26 @@ from pyg_mpnn.layers import (
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, PropertyModel, SumPotential, load_potential
+from pyg_mpnn.models import (
+    MPNN,
+    ZBL,
+    ChargesOutput,
+    DipoleLengthOutput,
+    DipoleOutput,
+    EnergyTerm,
+    Output,
+    PolarizabilityOutput,
+    Potential,
+    PotentialOutput,
+    ScalarOutput,
+    SpatialExtentOutput,
+    SumPotential,
+    load_potential,
+)
 from pyg_mpnn.readout import (
     AtomwiseEnergy,
     DipoleReadout,
@@ -56,10 +75,18 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
-    "PropertyModel",
     "ZBL",
+    "EnergyTerm",
     "SumPotential",
     "load_potential",
+    # outputs besides the energy
+    "Output",
+    "ScalarOutput",
+    "ChargesOutput",
+    "DipoleOutput",
+    "DipoleLengthOutput",
+    "SpatialExtentOutput",
+    "PolarizabilityOutput",
     # basis
     "Cutoff",
     "CosineCutoff",
@@ -88,7 +115,11 @@ __all__ = [
     "NodeUpdate",
     "Interaction",
     "MultiScale",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
     "MLP",
+    "ShiftedSoftplus",
     "NeighborSum",
     "scatter_backend",
     # readout

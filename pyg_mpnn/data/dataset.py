@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.fields import EnergyUnit
-from pyg_mpnn.data.frames import FLOATS, CheckedFrames, fill_labels, prepare_frames
+from pyg_mpnn.data.frames import FLOATS, CheckedFrames, LabelShape, fill_labels, prepare_frames
 from pyg_mpnn.geometry import Backend, RadiusGraph, as_cutoffs
 
 
@@ -52,18 +53,19 @@ class PreparedStructures(Protocol):
 
 
 class StructureDataset(Dataset[Data]):
-    """Structures in the model's precision with their neighbour lists, searched once; for PyG's ``DataLoader``.
+    """Structures with labels in the model's precision and neighbour lists, searched once; for PyG's ``DataLoader``.
 
-    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`). The
-    edges are found for the positions in ``dtype``: the same list that the model would build. A label that some
-    structures have is NaN (unknown) in the others.
+    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`).
+    Positions and cells stay in float64, in which a potential takes differences. A label that some structures have is
+    NaN (unknown) in the others.
 
     Args:
         frames: structures, at least one; energies and forces are optional.
-        cutoff: cutoff of the model in A, positive; several give nested lists with ``edge_scale``.
-        dtype: floating-point type of all but the energy, which stays float64.
+        cutoff: cutoff of the model in A, positive; of several the largest counts.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
         backend: neighbour search, as in :class:`RadiusGraph`.
         units: unit of the energy labels, as in :func:`normalize_fields`.
+        labels: further fields to keep, by name.
 
     Shapes:
         each item has ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``edge_index`` (2, edges) and
@@ -80,7 +82,7 @@ class StructureDataset(Dataset[Data]):
     Example:
         >>> from pyg_mpnn.data import ethanol
         >>> dataset = StructureDataset(ethanol("test")[:2], cutoff=5.0)
-        >>> dataset[0].pos.dtype, dataset[0].energy.dtype
+        >>> dataset[0].forces.dtype, dataset[0].energy.dtype
         (torch.float32, torch.float64)
     """
 
@@ -92,18 +94,19 @@ class StructureDataset(Dataset[Data]):
         dtype: torch.dtype = torch.float32,
         backend: Backend = "auto",
         units: Literal["pyg"] | EnergyUnit = "pyg",
+        labels: Mapping[str, LabelShape] = MappingProxyType({}),
     ) -> None:
         attach = RadiusGraph(cutoff, backend=backend)
         self.cutoffs, self.dtype = as_cutoffs(cutoff), dtype
-        self.structures: CheckedFrames = prepare_frames(frames, units)
+        self.structures: CheckedFrames = prepare_frames(frames, units, labels=labels)
         self.frames: list[Data] = []
         fields = {name for frame in self.structures for name in ("energy", "forces") if name in frame}
         for index, frame in enumerate(self.structures):
             item = Data(**{name: value for name, value in frame.to_dict().items() if name != "isolated"})
             fill_labels(item, fields)
-            for name in FLOATS:
+            for name in ("pos", "cell", *FLOATS):
                 if name in item:
-                    item[name] = item[name].to(dtype)
+                    item[name] = item[name].to(dtype if name in FLOATS else torch.float64)
             try:
                 self.frames.append(attach(item))
             except ValueError as error:
@@ -133,7 +136,7 @@ class StructureDataset(Dataset[Data]):
             the structure.
         """
         item = self.frames[index]
-        edges = {name: item[name] for name in ("edge_index", "shifts", "edge_scale") if name in item}
+        edges = {name: item[name] for name in ("edge_index", "shifts", "cutoff") if name in item}
         return Data(**{**self.structures[index].to_dict(), **edges})
 
     @property
@@ -157,7 +160,10 @@ class StructureDataset(Dataset[Data]):
 
 
 def as_prepared(
-    frames: Iterable[Data] | PreparedStructures, cutoffs: float | Sequence[float], dtype: torch.dtype
+    frames: Iterable[Data] | PreparedStructures,
+    cutoffs: float | Sequence[float],
+    dtype: torch.dtype,
+    labels: Mapping[str, LabelShape] = MappingProxyType({}),
 ) -> PreparedStructures:
     """Structures for a model: those that are prepared for its largest cutoff and its precision as they are.
 
@@ -165,6 +171,7 @@ def as_prepared(
         frames: structures, prepared or not.
         cutoffs: cutoffs of the model in A.
         dtype: precision of the model.
+        labels: further fields to keep, where the structures are not prepared.
 
     Returns:
         the structures with edges.
@@ -176,4 +183,4 @@ def as_prepared(
         if frames.cutoffs[-1] == as_cutoffs(cutoffs)[-1] and frames.dtype == dtype:
             return frames
         frames = frames.structures
-    return StructureDataset(frames, cutoffs, dtype=dtype)
+    return StructureDataset(frames, cutoffs, dtype=dtype, labels=labels)

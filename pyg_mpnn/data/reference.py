@@ -197,19 +197,20 @@ def _fit_scale(seen: _Seen, energies: Mapping[int, float]) -> float:
     return scale
 
 
-def count_neighbors(frames: Iterable[Data], cutoffs: Sequence[float]) -> tuple[float, ...]:
+def count_neighbors(frames: Iterable[Data] | PreparedStructures, cutoffs: Sequence[float]) -> tuple[float, ...]:
     """Mean number of neighbours of an atom within each cutoff.
 
     Args:
-        frames: structures.
+        frames: structures, prepared or not.
         cutoffs: cutoffs in A, increasing.
 
     Returns:
         one number a cutoff.
     """
     edges, nodes = np.zeros(len(cutoffs)), 0
-    for frame in frames:
-        edges += _edges_within(frame, cutoffs)
+    prepared = isinstance(frames, PreparedStructures)
+    for frame in (frames.with_edges(k) for k in range(len(frames))) if prepared else frames:
+        edges += _edges_within(frame, cutoffs, frames.cutoffs if prepared else None)
         nodes += len(frame.pos)
     return tuple((edges / max(nodes, 1)).tolist())
 

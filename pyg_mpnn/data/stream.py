@@ -19,7 +19,7 @@ from pyg_mpnn.data.labels import LABELS, LabelNames
 from pyg_mpnn.data.store import check_store, import_lmdb, lock, read_index, read_store, write_store
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
 
-_FORMAT = 2  # 1: without a summary of the labels
+_FORMAT = 3  # 1: edges of rounded positions; 2: no summary of the labels
 _FILLED = (*FILL, *LABELS[:2])
 
 
@@ -36,7 +36,7 @@ class StreamedDataset(Dataset[Data]):
     Args:
         path: the file. A label that some structures have is NaN (unknown) in the others.
         cutoff: cutoff of the model in A, or several, increasing.
-        dtype: floating-point type of all but the energy, which stays float64.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
         labels: what the file does not say, as for :func:`read_structures`.
         cache: folder to write to; by default the name of the file with cutoffs, dtype and a hash of ``labels``, where
             there are any, beside it.
@@ -132,12 +132,8 @@ class StreamedDataset(Dataset[Data]):
         found = kind.read(self.path, torch.float64, self.labels, False)
         refuse_typos([found], self.labels)
         for number, frame in enumerate(found.checked(LABELS)):
-            cast = Data(**frame.to_dict())
-            for name in ("pos", "cell"):
-                if name in cast:
-                    cast[name] = cast[name].to(self.dtype)
             try:
-                attached = attach(cast)
+                attached = attach(Data(**frame.to_dict()))
             except ValueError as error:
                 raise ValueError(f"frame {number} of {self.path}: {error}") from error
             index["num_atoms"].append(len(frame.z))
@@ -155,7 +151,7 @@ class StreamedDataset(Dataset[Data]):
         Returns:
             the structure.
         """
-        return _without(self.with_edges(index), ("edge_index", "shifts", "edge_scale"))
+        return _without(self.with_edges(index), ("edge_index", "shifts", "cutoff"))
 
     def with_edges(self, index: int) -> Data:
         """One structure as the file has it, in float64, with its edges.
@@ -166,7 +162,7 @@ class StreamedDataset(Dataset[Data]):
         Returns:
             the structure.
         """
-        return Data(**self._get(index))
+        return Data(**self._get(index), cutoff=self.cutoffs[-1])
 
     def _get(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):
@@ -176,7 +172,7 @@ class StreamedDataset(Dataset[Data]):
             if name in FILL and name not in stored:
                 shape, fill = FILL[name]
                 stored[name] = torch.full(shape, fill, dtype=torch.bool if name == "pbc" else torch.float64)
-        for name in ("edge_index", "shifts", "edge_scale"):
+        for name in ("edge_index", "shifts"):
             if name in stored:
                 stored[name] = stored[name].long()
         return stored
@@ -292,8 +288,6 @@ def _without(frame: Data, names: Sequence[str]) -> Data:
 def _pack(frame: Data, found: Data) -> dict[str, torch.Tensor]:
     content: dict[str, torch.Tensor] = frame.to_dict()
     content |= {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
-    if "edge_scale" in found:
-        content["edge_scale"] = found.edge_scale.to(torch.int8)
     return content
 
 

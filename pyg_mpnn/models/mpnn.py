@@ -29,6 +29,7 @@ from pyg_mpnn.layers import (
 from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.build import part_factory
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, Directions, check_name
 
 Part = Union[str, Callable[..., nn.Module], nn.Module, Mapping[str, Any]]  # noqa: UP007 (Python 3.10)
@@ -114,6 +115,7 @@ class MPNN(nn.Module):
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
         check_name("directions", directions, get_args(Directions))
+        make_basis = part_factory("basis", basis, BASES)
         make_envelope = part_factory("envelope", envelope, ENVELOPES)
         make_attention = None if attention is None else part_factory("attention", attention, ATTENTIONS)
         if attention is None and heads != 1:
@@ -128,16 +130,17 @@ class MPNN(nn.Module):
             "l_max": l_max,
             "num_layers": num_layers,
             "num_radial": num_radial,
-            "basis": basis,
-            "envelope": envelope,
+            "basis": make_basis if isinstance(basis, Mapping) else basis,
+            "envelope": make_envelope if isinstance(envelope, Mapping) else envelope,
             "directions": directions,
             "invariants": list(invariants),
-            "attention": attention,
+            "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
         }
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
-        self.radial, num_radial = _make_basis(part_factory("basis", basis, BASES), cutoffs[-1], num_radial)
+        self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
+        self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
         def make_features() -> LearnedFeatures:
             if contracted:
@@ -227,11 +230,37 @@ class MPNN(nn.Module):
         near: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         memory: Memory = "normal",
-    ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer.
+        num_own: int | None = None,
+        exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
+    ) -> list[Float[Tensor, "_ channels"]]:
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, memory=memory, num_own=num_own, exchange=exchange).x)
 
-        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
+        num_own: int | None = None,
+        exchange: Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]] | None = None,
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: with ``"low"`` the edges, sorted by receiver, are worked on in chunks, see
+                ``pyg_mpnn.models.chunks``.
+            num_own: number of atoms of this domain of a larger structure, which come first.
+            exchange: what gives features and density of all atoms of a domain from those of its own.
+
+        Returns:
+            features, and the density where directions are contracted.
         """
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         x, density = self.embedding(z), None
@@ -241,12 +270,17 @@ class MPNN(nn.Module):
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
         features = []
         for layer in self.layers:
+            if exchange is not None:  # local stand-in until the branch "layers" is merged
+                all_x, all_density = exchange(
+                    x[:num_own] if features else None, None if density is None else density[:num_own]
+                )
+                x, density = (all_x if features else x), all_density
             if memory == "low" and len(z) > 0:
                 x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
             else:
                 x, density = layer(x, *edges, density)
-            features.append(x)
-        return features
+            features.append(x[:num_own])
+        return Features(features, None if density is None else density[:num_own])
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
         """Indices of the edges within each cutoff but the largest.

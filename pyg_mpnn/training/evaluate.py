@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,8 @@ from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
+from pyg_mpnn.data.frames import LabelShape
+from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
@@ -20,21 +22,22 @@ from pyg_mpnn.training.sampler import EpochSampler
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
-    """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
+    """All that the model gives and the batch has references of; stresses where a structure of it is a crystal.
 
     Args:
-        potential: The potential.
+        potential: The model.
         batch: Structures.
         stress: Whether stresses are wanted at all.
 
     Returns:
-        What the potential returns; its stress is None where there is none to compare.
+        What the model returns; forces and stress are None where there is none to compare.
 
     Units:
         eV, eV/A, eV/A^3.
     """
-    stress = stress and "stress" in batch and bool(batch.pbc.all(dim=1).any())
-    output: PotentialOutput = potential(batch, stress=stress)
+    forces = potential.has_energy and "forces" in batch
+    stress = stress and potential.has_energy and "stress" in batch and bool(batch.pbc.all(dim=1).any())
+    output: PotentialOutput = potential(batch, forces=forces, stress=stress)
     return output
 
 
@@ -110,6 +113,34 @@ def _budget(
     return None if batch_edges is None else (dataset.num_edges, batch_edges, "batch_edges")
 
 
+def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
+    """Fields of a structure that a model reads or is trained on, besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Level and shape by name: of its outputs and graph inputs.
+    """
+    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    outputs = potential.all_outputs()
+    if outputs:
+        found["charge"] = LabelShape("structure", (), input=True)
+    return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
+
+
+def units(potential: EnergyModel) -> dict[str, str]:
+    """Units of the outputs of a model besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Units by name.
+    """
+    return {name: output.unit for name, output in potential.all_outputs().items()}
+
+
 def predict(
     potential: EnergyModel,
     frames: Sequence[Data] | PreparedStructures,
@@ -118,11 +149,11 @@ def predict(
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
 ) -> Predictions:
-    """Predict energies, forces and, where a reference is known, stresses.
+    """Predict all that the model gives and the structures have references of.
 
     Args:
         potential: The potential; it is used on the device and in the precision that it has.
-        frames: Structures, prepared for the potential or not; what one has no reference of is not compared.
+        frames: Structures, prepared for the model or not; what one has no reference of is not compared.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
@@ -131,14 +162,16 @@ def predict(
         Predicted and reference values, in the order of ``frames``.
 
     Units:
-        eV, eV/A, eV/A^3.
+        eV, eV/A, eV/A^3, and those of the other outputs.
 
     Raises:
-        ValueError: There is no structure, or one that is unusable.
+        ValueError: There is no structure, or none has a reference.
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = as_prepared(frames, potential.cutoff, potential.dtype)
+    shapes = label_shapes(potential)
+    dataset = as_prepared(frames, potential.cutoff, potential.dtype, shapes)
+    check_references(dataset, potential, shapes)
     was_training = potential.training
     potential.eval()
     device = potential.device
@@ -149,6 +182,22 @@ def predict(
             parts.append(compare(evaluate_batch(potential, batch), batch))
     potential.train(was_training)
     return join(parts)
+
+
+def check_references(dataset: PreparedStructures, potential: EnergyModel, shapes: Mapping[str, LabelShape]) -> None:
+    """Refuse structures that a model cannot be tested on.
+
+    Args:
+        dataset: Structures.
+        potential: The model.
+        shapes: What :func:`label_shapes` gives.
+
+    Raises:
+        ValueError: No structure has a reference of what the model gives.
+    """
+    names = [*(LABELS if potential.has_energy else ()), *(name for name, shape in shapes.items() if not shape.input)]
+    if not any(name in frame for frame in dataset.structures for name in names):
+        raise ValueError(f"'frames' must hold a reference of {' or '.join(names)}, got none: add a field of that name.")
 
 
 def evaluate(
@@ -188,4 +237,4 @@ def evaluate(
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    return compute_errors(predict(potential, frames, **sizes))  # type: ignore[arg-type]
+    return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]

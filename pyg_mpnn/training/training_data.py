@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import Reference, StreamedDataset, StructureDataset, data_hash, fit_reference, split_frames
+from pyg_mpnn.data import QM9, Reference, StreamedDataset, StructureDataset, data_hash, fit_reference, split_frames
 from pyg_mpnn.data.contents import describe
 from pyg_mpnn.data.dataset import PreparedStructures
-from pyg_mpnn.data.frames import CheckedFrames, is_isolated_atom, prepare_frames
+from pyg_mpnn.data.frames import CheckedFrames, LabelShape, is_isolated_atom, prepare_frames
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.data.reference import fit_energies
+from pyg_mpnn.data.reference import count_neighbors, fit_energies
 from pyg_mpnn.data.suspects import find_copies, find_outliers
 from pyg_mpnn.training.batch_sampler import fill_batches
 from pyg_mpnn.training.settings import TrainingSettings
@@ -51,17 +54,25 @@ def load_training_data(
     cutoffs: tuple[float, ...],
     frames: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
+    *,
+    valid: Sequence[Data] | None = None,
+    energy: bool = True,
+    labels: Mapping[str, LabelShape] = MappingProxyType({}),
 ) -> TrainingData:
     """Read, check, search neighbours, split and fit: each once.
 
-    Structures of one atom that is isolated set the reference energies and are not trained on.
+    Structures of an isolated atom set the reference energies and are not trained on.
 
     Args:
-        settings: ``data``, ``test``, names of labels, units, ``valid_size``, ``seed`` and ``isolated`` count.
+        settings: ``data``, ``test``, ``target``, the names of labels, units, ``valid_size``, ``seed`` and ``isolated``
+            count.
         cutoffs: Cutoffs of the model in A, increasing.
         frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
         test: The same for ``settings.test``.
+        valid: Structures to validate, in place of a part of the others.
+        energy: Whether energies and forces are learned.
+        labels: What else is learned, or read: fields of the structures.
 
     Returns:
         The structures and what was fitted to them.
@@ -71,82 +82,122 @@ def load_training_data(
 
     Raises:
         FileNotFoundError: A file is absent.
-        ValueError: A structure is unusable, ``valid_size`` leaves none to train on, or there is nothing to learn from.
+        ValueError: A structure is unusable, a reference is missing in all of them, ``valid_size`` leaves none to train
+            on, or there is nothing to learn from.
     """
+    provenance: dict[str, Any] = {"file": settings.data}
+    if settings.target is not None:
+        frames, valid, test, split_hash = _molecules(settings, frames, valid, test)
+        provenance["split_sha256"] = split_hash
+    elif frames is None and settings.stream and labels:
+        raise ValueError(f"'stream' is for energies and forces alone, got {', '.join(labels)} too: leave it out.")
+    others = [name for name, label in labels.items() if not label.input]
     dtype = getattr(torch, settings.dtype)
-    every, sources = _prepare(settings, cutoffs, frames)
-    tested = None
-    if test is not None or settings.test is not None:
-        held_out = (
-            load_frames(settings.test or (), "test", settings.labels) if test is None else _checked(test, settings)
-        )
-        tested = StructureDataset(held_out, cutoffs, dtype=dtype) if len(held_out) else None
-    alone = isolated_atoms(every)
+
+    def prepare(given: Sequence[Data], where: str) -> StructureDataset:
+        checked = _checked(given, settings, labels, energy and not others, where)
+        return StructureDataset(checked, cutoffs, dtype=dtype)
+
+    every, sources = _open(settings, cutoffs, frames, prepare)
+    tested: PreparedStructures | None = None
+    if test is None and settings.test is not None:
+        tested = StructureDataset(load_frames(settings.test, "test", settings.labels), cutoffs, dtype=dtype)
+    elif test:
+        tested = prepare(test, f"test frame {{}} of {settings.test}")
+    alone = isolated_atoms(every) if energy else set()
     seen = every.subset([place for place in range(len(every)) if place not in alone]) if alone else every
-    isolated = {**energies_of(every, alone), **(settings.isolated or {})}
-    _refuse_nothing_to_learn(seen, settings)
-    train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), settings.seed)
-    train, valid = seen.subset(train_indices), seen.subset(valid_indices)
-    notes = _suspects(seen, train_indices, valid_indices, settings)
-    reference = fit_reference(train, cutoffs, isolated)
+    of_atoms = energies_of(every, alone)
+    isolated = {**of_atoms, **(settings.isolated or {})}
+    notes = _look_at(seen, settings) if energy else []
+    if valid is None:
+        train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), settings.seed)
+        train, held_out = seen.subset(train_indices), seen.subset(valid_indices)
+        hashes = {"training_indices_sha256": _index_hash(train_indices)}
+        hashes["validation_indices_sha256"] = _index_hash(valid_indices)
+    else:
+        if not len(valid) or not len(seen):
+            raise ValueError("'frames' and 'valid' must hold at least one structure, got none in one of them.")
+        train, held_out, valid_indices = seen, prepare(valid, "validation frame {}"), None
+        hashes = {"training_indices_sha256": data_hash(train.structures, others)}
+        hashes["validation_indices_sha256"] = data_hash(held_out.structures, others)
+    if energy:
+        reference = fit_reference(train, cutoffs, isolated)
+    else:
+        reference = Reference({}, 1.0, count_neighbors(train, cutoffs), 0, 0)
     if not max(reference.neighbors):
         raise ValueError(
             f"'cutoff' must reach from atom to atom, got {list(cutoffs)} A, within which no atom of the "
             "training structures has a neighbour: raise it; or are the positions not in A?"
         )
-    free = fit_energies(train.structures, {}) if isolated else (reference.energies, reference.rank)
-    trivial = dataclasses.replace(reference, energies=free[0], rank=free[1])
-    provenance: dict[str, Any] = {
-        "file": settings.data,
-        "sha256": data_hash(every.structures),
+    trivial = reference
+    if isolated and energy:
+        energies, rank = fit_energies(train.structures, {})
+        trivial = dataclasses.replace(reference, energies=energies, rank=rank)
+    for name in others:
+        for part, group in (("training", train), ("validation", held_out)):
+            if not any(name in frame and bool((~frame[name].isnan()).any()) for frame in group.structures):
+                raise ValueError(f"{name!r} must be in at least one {part} structure, got it in none.")
+    provenance |= {
+        "sha256": data_hash(every.structures, others),
         "structures": len(every),
         "training_structures": len(train),
-        "training_indices_sha256": _index_hash(train_indices),
-        "validation_structures": len(valid),
-        "validation_indices_sha256": _index_hash(valid_indices),
-        "validation_indices": valid_indices,
+        "validation_structures": len(held_out),
+        **hashes,
+        **({} if valid_indices is None else {"validation_indices": valid_indices}),
         "labels": list(sources),
     }
     if alone:
-        provenance["isolated_atoms_eV"] = energies_of(every, alone)
+        provenance["isolated_atoms_eV"] = of_atoms
         notes.append(
-            f"{len(alone)} structures of an isolated atom set its reference energy and are not trained on: "
-            f"{provenance['isolated_atoms_eV']} (atomic number: eV)"
+            f"{len(alone)} structures of an isolated atom set its reference energy and are not trained on: {of_atoms} "
+            "(atomic number: eV)"
         )
     if tested is not None:
         provenance |= {
             "test_file": settings.test,
-            "test_sha256": data_hash(tested.structures),
+            "test_sha256": data_hash(tested.structures, others),
             "test_structures": len(tested),
             "test_structures_also_in_data": _shared(seen.structures, tested.structures),
         }
-    return TrainingData(train, valid, tested, reference, trivial, provenance, notes)
+    return TrainingData(train, held_out, tested, reference, trivial, provenance, notes)
 
 
-def _prepare(
-    settings: TrainingSettings, cutoffs: tuple[float, ...], frames: Sequence[Data] | None
+def _open(
+    settings: TrainingSettings,
+    cutoffs: tuple[float, ...],
+    frames: Sequence[Data] | None,
+    prepare: Callable[[Sequence[Data], str], StructureDataset],
 ) -> tuple[PreparedStructures, Sequence[dict[str, Any]]]:
     """All structures with their edges, and what was read from which file."""
     dtype = getattr(torch, settings.dtype)
-    if frames is None and settings.stream:
+    if frames is not None:
+        if not len(frames):
+            raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
+        return prepare(frames, f"frame {{}} of {settings.data}"), []
+    if settings.stream:
         streamed = StreamedDataset(str(settings.data), cutoffs, dtype=dtype, labels=settings.labels)
         print(describe(streamed.summary), flush=True)
         return streamed, [streamed.summary]
-    if frames is None:
-        found = load_frames(settings.data, labels=settings.labels, required=["energy"])
-    else:
-        found = _checked(frames, settings)
+    found = load_frames(settings.data, labels=settings.labels, required=["energy"])
     return StructureDataset(found, cutoffs, dtype=dtype), found.sources
 
 
-def _checked(frames: Sequence[Data], settings: TrainingSettings) -> CheckedFrames:
-    """Structures in memory, with a label each."""
-    checked = prepare_frames(frames, settings.energy_unit or "pyg") if len(frames) else CheckedFrames()
+def _checked(
+    frames: Sequence[Data], settings: TrainingSettings, labels: Mapping[str, LabelShape], required: bool, where: str
+) -> CheckedFrames:
+    """Structures in memory, checked; each must have an energy, forces or a stress if one is required."""
+    try:
+        checked = prepare_frames(frames, settings.energy_unit or "pyg", labels=labels)
+    except ValueError as error:
+        named = re.sub(r"\bframe (\d+)", lambda found: where.format(found[1]), str(error), count=1)
+        raise ValueError(named) from error
+    if settings.energy_unit is None and any("force" in frame for frame in frames):
+        print(
+            f"{settings.data}: the field 'force' is PyG's of MD17: converted from kcal/mol (--energy-unit)", flush=True
+        )
     for index, frame in enumerate(checked):
-        if not any(name in frame for name in LABELS):
-            raise ValueError(
-                f"'energy' is missing in frame {index} of {settings.data}, and all other labels: add them."
-            )
+        if required and not any(name in frame for name in LABELS):
+            raise ValueError(f"'energy' is missing in {where.format(index)}, and so are forces and stress: add one.")
     return checked
 
 
@@ -194,27 +245,11 @@ def energies_of(every: PreparedStructures, places: Collection[int]) -> dict[int,
     return energies
 
 
-def _suspects(
-    seen: PreparedStructures, train: Sequence[int], valid: Sequence[int], settings: TrainingSettings
-) -> list[str]:
-    """What is likely wrong with the data, one sentence each; an error unless the user goes on with it."""
-    found = find_outliers(seen.structures)
-    copies, held_out = find_copies(seen), set(valid)
-    if copies:
-        leaked = sum((a in held_out) != (b in held_out) for a, b in copies)
-        leak = f", {leaked} of them between training and validation" if leaked else ""
-        found.append(f"{len(copies)} structures are copies of another one{leak}: {copies[0][1]} of {copies[0][0]}")
-    if not found or settings.force_data:
-        return found
-    listed = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
-    raise ValueError(
-        f"'data' must hold structures without outliers and copies, got in {settings.data}: {listed}. Leave them out "
-        "(pyg-mpnn inspect says more), or go on with them by --force-data."
-    )
+def _look_at(seen: PreparedStructures, settings: TrainingSettings) -> list[str]:
+    """What is likely wrong with the structures, one sentence each; an error unless the user goes on with it.
 
-
-def _refuse_nothing_to_learn(seen: PreparedStructures, settings: TrainingSettings) -> None:
-    """Refuse weights that are all zero, and energies that are all equal: nobody computed those."""
+    Weights that are all zero, and energies that are all equal (nobody computed those), are an error in any case.
+    """
     weights, energies = [], []
     for frame in seen.structures:
         weights.append(float(frame.weight) if "weight" in frame else 1.0)
@@ -231,6 +266,58 @@ def _refuse_nothing_to_learn(seen: PreparedStructures, settings: TrainingSetting
             f"{settings.data}: perhaps the file has none and its reader made them up; name the right ones "
             "(--energy-key)."
         )
+    found = find_outliers(seen.structures)
+    copies = find_copies(seen)
+    if copies:
+        found.append(
+            f"{len(copies)} structures are copies of another one, which training and validation would share: structure "
+            f"{copies[0][1]} of structure {copies[0][0]}, for example"
+        )
+    if not found or settings.force_data:
+        return found
+    listed = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    raise ValueError(
+        f"'data' must hold structures without outliers and copies, got in {settings.data}: {listed}. Leave them out "
+        "(pyg-mpnn inspect says more), or go on with them by --force-data."
+    )
+
+
+def _molecules(
+    settings: TrainingSettings,
+    train: Sequence[Data] | None,
+    valid: Sequence[Data] | None,
+    test: Sequence[Data] | None,
+) -> tuple[Sequence[Data], Sequence[Data], Sequence[Data] | None, str | None]:
+    """Molecules with the target of QM9 under its name, and the hash of QM9's split where they are from there."""
+    target, split_hash = str(settings.target), None
+    if train is None:
+        if Path(str(settings.data)).is_file():
+            raise ValueError(
+                f"'data' must be a folder with QM9, or an empty one for it, where 'target' is given, got the file "
+                f"{str(settings.data)!r}: leave 'target' out to learn energies and forces from a file."
+            )
+        molecules = QM9(str(settings.data), target)
+        split = molecules.split(0)
+        split_hash = split.sha256
+        train, valid, test = (
+            [molecules[place] for place in places] for places in (split.train, split.valid, split.test)
+        )
+    elif valid is None:
+        raise ValueError("'valid' must be given where 'target' and 'frames' are, got None.")
+    named = []
+    for part, frames in (("train", train), ("valid", valid), ("test", test or ())):
+        for index, frame in enumerate(frames):
+            if "target" not in frame and target not in frame:
+                raise ValueError(
+                    f"'target' is missing in molecule {index} of {part}: add it, or leave the molecule out."
+                )
+        named.append([frame if target in frame else _renamed(frame, target) for frame in frames])
+    return named[0], named[1], None if test is None else named[2], split_hash
+
+
+def _renamed(frame: Data, target: str) -> Data:
+    fields = {name: value for name, value in frame.to_dict().items() if name != "target"}
+    return Data(**fields, **{target: frame.target})
 
 
 def check_elements(data: TrainingData, elements: Collection[int]) -> None:

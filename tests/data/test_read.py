@@ -111,7 +111,7 @@ def test_labels_have_the_same_names_in_all_structures(write):
     path = write(reference, reference, GOOD)
     message = (
         r"got REF_energy in 2, REF_forces in 2 and energy in 1, forces in 1 \(stored by a calculator\) of 3 frames, "
-        r"perhaps of two methods: name those to read \(--energy-key REF_energy --forces-key REF_forces, or --energy-key "
+        r"perhaps of two methods: name those to read \(--energy-key REF_energy --forces-key REF_forces, or --energy-"
     )
     for read in (read_structures, lambda path: StreamedDataset(path, 3.0), load_frames):
         with pytest.raises(ValueError, match=message):
@@ -158,8 +158,8 @@ def test_bad_stress_is_refused(write):
 def test_energy_that_is_no_number_is_refused(write):
     with pytest.raises(ValueError, match=r"frame 1 of .*frames.extxyz: 'energy' must hold numbers, got 'low'"):
         read_structures(write(GOOD, ("pos:R:3:forces:R:3", "energy=low", ROWS)))
+    good = ("pos:R:3:REF_forces:R:3", "REF_energy=1.0", ROWS)
     with pytest.raises(ValueError, match=r"'energy' of frame 1 of .* must have the shape \(1,\) .* got \(2,\)"):
-        good = ("pos:R:3:REF_forces:R:3", "REF_energy=1.0", ROWS)
         read_structures(write(good, ("pos:R:3:REF_forces:R:3", 'REF_energy="1.0 2.0"', ROWS)))
 
 
@@ -317,8 +317,8 @@ def test_forces_under_another_name_are_pointed_at(write, columns):
 
 
 def test_what_is_there_and_not_used_is_said(write, capsys):
-    path = write(("pos:R:3:forces:R:3:momenta:R:3", "energy=-3.0 charge=1 config_type=bulk", "H 0 0 0 0 0 1 0 0 0\n" * 1 +
-                  "H 0 0 0.8 0 0 -1 0 0 0"))  # fmt: skip
+    rows = "H 0 0 0 0 0 1 0 0 0\nH 0 0 0.8 0 0 -1 0 0 0"
+    path = write(("pos:R:3:forces:R:3:momenta:R:3", "energy=-3.0 charge=1 config_type=bulk", rows))
     load_frames(path)
     assert "present but not used: charge, momenta\n" in capsys.readouterr().out
 

@@ -47,6 +47,8 @@ def test_the_listed_blocks_pass_messages():
         "MessageLayer",
         "Interaction",
         "MultiScale",
+        "FilterConvolution",
+        "VectorConvolution",
     }
     found = {name for name in layers.__all__ if issubclass(getattr(layers, name), MessagePassing)}
     assert found == passing
