@@ -12,8 +12,10 @@ import torch
 from pyg_mpnn.data.ase_files import in_angstrom, iterate_images, read_ase
 from pyg_mpnn.data.contents import Contents
 from pyg_mpnn.data.convert import to_atoms
+from pyg_mpnn.data.deepmd import is_deepmd, read_deepmd
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.md17 import how_to_get, is_npz, read_md17
+from pyg_mpnn.data.pymatgen_json import is_pymatgen, read_pymatgen
 
 if TYPE_CHECKING:
     import ase
@@ -58,6 +60,8 @@ class Format:
 
 FORMATS: list[Format] = [
     Format("MD17, revised MD17 or sGDML", is_npz, read_md17),
+    Format("DeePMD", is_deepmd, read_deepmd),
+    Format("pymatgen's JSON", is_pymatgen, read_pymatgen),
     Format("what ASE reads", Path.is_file, read_ase, iterate_images),
 ]
 """The first that matches reads; another format is a function and a line here."""

@@ -342,6 +342,9 @@ def test_units_are_converted_by_flag(write):
     (atoms,) = iterate_structures(path, labels=LabelNames(length_unit="bohr"))
     assert atoms.positions[1, 2] == pytest.approx(0.8 * BOHR, rel=1e-14)
     assert atoms.cell[0, 0] == pytest.approx(3.0 * BOHR, rel=1e-14)
+
+
+def test_unknown_units_are_refused(unchecked):
     with pytest.raises(ValueError, match="'energy_unit' must be one of eV, hartree, kcal/mol, kJ/mol, got 'Ry'"):
         LabelNames(energy_unit="Ry")
 
