@@ -64,13 +64,13 @@ class PotentialOutput(_Energies):
 
     def __new__(
         cls,
-        energy: Tensor,
+        energy: Tensor | None,
         forces: Tensor | None,
         stress: Tensor | None,
-        atom_energies: Tensor,
+        atom_energies: Tensor | None,
         others: Mapping[str, Tensor] | None = None,
     ) -> Self:
-        self = super().__new__(cls, energy, forces, stress, atom_energies)
+        self = super().__new__(cls, energy, forces, stress, atom_energies)  # type: ignore[arg-type]
         self.others = dict(others or {})
         return self
 
@@ -88,8 +88,9 @@ class PotentialOutput(_Energies):
         Returns:
             the results.
         """
-        energies = (None if tensor is None else function(tensor) for tensor in self)
-        return type(self)(*energies, {name: function(tensor) for name, tensor in self.others.items()})  # type: ignore[arg-type, misc]
+        energy, forces, stress, atom_energies = (None if tensor is None else function(tensor) for tensor in self)
+        others = {name: function(tensor) for name, tensor in self.others.items()}
+        return type(self)(energy, forces, stress, atom_energies, others)
 
     def __getattr__(self, name: str) -> Tensor:
         if name in self.others:

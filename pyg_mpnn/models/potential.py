@@ -246,7 +246,7 @@ class Potential(EnergyModel):
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
             if hasattr(part, "reset_parameters"):
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
 
     def set_reference(
         self, reference_energies: Mapping[int, float], scale: float, neighbors: Sequence[float] | None = None
@@ -452,6 +452,7 @@ class Potential(EnergyModel):
         if isinstance(term, EnergyModel):
             edges = atoms.edge_index, atoms.edge_vec
             return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
+        assert isinstance(term, EnergyTerm)
         energies: Tensor = term(atoms)
         check_term(term, energies, len(atoms.z))
         return energies
@@ -461,7 +462,7 @@ class Potential(EnergyModel):
     ) -> PotentialOutput:
         if self.has_energy:
             return super()._evaluate(structure, forces, stress, memory, create_graph)
-        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))  # type: ignore[arg-type]
+        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
         if not len(self.outputs):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
 
 
@@ -61,6 +62,9 @@ class DipoleReadout(nn.Module):
     Units:
         ``pos`` in angstrom; output that of ``q`` times angstrom.
 
+    Raises:
+        ValueError: when called with tensors of other shapes.
+
     Source:
         Gastegger, Behler and Marquetand, Chem. Sci. 8, 6924 (2017), Eq. (9); zero net charge as in Unke and Meuwly, J.
         Chem. Theory Comput. 15, 3678 (2019) (PhysNet), arXiv:1902.08408, Eq. (14).
@@ -79,6 +83,7 @@ class DipoleReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Length of the dipole of each graph."""
+        check_atoms(q, pos, batch)
         charges = conserve_charge(q, batch, num_graphs)
         squared = scatter_sum(charges[:, None] * pos, batch, num_graphs).square().sum(dim=1)
         nonzero = squared > 0

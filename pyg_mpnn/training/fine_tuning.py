@@ -86,6 +86,7 @@ def correct_reference(
         for frame, energy in zip(dataset.structures, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
+    assert potential.atomwise is not None
     energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
     return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,20 +56,25 @@ def compare(output: PotentialOutput, batch: Batch) -> Predictions:
     Returns:
         Predicted and reference values.
     """
-    pairs: list[Tensor | None] = []
-    for name in ("energy", "forces", "stress"):
-        known, value = name in batch, getattr(output, name)
-        if known and value is None and name == "stress":
-            value = torch.full_like(batch.stress, torch.nan)
-        known = known and value is not None
-        pairs += [value.detach().double(), batch[name].double()] if known else [None, None]
+    energy, forces, stress = (_pair(output, batch, name) for name in ("energy", "forces", "stress"))
     names = [name for name in output.others if name in batch]
     return Predictions(
         batch.ptr[1:] - batch.ptr[:-1],
-        *pairs,
-        others={name: output.others[name].detach().double() for name in names},
-        others_ref={name: batch[name].double() for name in names},
+        *energy,
+        *forces,
+        *stress,
+        {name: output.others[name].detach().double() for name in names},
+        {name: batch[name].double() for name in names},
     )
+
+
+def _pair(output: PotentialOutput, batch: Batch, name: str) -> tuple[Tensor | None, Tensor | None]:
+    """Predicted and reference values; of a stress NaN where none is predicted."""
+    value, reference = getattr(output, name), batch.get(name)
+    if reference is None or (value is None and name != "stress") or output.energy is None:
+        return None, None
+    value = torch.full_like(reference, torch.nan) if value is None else value.detach()
+    return value.double(), reference.double()
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
@@ -81,17 +86,14 @@ def join(parts: Sequence[Predictions]) -> Predictions:
     Returns:
         All predictions, in order.
     """
-    *columns, others, references = zip(*parts, strict=True)
-    joined = [
-        None if any(tensor is None for tensor in column) else torch.cat(column).cpu()  # type: ignore[arg-type]
-        for column in columns
-    ]
-    names = [name for name in others[0] if all(name in part for part in others)]
-    return Predictions(
-        *joined,  # type: ignore[arg-type]
-        others={name: torch.cat([part[name] for part in others]).cpu() for name in names},
-        others_ref={name: torch.cat([part[name] for part in references]).cpu() for name in names},
-    )
+    joined: dict[str, Tensor | None] = {}
+    for name in Predictions._fields[:-2]:
+        column = [getattr(part, name) for part in parts]
+        joined[name] = None if any(tensor is None for tensor in column) else torch.cat(column).cpu()
+    names = [name for name in parts[0].others if all(name in part.others for part in parts)]
+    others = {name: torch.cat([part.others[name] for part in parts]).cpu() for name in names}
+    references = {name: torch.cat([part.others_ref[name] for part in parts]).cpu() for name in names}
+    return Predictions(**joined, others=others, others_ref=references)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,8 @@ def compute_errors(predictions: Predictions, units: Mapping[str, str] | None = N
         errors = _known_errors(values, predictions.others_ref[name])
         if errors is not None:
             others[name] = OutputErrors(*_mae_rmse(errors), errors.numel(), (units or {}).get(name, ""))
-    return Errors(len(num_atoms), *found, outputs=others, known=_count_known(predictions))
+    known = _count_known(predictions)
+    return replace(Errors(len(num_atoms), *found), outputs=others, known=known)  # type: ignore[arg-type]
 
 
 def _count_known(predictions: Predictions) -> dict[str, int]:

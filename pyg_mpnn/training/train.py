@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import logging
@@ -207,7 +208,12 @@ def _fit_references(
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
     elif settings.zbl:
         raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
-    spreads = {name: fit_output(output, name, data.train) for name, output in potential.outputs.items()}  # type: ignore[arg-type]
+    spreads = {}
+    for name, output in potential.all_outputs().items():
+        kept = copy.deepcopy(output.state_dict())
+        spreads[name] = fit_output(output, name, data.train)
+        if settings.start_from is not None:  # what its weights go with
+            output.load_state_dict(kept)
     return dataclasses.replace(data, reference=reference), spreads
 
 
