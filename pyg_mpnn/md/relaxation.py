@@ -18,6 +18,7 @@ from ase.optimize import BFGS, FIRE
 from ase.optimize.optimize import Optimizer
 
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
@@ -146,7 +147,8 @@ def run_relaxation(
         volume_change=None if volume is None else float(atoms.get_volume() / volume),
     )
     atoms.info = {**atoms.info, "converged": converged}
-    ase.io.write(folder / "relaxed.extxyz", atoms)
+    with write_whole(folder / "relaxed.extxyz") as file:
+        ase.io.write(file, atoms, format="extxyz")
     write_settings(folder / "summary.json", asdict(summary), settings)
     plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
     note_unlike_trained(potential, [atoms])

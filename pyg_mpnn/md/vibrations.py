@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
@@ -167,7 +168,8 @@ def run_vibrations(
         matrix = hessian(potential, atoms, progress=True)
         modes = normal_modes(atoms, matrix)
         summary = _summarize(atoms, modes, settings)
-    np.save(folder / "hessian.npy", matrix)
+    with write_whole(folder / "hessian.npy", "wb") as file:
+        np.save(file, matrix)
     _write_modes(folder / "modes.extxyz", atoms, modes)
     write_settings(folder / "vibrations.json", asdict(summary), settings)
     title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
@@ -218,7 +220,8 @@ def _write_modes(path: Path, atoms: Atoms, modes: NormalModes) -> None:
         frame.info["frequency_cm"] = float(frequency)
         frame.arrays["mode"] = displacement
         frames.append(frame)
-    ase.io.write(path, frames)
+    with write_whole(path) as file:
+        ase.io.write(file, frames, format="extxyz")
 
 
 def _hydrogen_share(atoms: Atoms, modes: NormalModes) -> np.ndarray | None:

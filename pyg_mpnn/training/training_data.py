@@ -21,7 +21,7 @@ from pyg_mpnn.data.frames import CheckedFrames, LabelShape, is_isolated_atom, pr
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.data.reference import count_neighbors, fit_energies
-from pyg_mpnn.data.suspects import find_copies, find_outliers
+from pyg_mpnn.data.suspects import find_outliers, survey
 from pyg_mpnn.training.batch_sampler import fill_batches
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -105,10 +105,11 @@ def load_training_data(
     elif test:
         tested = prepare(test, f"test frame {{}} of {settings.test}")
     alone = isolated_atoms(every) if energy else set()
-    seen = every.subset([place for place in range(len(every)) if place not in alone]) if alone else every
+    numbers = [place for place in range(len(every)) if place not in alone]
+    seen = every.subset(numbers) if alone else every
     of_atoms = energies_of(every, alone)
     isolated = {**of_atoms, **(settings.isolated or {})}
-    notes = _look_at(seen, settings) if energy else []
+    notes = _look_at(seen, numbers, settings) if energy else []
     if valid is None:
         train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), settings.seed)
         train, held_out = seen.subset(train_indices), seen.subset(valid_indices)
@@ -245,37 +246,34 @@ def energies_of(every: PreparedStructures, places: Collection[int]) -> dict[int,
     return energies
 
 
-def _look_at(seen: PreparedStructures, settings: TrainingSettings) -> list[str]:
+def _look_at(seen: PreparedStructures, numbers: Sequence[int], settings: TrainingSettings) -> list[str]:
     """What is likely wrong with the structures, one sentence each; an error unless the user goes on with it.
 
     Weights that are all zero, and energies that are all equal (nobody computed those), are an error in any case.
     """
-    weights, energies = [], []
-    for frame in seen.structures:
-        weights.append(float(frame.weight) if "weight" in frame else 1.0)
-        if "energy" in frame:
-            energies.append(float(frame.energy))
-    if not any(weights):
+    found = survey(seen, numbers)
+    energies = {float(frame.energy) for frame in found.energies.values()}
+    if not any(found.weights):
         raise ValueError(
-            f"'config_weight' must not be 0 for all structures of {settings.data}, got {len(weights)} zeros: there is "
+            f"'config_weight' must not be 0 for all structures of {settings.data}, got {len(seen)} zeros: there is "
             "nothing to learn."
         )
-    if len(energies) > 2 and len(set(energies)) == 1:
+    if len(found.energies) > 2 and len(energies) == 1:
         raise ValueError(
-            f"energies must differ between structures, got {energies[0]} eV for all {len(energies)} of "
+            f"energies must differ between structures, got {energies.pop()} eV for all {len(found.energies)} of "
             f"{settings.data}: perhaps the file has none and its reader made them up; name the right ones "
             "(--energy-key)."
         )
-    found = find_outliers(seen.structures)
-    copies = find_copies(seen)
-    if copies:
-        found.append(
-            f"{len(copies)} structures are copies of another one, which training and validation would share: structure "
-            f"{copies[0][1]} of structure {copies[0][0]}, for example"
+    wrong = find_outliers(found)
+    if found.copies:
+        copy, first = found.copies[0]
+        wrong.append(
+            f"{len(found.copies)} structures are copies of another one, which training and validation would share: "
+            f"structure {copy} of structure {first}, for example"
         )
-    if not found or settings.force_data:
-        return found
-    listed = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+    if not wrong or settings.force_data:
+        return wrong
+    listed = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
     raise ValueError(
         f"'data' must hold structures without outliers and copies, got in {settings.data}: {listed}. Leave them out "
         "(pyg-mpnn inspect says more), or go on with them by --force-data."
