@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +36,12 @@ class PotentialCalculator(Calculator):
 
     The calculator works on its own copy of the potential, in evaluation mode: what happens to the potential afterwards
     does not reach the calculator, and the potential given is left as it was. Energies come with every evaluation,
-    forces and stress only when asked; a stress brings the forces with it. Asking for the forces first and the energy
-    after them, as ASE's dynamics does, is one evaluation. The neighbour list is kept, and searched anew when an atom
-    has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic in all three
-    directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges, where asked.
+    forces and stress where they were asked for at the last structure; the first evaluation has all that there is (of a
+    compiled potential what is asked, as the rest would be compiled for it). So to ask for energy, forces and stress, in
+    any order, is one evaluation. After a failed one there are no results. The neighbour list is kept, and searched anew
+    when an atom has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic
+    in all three directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges,
+    where asked.
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
@@ -89,6 +92,8 @@ class PotentialCalculator(Calculator):
         self.implemented_properties = [*type(self).implemented_properties, *own]
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
+        self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
+        self._asked_before: set[str] = set()
 
     def calculate(
         self,
@@ -110,10 +115,12 @@ class PotentialCalculator(Calculator):
         """
         if atoms is not None and self.check_state(atoms):  # ASE's own callers have put a copy here before
             self.atoms = atoms.copy()
+        self.results = {}  # those of the structure before, which an error must not leave
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
-        stress = "stress" in properties
-        _check_structure(self.atoms, stress)
+        _check_structure(self.atoms, "stress" in properties)
+        wanted = {*properties, *self._asked_before}
+        stress = "stress" in wanted and bool(self.atoms.pbc.all())
         z, pos, cell, pbc = self._tensors(self.atoms)
         edge_index, shifts = self.skin_list(pos, cell, pbc)
         with torch.no_grad():
@@ -124,9 +131,9 @@ class PotentialCalculator(Calculator):
                 pbc=None if pbc is None else pbc[None],
                 edge_index=edge_index,
                 shifts=shifts,
-                forces=stress or "forces" in properties,
+                forces=stress or "forces" in wanted,
                 stress=stress,
-                outputs=bool({"dipole", "charges"} & set(properties)),
+                outputs=bool({"dipole", "charges"} & set(wanted)),
             )
         energy = output.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
@@ -138,6 +145,22 @@ class PotentialCalculator(Calculator):
             self.results["dipole"] = _array(output.dipole[0])
         if "charges" in output.others:
             self.results["charges"] = _array(output.charges)
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """One result; a structure that is new is evaluated for all that was asked of the one before.
+
+        Args:
+            name: out of ``implemented_properties``.
+            atoms: the structure; the one of the last call if None.
+            allow_calculation: whether to evaluate where the result is not at hand.
+
+        Returns:
+            the result, None where it is not at hand and must not be computed.
+        """
+        if atoms is not None and self.check_state(atoms):
+            self._asked_before, self._asked = self._asked, set()
+        self._asked.add(name)
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Name what is different from the last call, to the last bit.

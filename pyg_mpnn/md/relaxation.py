@@ -17,6 +17,8 @@ from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS, FIRE
 from ase.optimize.optimize import Optimizer
 
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
@@ -76,6 +78,8 @@ def run_relaxation(
     device: str | None = None,
     threads: int | None = None,
     trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> Relaxation:
     """Relax the atoms, and on request the cell; the exit code is 3 if it did not converge.
 
@@ -89,8 +93,8 @@ def run_relaxation(
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         out: folder for the results; must be new or empty.
         cell: relax the cell too, of a structure that is periodic in three directions.
         fmax: largest force that counts as none, in eV/A.
@@ -100,6 +104,8 @@ def run_relaxation(
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The summary, also in summary.json.
@@ -120,7 +126,8 @@ def run_relaxation(
     from pyg_mpnn.md.relaxation_plot import plot_relaxation  # a missing matplotlib is said before, not after
 
     _check_settings(settings)
-    atoms = single_structure(structure, min_atoms=1, constraints=True)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
     if cell and not atoms.pbc.all():
         raise ValueError(f"'cell' needs a structure that is periodic in three directions, got pbc {atoms.pbc}")
     potential = open_potential(model, trust=trust)
@@ -140,7 +147,8 @@ def run_relaxation(
         volume_change=None if volume is None else float(atoms.get_volume() / volume),
     )
     atoms.info = {**atoms.info, "converged": converged}
-    ase.io.write(folder / "relaxed.extxyz", atoms)
+    with write_whole(folder / "relaxed.extxyz") as file:
+        ase.io.write(file, atoms, format="extxyz")
     write_settings(folder / "summary.json", asdict(summary), settings)
     plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
     note_unlike_trained(potential, [atoms])

@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
 _OF_START: tuple[Any, ...] = ("base", None, None, False, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
-    *("energy_key", "forces_key", "stress_key", "virial_key"),
+    *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
     *("force_weight", "energy_weight", "stress_weight"),
     *("final_force_weight", "final_energy_weight", "final_stress_weight"),
@@ -45,7 +46,12 @@ class TrainingSettings:
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
+        force_data: Train although structures stand apart by their energy or forces, or are there twice.
         target: Name of a property of QM9 (mu, alpha, homo, lumo, gap, r2, zpve, U0, U, H, G, Cv) to learn in place of
             energies and forces; ``data`` is then the folder of QM9, which has its own split.
         stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
@@ -137,6 +143,10 @@ class TrainingSettings:
     forces_key: str | None = None
     stress_key: str | None = None
     virial_key: str | None = None
+    energy_unit: EnergyUnit | None = None
+    length_unit: LengthUnit | None = None
+    types: str | None = None
+    force_data: bool = False
     target: str | None = None
     stream: bool = False
     workers: int = 0
@@ -302,7 +312,8 @@ class TrainingSettings:
     @property
     def labels(self) -> LabelNames:
         """What the labels are called in files that ASE reads."""
-        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+        names = self.energy_key, self.forces_key, self.stress_key, self.virial_key
+        return LabelNames(*names, self.energy_unit, self.length_unit, parse_types(self.types))
 
 
 def _list(values: float | Sequence[float]) -> Sequence[float]:

@@ -18,7 +18,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
 from pyg_mpnn.data.store import lock
-from pyg_mpnn.data.stream import StreamedFrames
 from pyg_mpnn.training import TrainingSettings, train
 
 SILICON = Path(__file__).parent / "assets" / "si.extxyz"
@@ -91,7 +90,7 @@ def test_other_processes_open_their_own(file):
     data = StreamedDataset(file, 5.0)
     first = data[0]
     assert torch.equal(pickle.loads(pickle.dumps(data))[0].pos, first.pos)
-    part = StreamedFrames(data)[2:5].prepared()
+    part = data.subset([2, 3, 4])
     assert (len(part), part.num_atoms, part.num_edges) == (3, data.num_atoms[2:5], data.num_edges[2:5])
 
 
@@ -121,7 +120,9 @@ def test_training_refuses_another_cutoff_than_that_of_the_edges_found(tmp_path):
 
 
 def test_unusable_files_are_errors(tmp_path, unchecked):
-    with pytest.raises(FileNotFoundError, match=r"'path' must be a file, got 'absent.db', which is none"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must be files or the word ethanol .*, got 'absent.db', which is neither"
+    ):
         StreamedDataset("absent.db", 5.0)
     atoms = [to_atoms(frame) for frame in ethanol("train")[:2]]
     atoms[1].calc = None
@@ -164,8 +165,10 @@ def test_cache_with_a_hole_is_an_error(tmp_path):
     index = json.loads((dataset.cache / "index.json").read_text())
     index["num_atoms"].append(9)
     (dataset.cache / "index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"'cache' must be whole, got .* without structure 2: remove the folder"):
-        StreamedDataset(path, 5.0)[2]
+    with pytest.raises(
+        ValueError, match=r"'cache' must be whole, got .* with 2 structures in place of 3: remove the folder"
+    ):
+        StreamedDataset(path, 5.0)
 
 
 _MEASURE = """

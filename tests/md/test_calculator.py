@@ -121,15 +121,47 @@ def test_any_change_is_seen(potential: Potential, crystal: Atoms) -> None:
     assert len(calls) == 5
 
 
-def test_forces_and_stress_only_when_asked(potential: Potential, crystal: Atoms) -> None:
+def test_energy_forces_and_stress_are_one_evaluation_of_each_structure(potential: Potential, crystal: Atoms) -> None:
+    crystal.calc = PotentialCalculator(potential)
+    calls = calls_of(crystal.calc)
+    for expected in (1, 2, 3):
+        crystal.get_potential_energy()
+        crystal.get_stress()
+        crystal.get_forces()
+        assert crystal.calc.results.keys() == set(PotentialCalculator.implemented_properties)
+        assert len(calls) == expected
+        crystal.positions[0] += 0.01
+
+
+def test_forces_and_stress_only_where_they_were_asked_of_the_structure_before(
+    potential: Potential, crystal: Atoms
+) -> None:
     crystal.calc = PotentialCalculator(potential)
     calls = calls_of(crystal.calc)
     crystal.get_potential_energy()
+    crystal.positions[0] += 0.01
+    crystal.get_potential_energy()
     assert crystal.calc.results.keys() == {"energy", "free_energy", "energies"}
-    crystal.get_stress()
     crystal.get_forces()
-    assert crystal.calc.results.keys() == set(PotentialCalculator.implemented_properties)
-    assert len(calls) == 2
+    assert "stress" not in crystal.calc.results
+    assert len(calls) == 3
+    crystal.positions[0] += 0.01
+    crystal.get_potential_energy()
+    crystal.get_forces()
+    assert len(calls) == 4
+
+
+def test_failed_call_leaves_no_results(potential: Potential, molecule: Atoms) -> None:
+    calculator = PotentialCalculator(potential)
+    calculator.calculate(molecule, ["energy", "forces"])
+    assert "energy" in calculator.results, "control"
+    molecule.positions[0, 0] = np.nan
+    for _ in range(2):
+        with pytest.raises(ValueError, match="'atoms' must have finite positions"):
+            calculator.calculate(molecule, ["energy"])
+        assert not calculator.results
+    with pytest.raises(ValueError, match="'atoms' must have finite positions"):
+        calculator.get_property("energy", molecule)
 
 
 def test_potential_given_stays_as_it_was(potential: Potential, molecule: Atoms) -> None:
