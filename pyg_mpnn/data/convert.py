@@ -85,6 +85,9 @@ def to_data(
         data.forces = torch.as_tensor(found["forces"], dtype=dtype)
     if "stress" in found:
         data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
+    for name in labels.others:
+        if name in found:
+            data[name] = torch.as_tensor(found[name])
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:
         data.weight = _weight(weight, dtype)
