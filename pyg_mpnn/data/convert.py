@@ -38,7 +38,7 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64, labels: LabelN
     Unless they are named, labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``,
     ``REF_stress`` in ``info`` and ``arrays``; the results stored in the calculator (nothing is computed, constraints
     are not applied); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is
-    periodic in no direction gets no ``cell``, and only one that is periodic in three directions gets a stress.
+    periodic in no direction gets no ``cell``, and only crystals and slabs whose cell has a volume get a stress.
     ``config_weight`` in ``info`` (in a row of an ASE database, its key of this name) is the weight of the structure in
     the loss of a training.
 
@@ -73,7 +73,7 @@ def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64, labels: LabelN
         data.energy = torch.as_tensor(np.array(found["energy"], dtype=np.float64)).reshape(-1)
     if "forces" in found:
         data.forces = torch.as_tensor(np.array(found["forces"], dtype=np.float64), dtype=dtype)
-    if "stress" in found and atoms.pbc.all():
+    if "stress" in found and atoms.pbc.sum() >= 2 and atoms.cell.rank == 3:
         data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:

@@ -43,17 +43,17 @@ def run_prediction(
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
-    Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
-    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
-    order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
-    for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+    Per structure ``energy`` and, if asked for, ``stress`` of crystals and slabs; per atom ``forces`` and ``energies``,
+    whose sum is the energy: ASE's names, so that ``ase.io.read`` gives them as results of a calculator. Structures keep
+    their order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be
+    taken for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structures: file of structures, in any format that ASE reads or an rMD17/MD17 npz; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
-        stress: predict stresses too, of the structures that are periodic in three directions.
+        stress: predict stresses too, of the structures that are periodic in two or three directions.
         batch_size: structures per batch; it changes the speed and the memory, not the result.
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
@@ -73,7 +73,7 @@ def run_prediction(
         FileNotFoundError: if there is no such file of structures.
         FileExistsError: if 'out' exists and is not to be replaced.
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
-            that the potential was not trained on, or a stress is asked for and no structure is a crystal.
+            that the potential was not trained on, or a stress is asked for and no structure has one.
     """
     target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
@@ -98,7 +98,7 @@ def run_prediction(
             raise ValueError(f"'structures' must hold at least one structure, got none in {structures}")
         if stress and not crystals:
             raise ValueError(
-                f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
+                f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
     note_unlike_trained(potential, seen.values())
     which = f", stress ({crystals} of them)" if stress else ""
@@ -142,9 +142,9 @@ def _bare(atoms: Atoms) -> Atoms:
 
 
 def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
-    """Attach the predictions to the structures; return how many are crystals."""
+    """Attach the predictions to the structures; return how many have a stress."""
     data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
-    crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
+    crystals = [bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3) for _, atoms in batch]
     place = next(potential.parameters()).device
     try:
         output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
+from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, refuse_outer_compilation, why_not
 from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
@@ -33,7 +33,7 @@ class PotentialOutput(NamedTuple):
     forces: Tensor | None
     """Forces in eV/A, ``(nodes, 3)``."""
     stress: Tensor | None
-    """Stress in eV/A^3 with the sign of ASE, NaN where a graph is not a crystal, ``(graphs, 3, 3)``."""
+    """Stress in eV/A^3 with the sign of ASE, NaN where a graph is neither crystal nor slab, ``(graphs, 3, 3)``."""
     atom_energies: Tensor
     """Energy of each atom in eV, float64, ``(nodes,)``."""
 
@@ -212,6 +212,8 @@ class EnergyModel(Stored, nn.Module):
         Returns:
             energy, forces, stress and atom energies.
         """
+        if torch.compiler.is_compiling():
+            refuse_outer_compilation()
         trained = self.training and torch.is_grad_enabled()
         with gradients(enabled=forces or stress):
             structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
@@ -242,7 +244,9 @@ class EnergyModel(Stored, nn.Module):
         structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
-            raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
+            raise ValueError(
+                "'stress' needs a structure that is periodic in two or three directions, got one without a cell"
+            )
         result = self._evaluate(structure, forces, stress, memory, create_graph=trained)
         if trained or not (forces or stress):
             return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyg_mpnn.readout.aggregate import LearnedSumReadout, MeanReadout, Readout, SoftmaxReadout, SumReadout
 from pyg_mpnn.readout.atomwise import AtomwiseEnergy
-from pyg_mpnn.readout.derivatives import energy_gradients, stress_from_virial
+from pyg_mpnn.readout.derivatives import energy_gradients, has_stress, stress_from_virial
 from pyg_mpnn.readout.dipole import DipoleReadout
 from pyg_mpnn.readout.spatial_extent import SpatialExtentReadout
 
@@ -19,4 +19,5 @@ __all__ = [
     "SpatialExtentReadout",
     "energy_gradients",
     "stress_from_virial",
+    "has_stress",
 ]

@@ -15,6 +15,7 @@ from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.data.md17 import how_to_get
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
+from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
@@ -78,7 +79,7 @@ def load_frames(
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
-    """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
+    """Energies, forces and, where the batch has a crystal or slab with a place for a reference, stresses.
 
     Args:
         potential: The potential.
@@ -91,7 +92,7 @@ def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True)
     Units:
         eV, eV/A, eV/A^3.
     """
-    stress = stress and "stress" in batch and bool(batch.pbc.all(dim=1).any())
+    stress = stress and "stress" in batch and bool(has_stress(batch.cell, batch.pbc).any())
     output: PotentialOutput = potential(batch, stress=stress)
     return output
 

@@ -176,7 +176,6 @@ def in_a_process(code: str, *arguments: object, seconds: float = 20) -> tuple[in
 
 
 @pytest.mark.parametrize("distance", [1e4, 1e6])
-@fault("float32 takes differences after the cast: forces are off by 0.04 eV/A at 1e4 A, by 2.4 eV/A at 1e6 A")
 def test_a2_translation_in_float32(distance: float) -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle()
@@ -187,7 +186,6 @@ def test_a2_translation_in_float32(distance: float) -> None:
     assert error < 1e-4
 
 
-@fault("the calculator casts positions to float32 before differences are taken")
 def test_a2_translation_of_the_calculator() -> None:
     atoms = molecule("H2O", calculator=PotentialCalculator(Potential.from_size("small", **TINY)))
     expected = atoms.get_forces()
@@ -226,7 +224,6 @@ def slab() -> Atoms:
     return layer
 
 
-@fault("no stress for a slab: 'stress' needs a cell that is periodic in three directions", ValueError)
 def test_a4_stress_of_a_slab() -> None:
     potential = Potential.from_size("small", **TINY).double().eval()
     atoms = slab()
@@ -236,7 +233,6 @@ def test_a4_stress_of_a_slab() -> None:
     torch.testing.assert_close(found.stress[:, :2, :2], in_vacuum.stress[:, :2, :2])
 
 
-@fault("no stress for a slab from the calculator", NotImplementedError)
 def test_a4_stress_of_a_slab_from_the_calculator() -> None:
     atoms = slab()
     atoms.pbc = [True, True, False]
@@ -244,7 +240,6 @@ def test_a4_stress_of_a_slab_from_the_calculator() -> None:
     assert np.abs(atoms.get_stress()[:2]).min() > 0
 
 
-@fault("bfloat16 autocast changes the forces by 0.03 eV/A, silently")
 def test_a5_autocast() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -306,7 +301,6 @@ def test_a6_incomplete_file(missing: str, run: Callable[..., tuple[int, str]], m
     assert "model.pt" in shown
 
 
-@fault("an edge list to 3 A is taken for one to 5 A: 0.880 eV in place of 0.767")
 def test_a7_edges_within_a_shorter_cutoff() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -315,7 +309,6 @@ def test_a7_edges_within_a_shorter_cutoff() -> None:
     assert "cutoff" in refusal(lambda: potential(batch))
 
 
-@fault("edges between two structures of a batch are accepted")
 def test_a7_edges_between_structures() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -325,7 +318,6 @@ def test_a7_edges_between_structures() -> None:
     assert "edge_index" in message
 
 
-@fault("shifts of half a cell are accepted")
 def test_a7_fractional_shifts() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     atoms = bulk("Cu")
@@ -610,7 +602,6 @@ def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
     ],
     ids=["long cell", "large cutoff"],
 )
-@fault("a cell of 8 x 8 x 1e6 A ends the process (SIGFPE); a cutoff of 1e4 A never ends")
 def test_d_extreme_cells(code: str) -> None:
     returned, shown = in_a_process(
         f"try:\n    {code}\nexcept ValueError as error:\n    assert 'cutoff' in str(error) or 'cell' in str(error)"
@@ -642,7 +633,6 @@ def test_d_batch_size_0(run: Callable[..., tuple[int, str]], model: Path, tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore")
-@fault("torch.compile(potential) fails with 'a leaf Variable ...' and no word on potential.compile()", RuntimeError)
 def test_d_torch_compile() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)

@@ -94,7 +94,11 @@ def test_nothing_is_lost_and_nothing_half_written(saved: Path, mixed: Path, tmp_
             FileNotFoundError,
             "'structures' must be a file or the word ethanol, got absent",
         ),
-        ({"stress": True}, ValueError, "'stress' needs a structure that is periodic in three directions, got none"),
+        (
+            {"stress": True},
+            ValueError,
+            "'stress' needs a structure that is periodic in two or three directions, got none",
+        ),
     ],
 )
 def test_errors(
