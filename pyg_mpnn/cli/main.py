@@ -14,7 +14,7 @@ from pyg_mpnn.cli.export import export_command
 from pyg_mpnn.cli.inspect import inspect_command
 from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
 from pyg_mpnn.deploy import CompilationError, keep_freed_memory
-from pyg_mpnn.training import TrainingSettings, train, train_property
+from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.ablation import AblationSettings, ablate
 
 _EPILOG = """examples:
@@ -94,8 +94,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     values.pop("config", None)
     keep_freed_memory()
     if parsed.subcommand == "train":
-        settings = TrainingSettings(**values)
-        train(settings) if settings.target is None else train_property(settings)
+        train(TrainingSettings(**values))
     elif parsed.subcommand == "inspect":
         inspect_command(**values)
     elif parsed.subcommand == "ablate":

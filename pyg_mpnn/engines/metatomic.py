@@ -188,9 +188,9 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             wanted = torch.jit.annotate(ModelOutput, outputs["energy"])
             device = torch.jit.annotate(List[System], systems)[0].device  # noqa: UP006
             z = torch.cat([system.types for system in systems]).to(torch.long)
-            edges = torch.jit.annotate(List[Tensor], [])
-            vectors = torch.jit.annotate(List[Tensor], [])
-            samples = torch.jit.annotate(List[Tensor], [])
+            edges = torch.jit.annotate(list[Tensor], [])
+            vectors = torch.jit.annotate(list[Tensor], [])
+            samples = torch.jit.annotate(list[Tensor], [])
             first = 0
             for index, system in enumerate(systems):
                 pairs = system.get_neighbor_list(self.options)
@@ -215,7 +215,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             block = TensorBlock(
                 values=energies.to(self.dtype).reshape(-1, 1),
                 samples=labels,
-                components=torch.jit.annotate(List[Labels], []),
+                components=torch.jit.annotate(list[Labels], []),
                 properties=Labels(["energy"], torch.zeros(1, 1, dtype=torch.int32, device=device)),
             )
             keys = Labels(["_"], torch.zeros(1, 1, dtype=torch.int32, device=device))

@@ -195,7 +195,7 @@ def _check_batch(batch: Tensor | None, num_graphs: int | None, pos: Tensor) -> t
 def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tuple[Tensor | None, Tensor | None]:
     if pbc is None:
         if cell is not None:
-            raise ValueError("'pbc' must be given with a cell, got None: pass which of its directions are periodic.")
+            raise ValueError("'pbc' must be given with a 'cell', got None: pass which of its directions are periodic.")
         return None, None
     pbc = per_graph(pbc.detach().cpu(), (3,), "pbc", num_graphs)
     if pbc.dtype != torch.bool:

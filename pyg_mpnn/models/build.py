@@ -84,6 +84,10 @@ def describe(value: Any, where: str = "model") -> Any:
         return value.item()
     if isinstance(value, torch.dtype):
         raise TypeError(f"'{where}' must be {_EXPECTED} to be saved, got {value}: pass its name as a string")
+    if isinstance(value, nn.ModuleDict):
+        value = dict(value.items())
+    if isinstance(value, nn.ModuleList):
+        value = list(value)
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value) or {"class", "factory"} & set(value):
             raise TypeError(f"'{where}' must have names as keys to be saved, got {list(value)}")

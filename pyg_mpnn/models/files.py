@@ -22,6 +22,12 @@ FILE_FORMAT = 4
 """1: no asinh around invariant products; 2: a network of their own on the contracted features; 3: no description of
 parts of the user's, no digest. Format 3 is read."""
 _READ = (3, 4)
+_PROPERTIES: dict[str, dict[str, Any]] = {  # kinds of PropertyModel, a class of format 3, and what they are now
+    "extensive": {"class": "ScalarOutput", "extensive": True},
+    "intensive": {"class": "ScalarOutput", "extensive": False},
+    "dipole": {"class": "DipoleLengthOutput"},
+    "spatial_extent": {"class": "SpatialExtentOutput"},
+}
 _MODEL = "a file of save() or a checkpoint of pyg-mpnn train"
 
 
@@ -271,6 +277,8 @@ def read_content(path: str | Path, map_location: str | torch.device, expected: s
     if missing:
         raise ValueError(f"'path' must be {expected}, got {path} without {', '.join(missing)}: it is not complete")
     if own["format"] == 3:
+        if own["config"] is not None and "property" in own["config"]:
+            _rename_property(content)
         own["config"] = None if own["config"] is None else from_format_3(own["config"])
     elif own.get("digest") != digest(own["config"], _without_prefix(content["state_dict"], own["prefix"])):
         raise ValueError(f"'path' must be {expected}, got {path}, which is damaged: its digest is another one")
@@ -291,16 +299,29 @@ def from_format_3(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("class") == "SumPotential":
         return {"class": "SumPotential", "potentials": [from_format_3(part) for part in config["parts"]]}
     network = {"class": "MPNN", **config["mpnn"]}
+    model = {"class": "Potential", "representation": network, "terms": [], "outputs": {}, "energy": True}
     if "property" in config:
-        own = {"kind": config["property"], "hidden_channels": config["hidden_channels"]}
-        return {"class": "PropertyModel", "representation": network, **own}
+        part = {**_PROPERTIES[config["property"]], "hidden_channels": config["hidden_channels"]}
+        return {**model, "outputs": {config["name"]: part}, "energy": False}
     own = {key: value for key, value in config.items() if key not in ("mpnn", "readout", "zbl")}
     learned = {"class": "LearnedSumReadout", "in_channels": network["hidden_channels"]}
     own["readout"] = learned if config.get("readout", "sum") == "learned" else {"class": "SumReadout"}
     own["isolated"] = "free"
     if config.get("zbl"):
         own["zbl"] = {"class": "ZBL", "cutoff": max(network["cutoff"])}
-    return {"class": "Potential", "representation": network, **own}
+    return {**model, **own}
+
+
+def _rename_property(content: dict[str, Any]) -> None:
+    """The one property of a model of format 3 becomes an output with the name of the target it was trained on."""
+    own = content["pyg_mpnn"]
+    name = (own.get("settings") or {}).get("target") or "property"
+    own["config"] = {**own["config"], "name": name}
+    before, after = f"{own['prefix']}atomwise.", f"{own['prefix']}outputs.{name}.atomwise."
+    content["state_dict"] = {
+        after + key.removeprefix(before) if key.startswith(before) else key: value
+        for key, value in content["state_dict"].items()
+    }
 
 
 def check_finite(model: nn.Module, what: str) -> None:

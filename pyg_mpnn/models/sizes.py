@@ -23,7 +23,8 @@ SIZES: dict[str, dict[str, Any]] = {
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
 
 _IMPORT_PATH = re.compile(r"[\w./~-]+:[A-Za-z_][\w.]*")
-_OF_POTENTIAL = {"potential_heads": "heads", **{name: name for name in ("readout", "symmetry", "isolated", "zbl")}}
+_OF_POTENTIAL = {"potential_heads": "heads"}
+_OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
 
 
 def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -33,7 +34,8 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
         size: name of the size.
         options: arguments of the representation by name; ``class`` or ``representation`` for another one than
             :class:`~pyg_mpnn.MPNN`, with none of the arguments of the size; ``potential_heads``, ``readout``,
-            ``symmetry``, ``isolated`` and ``zbl`` of the potential. A string ``file.py:Class`` or ``package.module:Class`` names a part.
+            ``symmetry``, ``isolated``, ``zbl``, ``terms``, ``outputs`` and ``energy`` of the potential. A string
+            ``file.py:Class`` or ``package.module:Class`` names a part.
 
     Returns:
         the description, and the code of the user's that it names: what is typed is trusted.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -30,6 +32,7 @@ class Structure(NamedTuple):
     shifts: Tensor | None  # (edges, 3), int64
     reach: float | None  # cutoff that the edges came with, in A
     checked: Structures  # the same, for a neighbour search
+    inputs: Mapping[str, Tensor] = MappingProxyType({})  # numbers of the graphs by name, (graphs,), float64
 
     @property
     def requires_grad(self) -> bool:
@@ -144,6 +147,41 @@ def read_structure(
     pos = as_plain(pos, torch.float64)
     checked = checked._replace(pos=pos.detach())  # a search in the precision of the differences
     return Structure(z, pos, checked.batch, checked.num_graphs, cell, pbc, edge_index, shifts, reach, checked)
+
+
+def read_inputs(
+    data: Data | Tensor, names: Sequence[str], optional: Sequence[str], num_graphs: int
+) -> dict[str, Tensor]:
+    """Take numbers of the graphs, such as their total charges, from a PyG ``Data`` or ``Batch``, and check them.
+
+    Args:
+        data: a PyG object, or the atomic numbers, which come without.
+        names: fields that must be there.
+        optional: fields that are taken where they are there.
+        num_graphs: number of graphs.
+
+    Returns:
+        the fields, float64, ``(graphs,)`` each.
+
+    Raises:
+        ValueError: a field is missing, of another length, or not finite.
+    """
+    found = {}
+    for name in dict.fromkeys((*names, *optional)):
+        value = data.get(name) if isinstance(data, Data) else None
+        if value is None and name in names:
+            raise ValueError(
+                f"'data' must be a PyG object with the field {name!r}, one number a structure, which the "
+                f"representation names in 'graph_inputs', got {'none' if isinstance(data, Data) else 'plain tensors'}"
+            )
+        if value is not None:
+            value = torch.as_tensor(value).double().reshape(-1)
+            if len(value) != num_graphs or not bool(value.isfinite().all()):
+                raise ValueError(
+                    f"{name!r} must hold one finite number for each of {num_graphs} structures, got {value.tolist()}"
+                )
+            found[name] = value.to(data.z.device if isinstance(data, Data) else data.device)
+    return found
 
 
 def _check_numbers(z: Tensor, pos: Tensor) -> Tensor:

@@ -71,7 +71,6 @@ class AtomwiseEnergy(nn.Module):
         self.elements: tuple[int, ...] = ()
         """Atomic numbers of the known elements."""
         self._note_elements()
-        self.register_load_state_dict_post_hook(lambda module, _: module._note_elements())
 
     def reset_parameters(self) -> None:
         """Draw new weights; reference energies and scale stay."""
@@ -85,6 +84,11 @@ class AtomwiseEnergy(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.reference = reference.to(self.reference.device)
         return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Take the weights of a file, and note which elements have a reference energy."""
+        super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
+        self._note_elements()
 
     def symmetry(self, *features: Symmetry) -> Symmetry:
         """Symmetry of the energies."""

@@ -83,6 +83,7 @@ def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Refe
         for frame, energy in zip(dataset.frames, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
+    assert potential.atomwise is not None
     energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
     return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
 

@@ -13,9 +13,9 @@ from pyg_mpnn.engines.metatomic import export_metatomic
 from pyg_mpnn.md import PotentialCalculator
 
 pytest.importorskip("metatomic.torch")
-from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch  # noqa: E402
-from metatomic_ase import MetatomicCalculator  # noqa: E402
-from metatensor.torch import Labels  # noqa: E402
+from metatensor.torch import Labels
+from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch
+from metatomic_ase import MetatomicCalculator
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

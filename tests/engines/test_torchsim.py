@@ -9,8 +9,8 @@ import torch
 from pyg_mpnn.engines.torchsim import torchsim_model
 
 pytest.importorskip("torch_sim")
-import torch_sim  # noqa: E402
-from torch_sim.models.interface import validate_model_outputs  # noqa: E402
+import torch_sim
+from torch_sim.models.interface import validate_model_outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

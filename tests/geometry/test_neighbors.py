@@ -396,7 +396,7 @@ def test_coincident_images_are_an_error(backend):
             r"'batch' must lie in 0..1 for 2 gra",
         ),
         (PAIR, 2.0, {"batch": torch.tensor([-1, 0])}, ValueError, r"'batch' must lie in 0..0 for 1 graphs, got -1..0"),
-        (PAIR, 2.0, {"cell": CUBE}, ValueError, r"'pbc' must be given with a cell, got None"),
+        (PAIR, 2.0, {"cell": CUBE}, ValueError, r"'pbc' must be given with a 'cell', got None"),
         (PAIR, 2.0, {"pbc": PERIODIC}, ValueError, r"'cell' must be given with periodic directions, got None"),
         (PAIR, 2.0, {"cell": CUBE, "pbc": PERIODIC.int()}, TypeError, r"'pbc' must be bool, got torch.int32"),
         (PAIR, 2.0, {"cell": CUBE, "pbc": PERIODIC[:2]}, ValueError, r"'pbc' must have shape \(3,\) or \(1, 3\), got"),

@@ -88,5 +88,5 @@ def test_bad_input_is_an_error(unchecked):
         RadiusGraph(5.0)(Data(z=torch.ones(3)))
     data = crystal(3)
     del data.pbc
-    with pytest.raises(ValueError, match=r"'pbc' must be given with a cell, got None"):
+    with pytest.raises(ValueError, match=r"'pbc' must be given with a 'cell', got None"):
         RadiusGraph(5.0)(data)

@@ -11,16 +11,21 @@ import torch
 from torch import nn
 
 from pyg_mpnn import (
+    ChannelMixing,
     ContractedFeatures,
     DensityPowers,
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    EquivariantProduct,
     FilterConvolution,
+    GatherDensity,
     Interaction,
     Messages,
     MultiScale,
     NodeUpdate,
+    ProductInteraction,
+    ProductUpdate,
     RadialFeatures,
     RawFeatures,
     SigmoidAttention,
@@ -71,6 +76,14 @@ BLOCKS = {
     "vectors": (Vectors, "x edge_index radial envelope sphere density"),
     "node_update": (lambda: NodeUpdate(4, 3), "x edge_index radial"),
     "interaction": (lambda: composition(Interaction, messages()), "x edge_index radial envelope sphere density"),
+    "mixing": (lambda: ChannelMixing(2, 3, 2), "density"),
+    "product": (lambda: EquivariantProduct(2), "density density"),
+    "product_update": (lambda: ProductUpdate(4, 2, 2), "density x"),
+    "gather": (lambda: GatherDensity(4, 2, 3, 2), "x edge_index radial sphere envelope density"),
+    "product_interaction": (
+        lambda: ProductInteraction(4, 2, 3, 2),
+        "x edge_index radial sphere envelope density",
+    ),
     "multi_scale": (
         lambda: composition(MultiScale, [messages(), messages()]),
         "x edge_index radial envelope sphere density",
