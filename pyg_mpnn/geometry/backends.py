@@ -24,8 +24,7 @@ Backend = Literal["auto", "torch-cluster", "vesin", "torch"]
 
 def search(structures: Structures, reach: float, backend: Backend) -> tuple[Tensor, Tensor]:
     """Edge index and shifts, unsorted, of every pair closer than ``reach`` (and perhaps a rounding error further)."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"'backend' must be one of {get_args(Backend)}, got {backend!r}: choose one of these.")
+    check_backend(backend)
     _check_size(structures, reach)
     if backend == "auto":
         backend = _choose(structures)
@@ -34,6 +33,12 @@ def search(structures: Structures, reach: float, backend: Backend) -> tuple[Tens
     if backend == "vesin":
         return _search_vesin(structures, reach)
     return search_torch(structures, reach)
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a word that names no search."""
+    if backend not in get_args(Backend):
+        raise ValueError(f"'backend' must be one of {get_args(Backend)}, got {backend!r}: choose one of these.")
 
 
 def _check_size(structures: Structures, reach: float) -> None:

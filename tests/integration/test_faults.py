@@ -38,7 +38,6 @@ from pyg_mpnn import (
     Potential,
     PotentialCalculator,
     RadiusGraph,
-    SkinList,
     load_potential,
     neighbor_list,
 )
@@ -697,9 +696,6 @@ def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, mo
         (lambda: Contraction(float("nan")), "l_max"),
         (lambda: Contraction(-1), "l_max"),
         (lambda: DensityPowers(4, -1, 4), "l_max"),
-        (lambda: RadiusGraph(5.0, backend="x"), "backend"),
-        (lambda: SkinList(5.0, backend="x"), "backend"),
-        (lambda: RadiusGraph(True), "cutoff"),
         (lambda: Potential.from_size("small", **{**TINY, "hidden_channels": True}), "hidden_channels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
