@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyg_mpnn.activation import ShiftedSoftplus
 from pyg_mpnn.basis import (
     BesselBasis,
     BumpCutoff,
@@ -25,6 +26,7 @@ from pyg_mpnn.layers import (
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    FilterConvolution,
     Interaction,
     LearnedFeatures,
     Messages,
@@ -34,6 +36,8 @@ from pyg_mpnn.layers import (
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 from pyg_mpnn.mlp import MLP
 from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, PropertyModel, SumPotential, load_potential
@@ -88,7 +92,11 @@ __all__ = [
     "NodeUpdate",
     "Interaction",
     "MultiScale",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
     "MLP",
+    "ShiftedSoftplus",
     "NeighborSum",
     "scatter_backend",
     # readout

@@ -15,15 +15,15 @@ from pyg_mpnn.geometry import Backend, RadiusGraph
 
 
 class StructureDataset(Dataset[Data]):
-    """Structures in the model's precision with their neighbour lists, searched once; for PyG's ``DataLoader``.
+    """Structures with labels in the model's precision and neighbour lists, searched once; for PyG's ``DataLoader``.
 
-    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`). The
-    edges are found for the positions in ``dtype``: the same list that the model would build.
+    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`).
+    Positions and cells stay in float64, in which a potential takes differences.
 
     Args:
         frames: structures, at least one; energies and forces are optional, but then absent from all.
-        cutoff: cutoff of the model in A, positive; several give nested lists with ``edge_scale``.
-        dtype: floating-point type of all but the energy, which stays float64.
+        cutoff: cutoff of the model in A, positive; of several the largest counts.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
         backend: neighbour search, as in :class:`RadiusGraph`.
         units: unit of the energy labels, as in :func:`normalize_fields`.
 
@@ -42,7 +42,7 @@ class StructureDataset(Dataset[Data]):
     Example:
         >>> from pyg_mpnn.data import ethanol
         >>> dataset = StructureDataset(ethanol("test")[:2], cutoff=5.0)
-        >>> dataset[0].pos.dtype, dataset[0].energy.dtype
+        >>> dataset[0].forces.dtype, dataset[0].energy.dtype
         (torch.float32, torch.float64)
     """
 
@@ -60,7 +60,7 @@ class StructureDataset(Dataset[Data]):
         for index, frame in enumerate(self.frames):
             for name in ("pos", "cell", "forces", "stress", "weight"):
                 if name in frame:
-                    frame[name] = frame[name].to(dtype)
+                    frame[name] = frame[name].to(torch.float64 if name in ("pos", "cell") else dtype)
             try:
                 self.frames[index] = attach(frame)
             except ValueError as error:

@@ -8,6 +8,7 @@ from pyg_mpnn.layers.density import DirectionalDensity
 from pyg_mpnn.layers.density_update import DensityUpdate
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
+from pyg_mpnn.layers.filter_convolution import FilterConvolution
 from pyg_mpnn.layers.interaction import Interaction
 from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
@@ -15,6 +16,8 @@ from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.multi_scale import MultiScale
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.layers.vector_convolution import VectorConvolution
+from pyg_mpnn.layers.vector_update import VectorUpdate
 
 __all__ = [
     "AtomEmbedding",
@@ -35,4 +38,7 @@ __all__ = [
     "MessageLayer",
     "Interaction",
     "MultiScale",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
 ]

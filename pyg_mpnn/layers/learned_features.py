@@ -117,6 +117,7 @@ class ContractedFeatures(LearnedFeatures, EdgeBlock):
         self.contraction = Contraction(l_max)
         in_channels = num_radial + len(self.invariants) * (l_max + 1) * channels
         self.out_channels = in_channels if out_channels is None else out_channels
+        self.config = {"out_channels": out_channels}  # as given, for files: the attribute is the width in any case
         self.mlp = None if out_channels is None else MLP([in_channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:

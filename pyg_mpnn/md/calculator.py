@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
+from pyg_mpnn.models import EnergyModel, load_potential
 from pyg_mpnn.models.checks import check_device
 
 try:
@@ -73,7 +73,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(
         self,
-        potential: EnergyModel | SumPotential | str | Path,
+        potential: EnergyModel | str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
@@ -153,20 +153,20 @@ class PotentialCalculator(Calculator):
         return [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        dtype, device = self.potential.dtype, self.device
+        device = self.device
         z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
-        pos = torch.tensor(atoms.positions, dtype=dtype, device=device)
+        pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
         if not atoms.pbc.any():
             return z, pos, None, None
         # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
-        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=dtype, device=device)
+        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
-def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
+def _own_copy(potential: EnergyModel | str | Path) -> EnergyModel:
     if isinstance(potential, str | Path):
         return load_potential(potential)
-    if not isinstance(potential, EnergyModel | SumPotential):
+    if not isinstance(potential, EnergyModel):
         raise TypeError(
             f"'potential' must be a Potential or the path of a saved one, got {type(potential).__name__}; "
             f"load a checkpoint with load_potential(path)"

@@ -21,7 +21,7 @@ from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained,
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 
 __all__ = ["run_dynamics"]
 
@@ -47,6 +47,7 @@ def run_dynamics(
     trajectory_interval: int = 10,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "auto",
+    trust: list[str] | None = None,
 ) -> DynamicsSummary:
     """Run molecular dynamics with a trained potential, and report on it.
 
@@ -59,7 +60,7 @@ def run_dynamics(
     The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json and energy_drift.png.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
             the shipped sample.
         out: folder for the results; must be new or empty.
@@ -77,6 +78,7 @@ def run_dynamics(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
             and more where it is possible (on a CPU, with a C++ compiler), on, off.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The summary, also in summary.json.
@@ -103,7 +105,7 @@ def run_dynamics(
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     threads = threads_for(mode, threads)
-    potential = load_potential(model)
+    potential = open_potential(model, trust=trust)
     folder = empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
     intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}

@@ -10,12 +10,12 @@ from ase import Atoms
 from jaxtyping import Float
 from tqdm import tqdm
 
-from pyg_mpnn.models.sum_potential import AnyPotential
+from pyg_mpnn.models import EnergyModel
 
 __all__ = ["hessian"]
 
 
-def hessian(potential: AnyPotential, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
+def hessian(potential: EnergyModel, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
     r"""Hessian of the energy: the forces differentiated once more by automatic differentiation, no finite steps.
 
     .. math:: H_{i\alpha, j\beta} = \frac{\partial^2 E}{\partial r_{i\alpha} \, \partial r_{j\beta}}

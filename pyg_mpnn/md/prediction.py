@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,10 +17,10 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import refuse_input_as_output, write_whole
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.models.checks import check_device
-from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["run_prediction"]
 
@@ -41,6 +39,7 @@ def run_prediction(
     device: str | None = None,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
+    trust: list[str] | None = None,
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
@@ -50,7 +49,7 @@ def run_prediction(
     for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structures: file of structures, in any format that ASE reads or an rMD17/MD17 npz; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
@@ -62,6 +61,7 @@ def run_prediction(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The number of structures.
@@ -75,59 +75,44 @@ def run_prediction(
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
             that the potential was not trained on, or a stress is asked for and no structure is a crystal.
     """
-    target = _check_target(Path(out), structures, overwrite)
+    target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
     if structures != "ethanol" and not Path(structures).is_file():
         raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
     check_device(device)
     threads = threads_for(compile, threads)
-    potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
-    potential.compile(compile)
+    potential = open_potential(model, trust=trust).compile(compile)
+    potential.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(_frames(structures))
     count = crystals = 0
     seen: dict[str, Atoms] = {}  # one structure of each composition
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    try:
-        with cpu_threads(threads), os.fdopen(handle, "w") as file, tqdm(unit="structure", disable=None) as bar:
-            while batch := list(islice(frames, batch_size)):
-                crystals += _predict(potential, batch, structures, stress)
-                seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
-                write_extxyz(file, [atoms for _, atoms in batch])
-                count += len(batch)
-                bar.update(len(batch))
+    with cpu_threads(threads), write_whole(target) as file, tqdm(unit="structure", disable=None) as bar:
+        while batch := list(islice(frames, batch_size)):
+            crystals += _predict(potential, batch, structures, stress)
+            seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
+            write_extxyz(file, [atoms for _, atoms in batch])
+            count += len(batch)
+            bar.update(len(batch))
         if not count:
             raise ValueError(f"'structures' must hold at least one structure, got none in {structures}")
         if stress and not crystals:
             raise ValueError(
                 f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
             )
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     note_unlike_trained(potential, seen.values())
     which = f", stress ({crystals} of them)" if stress else ""
     print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
     return count
 
 
-def _check_target(out: Path, structures: str | Path, overwrite: bool) -> Path:
+def _check_target(out: Path, structures: str | Path, model: str | Path, overwrite: bool) -> Path:
     if out.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"'out' must end in .xyz or .extxyz, the format that is written, got {out}")
     if out.exists() and (not overwrite or out.is_dir()):
         raise FileExistsError(f"'out' must be a new file, got {out}: choose another name or say overwrite")
-    if out.exists() and Path(structures).exists() and out.samefile(structures):
-        raise ValueError(f"'out' must not be the file that is read, got {out}: choose another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    refuse_input_as_output("out", out, [structures, model])
     return out
-
-
-def _umask() -> int:
-    """The user's mask, which files made by tempfile ignore."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _frames(structures: str | Path) -> Iterator[Atoms]:
@@ -156,7 +141,7 @@ def _bare(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
+def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
     """Attach the predictions to the structures; return how many are crystals."""
     data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
     crystals = [bool(atoms.pbc.all()) for _, atoms in batch]

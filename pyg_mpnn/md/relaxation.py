@@ -20,7 +20,7 @@ from ase.optimize.optimize import Optimizer
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.units import GPA
 
 __all__ = ["Relaxation", "run_relaxation"]
@@ -75,6 +75,7 @@ def run_relaxation(
     dtype: Literal["float32", "float64"] = "float64",
     device: str | None = None,
     threads: int | None = None,
+    trust: list[str] | None = None,
 ) -> Relaxation:
     """Relax the atoms, and on request the cell; the exit code is 3 if it did not converge.
 
@@ -87,7 +88,7 @@ def run_relaxation(
     trajectory.traj (for ``ase gui``), log.csv, summary.json and relaxation.png.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
             the shipped sample.
         out: folder for the results; must be new or empty.
@@ -98,6 +99,7 @@ def run_relaxation(
         dtype: float64, or float32, whose rounding may keep the forces above a small ``fmax``.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The summary, also in summary.json.
@@ -121,7 +123,7 @@ def run_relaxation(
     atoms = single_structure(structure, min_atoms=1, constraints=True)
     if cell and not atoms.pbc.all():
         raise ValueError(f"'cell' needs a structure that is periodic in three directions, got pbc {atoms.pbc}")
-    potential = load_potential(model)
+    potential = open_potential(model, trust=trust)
     folder = empty_folder(out)
     atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
     volume = atoms.get_volume() if cell else None

@@ -17,7 +17,7 @@ from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.relaxation import run_relaxation
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.md.thermochemistry import Thermochemistry, in_words, thermochemistry
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
 
 __all__ = ["Vibrations", "run_vibrations"]
@@ -88,6 +88,7 @@ def run_vibrations(
     spin: float = 0.0,
     device: str | None = None,
     threads: int | None = None,
+    trust: list[str] | None = None,
 ) -> Vibrations:
     """Vibrations of a structure from the exact Hessian of a trained potential, in float64.
 
@@ -100,7 +101,7 @@ def run_vibrations(
     with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
             the shipped sample.
         out: folder for the results; must be new or empty.
@@ -112,6 +113,7 @@ def run_vibrations(
         spin: of the electrons: 0 where all are paired, 1 for O2.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The summary, also in vibrations.json.
@@ -133,11 +135,11 @@ def run_vibrations(
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
     atoms = single_structure(structure)
     check_device(device)
-    potential = load_potential(model).double().to(device=device)
+    potential = open_potential(model, trust=trust).double().to(device=device)
     folder = empty_folder(out)
     if relax:
         found = run_relaxation(
-            model, structure, folder / "relaxation", fmax=fmax, steps=2000, device=device, threads=threads
+            model, structure, folder / "relaxation", fmax=fmax, steps=2000, device=device, threads=threads, trust=trust
         )
         if not found.converged:
             raise ArithmeticError(

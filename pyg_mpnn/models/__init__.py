@@ -7,7 +7,7 @@ from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.property import PropertyModel
 from pyg_mpnn.models.sizes import SIZES
-from pyg_mpnn.models.sum_potential import SumPotential, load_potential
+from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
 from pyg_mpnn.models.zbl import ZBL, zbl_energy
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "zbl_energy",
     "SumPotential",
     "load_potential",
+    "open_potential",
 ]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
-from pyg_mpnn.geometry import apply_strain, edge_vectors
+from pyg_mpnn.geometry import apply_strain
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import Memory
+from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.structure import Structure, read_structure
-from pyg_mpnn.models.variables import gradients, leave_inference_mode, make_variables
+from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
 from pyg_mpnn.scatter import scatter_sum
 
@@ -36,7 +38,7 @@ class PotentialOutput(NamedTuple):
     """Energy of each atom in eV, float64, ``(nodes,)``."""
 
 
-class EnergyModel(nn.Module):
+class EnergyModel(Stored, nn.Module):
     r"""Interface: a function of elements and edge vectors that gives energies of atoms, and all that follows from it.
 
     .. math:: E = \sum_i \big(E_i + E_0[z_i]\big), \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
@@ -61,16 +63,46 @@ class EnergyModel(nn.Module):
         stress from a strain derivative as in Knuth et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2).
     """
 
+    input_dtype = torch.float64
+    """Precision in which differences of positions are taken, before the parts get them in theirs."""
+
     def __init__(self) -> None:
         super().__init__()
         self.compiler: Compiler | None = None
         self.compositions: list[dict[int, int]] | None = None
         """Independent compositions of the training structures, atoms by element; ``None`` where they are not known."""
+        self.record: dict[str, Any] = {}
+        """What a training says of its data, plain values: labels and their units, shortest distances, structures."""
 
     @property
     def cutoff(self) -> float:
         """Largest cutoff in angstrom."""
         raise NotImplementedError
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """All cutoffs in angstrom, increasing."""
+        return (self.cutoff,)
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that the model knows."""
+        return tuple(range(1, NUM_ELEMENTS + 1))
+
+    @property
+    def smoothness(self) -> float:
+        """Number of continuous derivatives of the energy."""
+        return 1
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What :func:`pyg_mpnn.testing.check_potential` shall not ask for, with the reason."""
+        return {}
+
+    @property
+    def num_near(self) -> int:
+        """Number of index lists that :meth:`near_edges` gives."""
+        return len(self.cutoffs) - 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -169,7 +201,7 @@ class EnergyModel(nn.Module):
             pos: positions in angstrom.
             batch: graph of each atom, in order; one graph where not given.
             cell: cell vectors in rows, in angstrom.
-            pbc: periodic directions; all three where a cell comes without.
+            pbc: periodic directions; needed with a cell.
             edge_index: edges up to the cutoff, source first; found where not given.
             shifts: whole cells between the atoms of each edge.
             forces: whether to return forces.
@@ -182,7 +214,7 @@ class EnergyModel(nn.Module):
         """
         trained = self.training and torch.is_grad_enabled()
         with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
+            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
             return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
 
     def evaluate(
@@ -207,7 +239,7 @@ class EnergyModel(nn.Module):
         if memory == "low" and not self.works_in_chunks:
             raise ValueError(f"'memory' must be 'normal' for a representation other than MPNN, got {memory!r}")
         self.check_elements(structure.z)
-        structure = leave_inference_mode(structure.with_edges(self.cutoff))
+        structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
             raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
@@ -223,7 +255,8 @@ class EnergyModel(nn.Module):
         without cell, stress, float64): it can take minutes, is announced, and kept on disk, so that later runs
         start in seconds. Other numbers of atoms, edges and structures need no new code, nor do other weights. What
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
-        two atoms or edges, positions that require a gradient, :meth:`virial`.
+        two atoms or edges, positions or cells that require a gradient, :meth:`virial`. The folder it is kept in
+        (``PYG_MPNN_CACHE``) must be the user's own and writable by nobody else.
 
         Representations of your own can be compiled if they do not branch on values of tensors; index lists whose
         length depends on positions come from a method ``near_edges(edge_vec)``, see :meth:`MPNN.near_edges`.
@@ -238,7 +271,7 @@ class EnergyModel(nn.Module):
         Raises:
             ValueError: another mode.
             CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
-                GPU. For a part that cannot be traced it comes with the first call.
+                GPU. For a part that cannot be traced and a folder that cannot be used it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")
@@ -261,14 +294,14 @@ class EnergyModel(nn.Module):
         trained = self.training and torch.is_grad_enabled()
         given = [*tensors, *([None] * (6 - len(tensors)))]
         with gradients(enabled=True):
-            structure = read_structure(data, *given, dtype=self.dtype)
+            structure = read_structure(data, *given)
             self.check_elements(structure.z)
-            structure = leave_inference_mode(structure.with_edges(self.cutoff))
+            structure = structure.with_edges(self.cutoff)
             positions, strain = make_variables(structure, stress=True)
             energies = self._interaction(structure, positions, strain)
             _, virial = energy_gradients(energies, positions, strain, create_graph=trained)
         assert virial is not None
-        return virial
+        return virial.to(self.dtype)
 
     def _evaluate(
         self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
@@ -277,17 +310,18 @@ class EnergyModel(nn.Module):
             energy, atom_energies = self._totals(structure, self._interaction(structure, structure.pos, None, memory))
             return PotentialOutput(energy, None, None, atom_energies)
         results = None
-        if self.compiler is not None and memory == "normal" and not structure.pos.requires_grad:
+        if self.compiler is not None and memory == "normal" and not structure.requires_grad:
             results = self._compiled(structure, stress, create_graph)
         if results is None:
             pos, strain = make_variables(structure, stress)
             interaction = self._interaction(structure, pos, strain, memory)
-            results = interaction, *energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            force, virial = energy_gradients(interaction, pos, strain, create_graph=create_graph)
+            results = interaction, force.to(self.dtype), None if virial is None else virial.to(self.dtype)
         interaction, force, virial = results
         energy, atom_energies = self._totals(structure, interaction)
         pressure = None
         if virial is not None and structure.cell is not None and structure.pbc is not None:
-            pressure = stress_from_virial(virial, structure.cell, structure.pbc)
+            pressure = stress_from_virial(virial.to(structure.cell), structure.cell, structure.pbc).to(self.dtype)
         return PotentialOutput(energy, force if forces else None, pressure, atom_energies)
 
     def _interaction(
@@ -297,7 +331,7 @@ class EnergyModel(nn.Module):
         if strain is not None:
             pos, cell = apply_strain(pos, cell, strain, batch)
         assert structure.edge_index is not None
-        edge_vec = edge_vectors(pos, structure.edge_index, structure.shifts, cell, batch)
+        edge_vec = structure.edge_vectors(pos, cell).to(self.dtype)
         check_apart(edge_vec, structure.edge_index)
         return self.interaction_energies(structure.z, structure.edge_index, edge_vec, batch, num_graphs, memory=memory)
 
@@ -306,18 +340,18 @@ class EnergyModel(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Interaction energies, forces and virial from compiled code, ``None`` where it does not take the structure."""
         assert self.compiler is not None
-        assert structure.edge_index is not None
-        pos, edge_index, cell, batch = structure.pos, structure.edge_index, structure.cell, structure.batch
-        shifts = None if cell is None else structure.shifts
         near: Sequence[Tensor] = ()
-        if len(getattr(self, "cutoffs", ())) > 1:
-            near = self.near_edges(edge_vectors(pos, edge_index, shifts, cell, batch))
-        inputs = Inputs(structure.z, pos, batch, edge_index, shifts, cell, tuple(near))
+        if self.num_near:
+            near = self.near_edges(structure.edge_vectors(structure.pos).to(self.dtype))
+        assert structure.edge_index is not None
+        z, pos, batch, cell = structure.z, structure.pos, structure.batch, structure.cell
+        shifts = None if cell is None else structure.shifts
+        inputs = Inputs(z, pos, batch, structure.edge_index, shifts, cell, tuple(near))
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)
         if outputs is None:
             return None
         if bool(outputs.coincide):
-            check_apart(edge_vectors(pos, edge_index, shifts, cell, batch), edge_index)
+            check_apart(structure.edge_vectors(structure.pos).to(self.dtype), structure.edge_index)
         return outputs.energies, outputs.forces, outputs.virial
 
     def _totals(self, structure: Structure, interaction: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
+from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel
-from pyg_mpnn.models.files import read_potential, write_model
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.parts import READOUTS
+from pyg_mpnn.models.sizes import Size, compose
 from pyg_mpnn.models.zbl import ZBL
-from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
+from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
+
+Isolated = Literal["zero", "free"]
 
 
 class Potential(EnergyModel):
@@ -33,16 +36,27 @@ class Potential(EnergyModel):
     energy must be invariant under rotation: a representation that does not declare it is refused, unless
     ``symmetry="unconstrained"`` says that this is wanted.
 
+    What the network gives for an atom of the same element without neighbours is subtracted from each atom:
+
+    .. math:: E_i = e_i - e_0[z_i] + E_0[z_i]
+
+    with the network's energy :math:`e_i` of the atom and :math:`e_0` of an isolated one. So an isolated atom has
+    exactly its reference energy, and energies go to the sum of those as the atoms are drawn apart.
+
     Args:
         representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
             attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
             :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
-        hidden_channels: width of the hidden layer of a head.
+        hidden_channels: width of the hidden layer of a head; of no effect with ``head``.
+        head: network of your own in place of the head, from ``(nodes, out_channels)`` to ``(nodes, 1)``; needs
+            ``heads="last"``.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
             none.
+        isolated: ``"zero"`` to subtract the energy of an isolated atom as above, or ``"free"`` for whatever the network
+            gives, as in files of older versions.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -75,9 +89,11 @@ class Potential(EnergyModel):
         *,
         heads: Literal["all", "last"] = "all",
         hidden_channels: int = 64,
+        head: nn.Module | None = None,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
+        isolated: Isolated = "zero",
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -85,6 +101,8 @@ class Potential(EnergyModel):
         check_representation(representation, symmetry)
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
+        if isolated not in get_args(Isolated):
+            raise ValueError(f"'isolated' must be one of {get_args(Isolated)}, got {isolated!r}")
         if not readout.extensive:
             raise ValueError(
                 f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
@@ -97,73 +115,54 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
+        self.hidden_channels, self.isolated, self.own_head = hidden_channels, isolated, head is not None
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads, head)
         self.zbl = zbl
 
     @classmethod
-    def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
+    def from_size(
+        cls, size: Size = "base", *, cutoff: float | Sequence[float] | None = None, **overrides: Any
+    ) -> Potential:
         """Build a potential of a named size.
 
         Args:
             size: ``"small"``, ``"base"`` or ``"large"``.
-            cutoff: cutoff radius in angstrom, or several increasing ones.
-            **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry`` and ``zbl`` (True to add a
-                :class:`~pyg_mpnn.ZBL`) of the potential.
+            cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
+            **overrides: other keyword arguments of the representation, which win over those of the size, and
+                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``isolated`` and
+                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`) of the potential. ``representation`` names another one,
+                as ``file.py:Class``; parts may be classes, ``functools.partial`` or descriptions, see
+                :func:`pyg_mpnn.models.build.build`.
 
         Returns:
             a potential with random weights.
+
+        Raises:
+            ValueError: an unknown size or argument, or a part that cannot be made.
         """
-        if size not in SIZES:
-            raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
-        own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
-        own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
-        return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Potential:
-        """Build a potential from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a potential with random weights.
-        """
-        options = dict(config)
-        known = inspect.signature(MPNN).parameters
-        unknown = set(options["mpnn"]) - set(known)
-        if unknown:
-            raise ValueError(
-                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, "
-                f"zbl, got {', '.join(sorted(unknown))}"
-            )
-        representation = MPNN(**options.pop("mpnn"))
-        readout = options.pop("readout", "sum")
-        if readout not in ("sum", "learned"):
-            raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
-        sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
-        zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
-        return cls(representation, readout=sums, zbl=zbl, **options)
+        options = {**overrides, **({} if cutoff is None else {"cutoff": cutoff})}
+        description, trust = compose(size, options)
+        zbl = description.pop("zbl", None)
+        description["representation"] = build(description["representation"], trust, "model")
+        if zbl is True:
+            zbl = ZBL(cutoff=float(description["representation"].cutoff))
+        readout = description.pop("readout", None)
+        if isinstance(readout, str):
+            readout = part_factory("readout", readout, READOUTS)
+        elif readout is not None:
+            readout = build(readout, trust, "readout")
+        if readout is not None and not isinstance(readout, nn.Module):  # a class, which is told the width
+            width = (int(description["representation"].out_channels),)
+            readout = readout(*(width if takes_arguments(readout) else ()))
+        potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
+        return potential
 
     @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
-        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
-            return None
-        if self.representation.config is None:  # layers of your own
-            return None
-        return {
-            "mpnn": self.representation.config,
-            "heads": self.heads,
-            "hidden_channels": self.hidden_channels,
-            "readout": "sum" if type(self.readout) is SumReadout else "learned",
-            "symmetry": self.symmetry,
-            **({} if self.zbl is None else {"zbl": True}),
-        }
+    def head(self) -> nn.Module | None:
+        """The network of the user's in place of the head; ``None`` where there is none."""
+        return self.atomwise.heads[0] if self.own_head else None
 
     @property
     def cutoff(self) -> float:
@@ -268,6 +267,7 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        **domain: Any,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
@@ -280,19 +280,40 @@ class Potential(EnergyModel):
             near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
                 where they are not given.
             memory: as in :meth:`forward`.
+            **domain: ``num_own`` and ``exchange`` of :meth:`MPNN.forward`, for one domain of a larger structure.
 
         Returns:
-            energies in eV, in the dtype of the network, ``(nodes,)``.
+            energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
         """
-        options: dict[str, Any] = {} if near is None else {"near": near}
+        options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         if memory != "normal":
             options["memory"] = memory
-        features = self.representation(z, edge_index, edge_vec, **options)
-        values = self.atomwise(features if self.heads == "all" else features[-1:])
-        energies = self.readout.atom_values(values, batch, num_graphs, features[-1])
+        if self.isolated == "free":
+            energies = self._network(z, edge_index, edge_vec, batch, num_graphs, options)
+        else:
+            elements = torch.tensor(self.elements, device=z.device)
+            graphs = torch.arange(len(elements), device=z.device)
+            if domain:  # whose own atoms are the first ones, followed by those of its neighbours
+                energies = self._network(z, edge_index, edge_vec, batch, num_graphs, options)
+                alone = self._network(elements, edge_index[:, :0], edge_vec[:0], graphs, len(elements), {})
+            else:
+                with_isolated = torch.cat([z, elements]), edge_index, edge_vec, torch.cat([batch, num_graphs + graphs])
+                found = self._network(*with_isolated, num_graphs + len(elements), options)
+                energies, alone = found[: z.shape[0]], found[z.shape[0] :]
+            of_element = alone.new_zeros(NUM_ELEMENTS + 1).index_copy(0, elements, alone)
+            energies = energies - of_element.index_select(0, z[: energies.shape[0]])
         if self.zbl is None:
             return energies
-        return energies + self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        repulsion = self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
+        return energies + repulsion[: domain.get("num_own")]
+
+    def _network(
+        self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, num_graphs: int, options: dict[str, Any]
+    ) -> Tensor:
+        """Energy of each atom as the network gives it."""
+        features = self.representation(z, edge_index, edge_vec, **options)
+        values = self.atomwise(features if self.heads == "all" else features[-1:])
+        return self.readout.atom_values(values, batch[: values.shape[0]], num_graphs, features[-1])
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
@@ -303,8 +324,10 @@ class Potential(EnergyModel):
         energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
         dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
         its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. Torch looks at dtypes and shapes only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment,
-        and reads beyond a tensor that is too small otherwise.
+        give NaN. All tensors must be contiguous (row by row, as in C) and on the CPU: the package reads their memory as
+        such, so that others, a transposed or strided view above all, give wrong numbers. Torch looks at dtypes,
+        shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads beyond a tensor
+        that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
@@ -318,49 +341,10 @@ class Potential(EnergyModel):
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
 
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
-
-        Args:
-            path: file to write, by convention ``*.pt``.
-
-        Raises:
-            TypeError: a composition that plain values do not rebuild.
-        """
-        if self.config is None:
-            raise TypeError(
-                "'save' needs an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
-                "rebuild your own composition in code"
-            )
-        write_model(path, self.config, self.state_dict(), self.compositions)
-
-    @classmethod
-    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
-        """Read a potential from :meth:`save` or from a checkpoint of ``pyg-mpnn train``, without executing code.
-
-        Args:
-            path: file to read.
-            map_location: device to load to.
-
-        Returns:
-            the potential, in evaluation mode and in the dtype it was saved in.
-
-        Raises:
-            ValueError: a file that holds no potential of this package.
-        """
-        config, state, compositions = read_potential(path, map_location)
-        if "class" in config:
-            raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
-        potential = cls.from_config(config)
-        potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
-        potential.load_state_dict(state)
-        potential.compositions = compositions
-        return potential.eval()
-
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())
         return (
             f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
+            f"isolated={self.isolated!r}, "
             f"{'' if self.zbl is None else f'{self.zbl}, '}{parameters} parameters)"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
-from pyg_mpnn.geometry import edge_vectors
-from pyg_mpnn.models.files import read_property, write_model
+from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.sizes import SIZES, Size
 from pyg_mpnn.models.structure import read_structure
@@ -21,7 +19,7 @@ from pyg_mpnn.readout import AtomwiseEnergy, DipoleReadout, MeanReadout, Spatial
 PropertyKind = Literal["extensive", "intensive", "dipole", "spatial_extent"]
 
 
-class PropertyModel(nn.Module):
+class PropertyModel(Stored, nn.Module):
     r"""One property of a molecule from the same representation as a potential.
 
     .. math:: a_i = \mathrm{scale} \sum_t \mathrm{MLP}_t(h_i^t) + a_0[z_i]
@@ -113,29 +111,6 @@ class PropertyModel(nn.Module):
             raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
         return cls(MPNN(**{**SIZES[size], "cutoff": cutoff, **overrides}), kind=kind)
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> PropertyModel:
-        """Build a model from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a model with random weights.
-        """
-        return cls(MPNN(**config["mpnn"]), kind=config["property"], hidden_channels=config["hidden_channels"])
-
-    @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this model; ``None`` for a representation of your own."""
-        if not isinstance(self.representation, MPNN) or self.representation.config is None:
-            return None
-        return {
-            "mpnn": self.representation.config,
-            "property": self.kind,
-            "hidden_channels": self.hidden_channels,
-        }
-
     @property
     def cutoffs(self) -> tuple[float, ...]:
         """All cutoffs in angstrom, increasing."""
@@ -190,59 +165,22 @@ class PropertyModel(nn.Module):
         Returns:
             values, float64.
         """
-        found = read_structure(data, pos, batch, None, None, edge_index, shifts, dtype=self.dtype)
+        found = read_structure(data, pos, batch, None, None, edge_index, shifts)
         self.atomwise.check_elements(found.z)
         periodic = found.pbc is not None and bool(found.pbc.any())
         if periodic and isinstance(self.readout, (DipoleReadout, SpatialExtentReadout)):
             raise ValueError(f"'pbc' must be False for a {self.kind}, got a periodic structure, which has none")
         found = found.with_edges(self.cutoffs[-1])
-        assert found.edge_index is not None
-        edge_vec = edge_vectors(found.pos, found.edge_index, found.shifts, found.cell, found.batch)
+        edge_vec = found.edge_vectors(found.pos).to(self.dtype)
         values = self.atomwise(self.representation(found.z, found.edge_index, edge_vec))
         a = values.double() + self.atomwise.reference[found.z]
         if isinstance(self.readout, DipoleReadout):
-            result: Tensor = self.readout(a, found.pos.double(), found.batch, found.num_graphs)
+            result: Tensor = self.readout(a, found.pos, found.batch, found.num_graphs)
         elif isinstance(self.readout, SpatialExtentReadout):
-            result = self.readout(a, found.z, found.pos.double(), found.batch, found.num_graphs)
+            result = self.readout(a, found.z, found.pos, found.batch, found.num_graphs)
         else:
             result = self.readout(a[:, None], found.batch, dim_size=found.num_graphs).squeeze(1)
         return result
-
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
-
-        Args:
-            path: file to write, by convention ``*.pt``.
-
-        Raises:
-            TypeError: a representation that plain values do not rebuild.
-        """
-        if self.config is None:
-            raise TypeError(
-                f"'save' needs an MPNN, got {type(self.representation).__name__}: save state_dict() and rebuild your "
-                "own composition in code"
-            )
-        write_model(path, self.config, self.state_dict())
-
-    @classmethod
-    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> PropertyModel:
-        """Read a model from :meth:`save` or from a checkpoint of ``pyg-mpnn train --target``, without executing code.
-
-        Args:
-            path: file to read.
-            map_location: device to load to.
-
-        Returns:
-            the model, in evaluation mode and in the dtype it was saved in.
-
-        Raises:
-            ValueError: a file that holds no such model.
-        """
-        config, state, _ = read_property(path, map_location)
-        model = cls.from_config(config)
-        model.to(device=map_location, dtype=state["atomwise.scale"].dtype)
-        model.load_state_dict(state)
-        return model.eval()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.representation}, kind={self.kind!r})"

@@ -14,7 +14,7 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
 from pyg_mpnn.data.frames import align_frames, check_frame
 from pyg_mpnn.data.md17 import how_to_get
-from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
+from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
@@ -77,7 +77,7 @@ def load_frames(
     return frames
 
 
-def evaluate_batch(potential: EnergyModel | SumPotential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
     """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
 
     Args:
@@ -169,7 +169,7 @@ def _budget(
 
 
 def predict(
-    potential: EnergyModel | SumPotential,
+    potential: EnergyModel,
     frames: Sequence[Data],
     *,
     batch_size: int = 32,
@@ -212,7 +212,7 @@ def predict(
 
 
 def evaluate(
-    model: str | Path | EnergyModel | SumPotential,
+    model: str | Path | EnergyModel,
     data: str | Path | Sequence[str | Path] | Sequence[Data],
     *,
     batch_size: int = 32,

@@ -13,14 +13,16 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data import Reference, StructureDataset
 from pyg_mpnn.data.reference import fit_energies
 from pyg_mpnn.models import Potential
+from pyg_mpnn.models.build import Trust
 
 
-def load_start(path: str | Path, dtype: torch.dtype) -> Potential:
-    """Read the potential that a training starts from, without executing code.
+def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Potential:
+    """Read the potential that a training starts from; no code runs but that of this package and what is trusted.
 
     Args:
         path: Checkpoint of a training or saved potential.
         dtype: Precision to train in.
+        trust: Code of the user's that may run.
 
     Returns:
         The potential, in training mode.
@@ -31,7 +33,7 @@ def load_start(path: str | Path, dtype: torch.dtype) -> Potential:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"'start_from' must be a file, got {str(path)!r}: give the best.ckpt of a training.")
-    return Potential.load(path).to(dtype).train()
+    return Potential.load(path, trust=trust).to(dtype).train()
 
 
 def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Reference) -> Reference:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import Potential, PropertyModel
-from pyg_mpnn.models.files import FILE_FORMAT
+from pyg_mpnn.models.files import make_header
+from pyg_mpnn.models.rebuild import check_rebuilds
 from pyg_mpnn.training.distributed import count_processes, gather, share_from_first, sum_over_processes
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, count_terms, loss_terms
@@ -42,6 +43,9 @@ class PotentialModule(lightning.LightningModule):
         potential: The potential, with its reference energies set.
         settings: What the training is told.
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
+
+    Raises:
+        TypeError: The potential is not what its description says, so that its checkpoints would be of another one.
 
     Shapes:
         lists of batches of PyG structures in, which together are one step.
@@ -72,6 +76,7 @@ class PotentialModule(lightning.LightningModule):
         self.automatic_optimization = False  # a step may have several parts, or be skipped
         self.potential: Any = potential
         self.settings = settings
+        self.description = check_rebuilds(potential)
         self.provenance = provenance or {}
         self.rotate = settings.rotate if settings.rotate is not None else potential.symmetry == "unconstrained"
         self.scale = float(potential.atomwise.scale)
@@ -287,12 +292,9 @@ class PotentialModule(lightning.LightningModule):
             checkpoint: The dictionary to be written.
         """
         checkpoint["pyg_mpnn"] = {
-            "format": FILE_FORMAT,
-            "config": self.potential.config,
-            "prefix": "potential.",
+            **make_header(self.potential, "potential.", self.description),
             "settings": asdict(self.settings),
             "provenance": self.provenance,
-            "compositions": getattr(self.potential, "compositions", None),
             "seconds": self.seconds,
             "steps": [self.steps, self.skipped.total, self.skipped.in_a_row],
             "recoveries": self.recoveries,

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_mpnn.files import write_picture
 from pyg_mpnn.training.history import History
 from pyg_mpnn.training.metrics import Predictions, compute_errors
 
@@ -85,7 +86,7 @@ def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, headi
         axes.set(xlabel=f"reference ({unit})", ylabel=f"predicted ({unit})")
         axes.set_title(quantity, fontsize=10)
     figure.suptitle(heading)
-    figure.savefig(path)
+    write_picture(path, figure.savefig)
 
 
 def plot_learning_curve(history: History, path: Path) -> None:
@@ -123,4 +124,4 @@ def plot_learning_curve(history: History, path: Path) -> None:
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
         axes.legend(fontsize=7)
     figure.suptitle(f"{len(history)} epochs, {history[-1]['minutes']:.1f} minutes")
-    figure.savefig(path)
+    write_picture(path, figure.savefig)

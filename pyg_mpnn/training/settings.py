@@ -12,7 +12,7 @@ from pyg_mpnn.data import LabelNames
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
-_OF_START: tuple[Any, ...] = ("base", (5.0,), None, False, {})  # the defaults: not given
+_OF_START: tuple[Any, ...] = ("base", None, None, False, {})  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
     *("energy_key", "forces_key", "stress_key", "virial_key"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
@@ -54,7 +54,8 @@ class TrainingSettings:
         valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``. Without
             it 50, or a tenth of them where they are fewer than 500.
         size: Size of the potential.
-        cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model.
+        cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model. 5
+            without it, or what a model of your own has.
         epochs: Passes over the training structures. Give this or ``minutes``.
         minutes: Time to train for, validation included, the final test not. Without ``epochs`` and ``minutes``: 10.
         seed: Seed of the weights, of the split and of the order of the structures.
@@ -106,7 +107,11 @@ class TrainingSettings:
             them the reference energies are fitted to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
         wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
-        model: Any other argument of the potential by name, for instance ``--model.l_max 3``.
+        model: Any other argument of the potential by name, for instance ``--model.l_max 3``. A part of your own is
+            ``file.py:Class`` or ``package.module:Class`` with its arguments: ``--model.basis my_net.py:Chebyshev
+            --model.basis.degree 12``. ``--model my_net.py:Net --model.width 64`` takes a network of your own.
+        trust: Code of your own that the file of ``start_from`` is made of and that may run, for example my_net.py; what
+            ``model`` names is trusted.
 
     Units:
         Lengths in A, energies in eV, time in minutes.
@@ -115,8 +120,8 @@ class TrainingSettings:
         ValueError: An argument is out of range, or both ``epochs`` and ``minutes`` are given.
 
     Example:
-        >>> TrainingSettings(data="ethanol", out="run", epochs=3).cutoff
-        (5.0,)
+        >>> TrainingSettings(data="ethanol", out="run", cutoff=4, epochs=3).cutoff
+        (4.0,)
     """
 
     data: Sequence[str] | str  # in this order the command line takes a JSON list for one
@@ -131,7 +136,7 @@ class TrainingSettings:
     workers: int = 0
     valid_size: int | None = None
     size: Literal["small", "base", "large"] = "base"
-    cutoff: float | Sequence[float] = (5.0,)
+    cutoff: float | Sequence[float] | None = None
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -167,6 +172,7 @@ class TrainingSettings:
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None
     model: dict[str, Any] = field(default_factory=dict)
+    trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.minutes is not None:
@@ -175,7 +181,9 @@ class TrainingSettings:
             )
         if self.epochs is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
-        object.__setattr__(self, "cutoff", self.cutoffs)
+        if self.cutoff is not None:
+            object.__setattr__(self, "cutoff", tuple(map(float, _list(self.cutoff))))
+        object.__setattr__(self, "trust", tuple(self.trust or ()))
         _ = self.labels  # which may be unusable
         for name in ("data", "test"):
             object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
@@ -227,12 +235,12 @@ class TrainingSettings:
         for name in ("ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'{name}' must be in [0, 1), got {getattr(self, name)}.")
-        if not self.cutoffs or min(self.cutoffs) <= 0:
-            raise ValueError(f"'cutoff' must be positive (in A), got {list(self.cutoffs)}.")
+        if self.cutoff is not None and not all(radius > 0 for radius in _list(self.cutoff) or (0,)):
+            raise ValueError(f"'cutoff' must be positive (in A), got {list(_list(self.cutoff))}.")
         if self.start_from is not None and _of_start(self) != _OF_START:
             raise ValueError(
                 "'size', 'cutoff', 'isolated', 'zbl' and 'model' must be left out with 'start_from', whose file has "
-                f"them, got {self.size!r}, {list(self.cutoffs)}, {self.isolated}, {self.zbl} and {self.model}."
+                f"them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl} and {self.model}."
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
@@ -281,10 +289,9 @@ class TrainingSettings:
         """What the labels are called in files that ASE reads."""
         return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
 
-    @property
-    def cutoffs(self) -> tuple[float, ...]:
-        """All cutoffs in A."""
-        return (float(self.cutoff),) if isinstance(self.cutoff, (int, float)) else tuple(map(float, self.cutoff))
+
+def _list(values: float | Sequence[float]) -> Sequence[float]:
+    return (values,) if isinstance(values, (int, float)) else values
 
 
 def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
@@ -297,4 +304,4 @@ def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple
 
 
 def _of_start(settings: TrainingSettings) -> tuple[Any, ...]:
-    return settings.size, settings.cutoffs, settings.isolated, settings.zbl, settings.model
+    return settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn.data import StructureDataset, shortest_distances
 from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
@@ -37,7 +37,7 @@ from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
 from pyg_mpnn.training.report import final_errors, write_report
-from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
+from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, check_batches, check_elements, load_training_data
@@ -127,56 +127,61 @@ def train(
     check_loggers(settings)
     if settings.device == "cuda":
         check_device(settings.device)
-    data = load_training_data(settings, frames, test)
+    seed_generators(settings.seed)
+    potential = _make_potential(potential, settings)
+    data = load_training_data(settings, potential.cutoffs, frames, test)
     mode, why_eager = settings.compile_mode(len(data.train))
     threads = threads_for(mode, settings.threads)
     if threads is not None:
         torch.set_num_threads(threads)
-    seed_generators(settings.seed)
-    potential, data = _prepare(potential, settings, data)
+    data = _prepare(potential, settings, data)
     check_batches(data, settings, potential.cutoffs)
     check_elements(data, potential.elements)
     potential.compile(mode)
     module = PotentialModule(potential, settings, provenance=data.provenance)
     checkpoint = None if last is None else read_last(last, module)
-    if first:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        _announce(module, data, why_eager)
-    finished = None if checkpoint is None else why_finished(checkpoint, settings)
-    if finished is not None:
-        print(f"{finished} Writing the report again.")
-    else:
-        with _quiet_lightning():
-            _fit(module, data, last)
-    _load_best(module, out / "best.ckpt")
-    errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
+    with training_folder(out, settings.resume) if first else nullcontext():
+        if first:
+            write_json(out / "settings.json", asdict(settings))
+            _announce(module, data, why_eager)
+        finished = None if checkpoint is None else why_finished(checkpoint, settings)
+        if finished is not None:
+            print(f"{finished} Writing the report again.")
+        else:
+            with _quiet_lightning():
+                _fit(module, data, last)
+        _load_best(module, out / "best.ckpt")
+        errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
-def _prepare(
-    potential: Potential | None, settings: TrainingSettings, data: TrainingData
-) -> tuple[Potential, TrainingData]:
-    """The potential to train with its reference energies, which the data then know."""
+def _make_potential(potential: Potential | None, settings: TrainingSettings) -> Potential:
+    """The potential to train, whose cutoffs decide which edges the data get."""
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         if potential is not None:
             raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
-        potential = load_start(settings.start_from, dtype)
-        reference = correct_reference(potential, data.train, data.reference)
-        potential.set_reference(reference.energies, reference.scale)
-        potential.compositions = list(data.reference.compositions)  # at the level of theory of the new data
-        return potential, dataclasses.replace(data, reference=reference)
+        return load_start(settings.start_from, dtype, settings.trust)
     if potential is None:
         options = {"zbl": settings.zbl, **settings.model}
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
-    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
+        potential = Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)
+    return potential
+
+
+def _prepare(potential: Potential, settings: TrainingSettings, data: TrainingData) -> TrainingData:
+    """Fit the reference energies of the potential; the data then know them."""
+    if settings.start_from is not None:
+        reference = correct_reference(potential, data.train, data.reference)
+        potential.set_reference(reference.energies, reference.scale)
+        data = dataclasses.replace(data, reference=reference)  # at the level of theory of the new data
+    else:
+        potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
     potential.compositions = list(data.reference.compositions)
-    if settings.zbl:
-        if potential.zbl is None:
-            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    if potential.zbl is not None and settings.start_from is None:
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
-    return potential, data
+    elif settings.zbl:
+        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    return data
 
 
 def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None = None) -> None:
@@ -274,7 +279,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(module.potential)],
         default_root_dir=out,
         logger=make_loggers(settings),
         log_every_n_steps=1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import QM9, QM9_TARGETS, StructureDataset, data_hash
 from pyg_mpnn.data.frames import check_frame
+from pyg_mpnn.files import write_json
 from pyg_mpnn.models import PropertyModel
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.evaluate import batching
@@ -24,7 +24,7 @@ from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.property_module import PropertyModule
 from pyg_mpnn.training.property_reference import design_matrix, fit_property_reference
 from pyg_mpnn.training.random_state import seed_generators
-from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
+from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import _announce, _fit, _load_best, _quiet_lightning
 from pyg_mpnn.training.training_data import TrainingData, check_batches
@@ -105,7 +105,7 @@ def train_property(
     seed_generators(settings.seed)
     info = QM9_TARGETS[target]
     if model is None:
-        model = PropertyModel.from_size(settings.size, kind=info.kind, cutoff=settings.cutoffs, **settings.model)
+        model = PropertyModel.from_size(settings.size, kind=info.kind, cutoff=settings.cutoff or 5.0, **settings.model)
         model = model.to(getattr(torch, settings.dtype))
     data, spread = _load(settings, parts, model)
     check_batches(data, settings, model.cutoffs)
@@ -113,17 +113,17 @@ def train_property(
     model.set_reference(reference.energies, reference.scale, reference.neighbors)
     module = PropertyModule(model, settings, spread, info.unit, provenance=data.provenance)
     checkpoint = None if last is None else read_last(last, module)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-    _announce(module, data)
-    finished = None if checkpoint is None else why_finished(checkpoint, settings)
-    if finished is not None:
-        print(f"{finished} Writing the result again.")
-    else:
-        with _quiet_lightning():
-            _fit(module, data, last)
-    _load_best(module, out / "best.ckpt")
-    return _report(model, settings, data)
+    with training_folder(out, settings.resume):
+        write_json(out / "settings.json", asdict(settings))
+        _announce(module, data)
+        finished = None if checkpoint is None else why_finished(checkpoint, settings)
+        if finished is not None:
+            print(f"{finished} Writing the result again.")
+        else:
+            with _quiet_lightning():
+                _fit(module, data, last)
+        _load_best(module, out / "best.ckpt")
+        return _report(model, settings, data)
 
 
 def predict_property(
@@ -211,7 +211,7 @@ def _report(model: PropertyModel, settings: TrainingSettings, data: TrainingData
         "settings": asdict(settings),
         "versions": package_versions(),
     }
-    (out / "result.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_json(out / "result.json", record)
     print(
         f"\nMean absolute error of {settings.target} on {len(truth)} test molecules: {mae:.4g} {unit} (composition "
         f"alone: {composition_mae:.4g}, mean: {mean_mae:.4g})\nWritten to {out / 'result.json'}"

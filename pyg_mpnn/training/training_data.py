@@ -48,12 +48,16 @@ class TrainingData:
 
 
 def load_training_data(
-    settings: TrainingSettings, frames: Sequence[Data] | None = None, test: Sequence[Data] | None = None
+    settings: TrainingSettings,
+    cutoffs: tuple[float, ...],
+    frames: Sequence[Data] | None = None,
+    test: Sequence[Data] | None = None,
 ) -> TrainingData:
     """Read, split and fit.
 
     Args:
-        settings: ``data``, ``test``, the names of labels, ``valid_size``, ``seed``, ``cutoff`` and ``isolated`` count.
+        settings: ``data``, ``test``, the names of labels, ``valid_size``, ``seed`` and ``isolated`` count.
+        cutoffs: Cutoffs of the model in A, increasing.
         frames: Structures in memory, in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
         test: The same for ``settings.test``.
@@ -70,9 +74,7 @@ def load_training_data(
     """
     if frames is None and settings.stream:
         frames = StreamedFrames(
-            StreamedDataset(
-                str(settings.data), settings.cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels
-            )
+            StreamedDataset(str(settings.data), cutoffs, dtype=getattr(torch, settings.dtype), labels=settings.labels)
         )
     elif frames is None:
         frames = load_frames(settings.data, labels=settings.labels)
@@ -92,13 +94,13 @@ def load_training_data(
         train = StreamedFrames(frames.dataset, train_indices)
     else:
         train = [frames[index] for index in train_indices]
-    reference = fit_reference(train, settings.cutoffs, settings.isolated)
+    reference = fit_reference(train, cutoffs, settings.isolated)
     if not max(reference.neighbors):
         raise ValueError(
-            f"'cutoff' must reach from atom to atom, got {list(settings.cutoffs)} A, within which no atom of the "
+            f"'cutoff' must reach from atom to atom, got {list(cutoffs)} A, within which no atom of the "
             "training structures has a neighbour: raise it; or are the positions not in A?"
         )
-    trivial = reference if settings.isolated is None else fit_reference(train, settings.cutoffs)
+    trivial = reference if settings.isolated is None else fit_reference(train, cutoffs)
     provenance: dict[str, Any] = {
         "file": settings.data,
         "sha256": data_hash(frames),
@@ -149,13 +151,8 @@ def check_batches(data: TrainingData, settings: TrainingSettings, cutoffs: tuple
         cutoffs: Cutoffs of the model in A.
 
     Raises:
-        ValueError: A structure is larger than a batch may be, or edges were found for other cutoffs.
+        ValueError: A structure is larger than a batch may be.
     """
-    if isinstance(data.train, StreamedFrames) and data.train.dataset.cutoffs != cutoffs:
-        raise ValueError(
-            f"'cutoff' must be that of 'potential' ({list(cutoffs)} A) with 'stream', whose neighbour lists are found "
-            f"before, got {list(data.train.dataset.cutoffs)}: give the same."
-        )
     budget, name = settings.batch_atoms, "batch_atoms"
     if settings.batch_edges is not None:
         budget, name = settings.batch_edges, "batch_edges"
