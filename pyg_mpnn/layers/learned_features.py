@@ -51,7 +51,7 @@ class LearnedFeatures(nn.Module, ABC):
         """Features of each edge."""
 
 
-class ContractedFeatures(LearnedFeatures, EdgeBlock):
+class ContractedFeatures(EdgeBlock, LearnedFeatures):
     r"""Learned features from distances and angles that are exactly invariant under rotation and inversion.
 
     .. math::
@@ -137,7 +137,8 @@ class ContractedFeatures(LearnedFeatures, EdgeBlock):
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Contract density with direction, then apply the network."""
-        features: Tensor = self.edge_updater(edge_pairs(edge_index), density=density, radial=radial, sphere=sphere)
+        pairs = edge_pairs(edge_index)
+        features: Tensor = self.edge_updater(pairs, density=density, radial=radial, sphere=sphere)  # type: ignore[operator]
         return features
 
     def edge_update(self, density_i: Tensor, density_j: Tensor, radial: Tensor, sphere: Tensor) -> Tensor:
