@@ -101,7 +101,7 @@ class VectorConvolution(EdgeBlock):
 
     def message(self, x_j: Tensor, weight: Tensor, unit_vec: Tensor, vec_j: Tensor | None) -> Tensor:
         """One term of both sums."""
-        scalar, direct, carried = (x_j * weight).unflatten(-1, (3, 1, self.channels)).unbind(dim=1)
+        scalar, direct, carried = torch.unflatten(x_j * weight, -1, (3, 1, self.channels)).unbind(dim=1)
         vectors = direct * unit_vec.unsqueeze(-1)  # (edges, 3, channels)
         if vec_j is not None:
             vectors = vectors + carried * vec_j
