@@ -82,9 +82,14 @@ class FilterConvolution(EdgeBlock):
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "nodes _"]:
         """Filter and sum the neighbours."""
+        weight = self.filter(radial) * envelope.unsqueeze(-1)
         source, target = ends(x)
-        weight, size = self.filter(radial) * envelope.unsqueeze(-1), (source.shape[0], target.shape[0])
-        total: Tensor = self.propagate(edge_pairs(edge_index), x=self.linear(source), weight=weight, size=size)
+        total: Tensor = self.propagate(
+            edge_pairs(edge_index),
+            x=self.linear(source),
+            weight=weight,
+            size=(source.shape[0], target.shape[0]),
+        )
         return total
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:

@@ -7,13 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
-from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
-
-NodeVectors = (
-    Float[Tensor, "nodes 3 channels"] | tuple[Float[Tensor, "_ 3 channels"], Float[Tensor, "nodes 3 channels"]]
-)
-"""Vectors of the nodes, or of the senders and of the receivers."""
 
 
 class VectorConvolution(EdgeBlock):
@@ -82,16 +77,17 @@ class VectorConvolution(EdgeBlock):
 
     def forward(
         self,
-        x: NodeFeatures,
+        x: Float[Tensor, "nodes channels"] | tuple[Float[Tensor, "_ channels"], Float[Tensor, "nodes channels"]],
         edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         envelope: Float[Tensor, " edges"],
         unit_vec: Float[Tensor, "edges 3"],
-        vec: NodeVectors | None = None,
+        vec: Float[Tensor, "nodes 3 channels"]
+        | tuple[Float[Tensor, "_ 3 channels"], Float[Tensor, "nodes 3 channels"]]
+        | None = None,
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "nodes 3 channels"]]:
         """New scalars and vectors."""
-        source, target = ends(x)
-        source_vec, target_vec = ends(vec)
+        (source, target), (source_vec, target_vec) = ends(x), ends(vec)
         change: Tensor = self.propagate(
             edge_pairs(edge_index),
             x=self.mlp(source),
@@ -100,11 +96,12 @@ class VectorConvolution(EdgeBlock):
             vec=source_vec,
             size=(source.shape[0], target.shape[0]),
         )  # (nodes, 4, channels): the change of the scalar, then of the vector
-        return target + change[:, 0], change[:, 1:] if target_vec is None else target_vec + change[:, 1:]
+        vectors = change[:, 1:] if target_vec is None else target_vec + change[:, 1:]
+        return target + change[:, 0], vectors
 
     def message(self, x_j: Tensor, weight: Tensor, unit_vec: Tensor, vec_j: Tensor | None) -> Tensor:
         """One term of both sums."""
-        scalar, direct, carried = (x_j * weight).unflatten(-1, (3, 1, self.channels)).unbind(dim=1)
+        scalar, direct, carried = torch.unflatten(x_j * weight, -1, (3, 1, self.channels)).unbind(dim=1)
         vectors = direct * unit_vec.unsqueeze(-1)  # (edges, 3, channels)
         if vec_j is not None:
             vectors = vectors + carried * vec_j

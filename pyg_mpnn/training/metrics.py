@@ -131,6 +131,7 @@ class Errors:
         stress_mae_meV_per_A3: MAE over stress components.
         stress_rmse_meV_per_A3: RMSE over stress components.
         outputs: Errors of the other outputs by name.
+        known: Number of structures with a reference of energy, forces and stress, where it is not all of them.
     """
 
     n_structures: int
@@ -143,6 +144,7 @@ class Errors:
     stress_mae_meV_per_A3: float | None = None
     stress_rmse_meV_per_A3: float | None = None
     outputs: dict[str, OutputErrors] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     stress_mae_GPa: float | None = field(init=False)
     stress_rmse_GPa: float | None = field(init=False)
 
@@ -154,11 +156,17 @@ class Errors:
         """What ``pyg-mpnn evaluate --json`` writes: the numbers that benchmarks compare."""
         values = self.plain()
         own = [f"{name}_{kind}" for name in self.outputs for kind in ("mae", "rmse")]
-        return {name: values[name] for name in (*SUMMARY, *own) if name in values}
+        counts = [f"n_structures_with_{name}" for name in self.known]
+        return {name: values[name] for name in (*SUMMARY[:1], *counts, *SUMMARY[1:], *own) if name in values}
 
     def plain(self) -> dict[str, float]:
         """All errors that there are, in one mapping; those of an output as ``dipole_mae`` and ``dipole_rmse``."""
-        values = {name: value for name, value in asdict(self).items() if value is not None and name != "outputs"}
+        values = {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None and name not in ("outputs", "known")
+        }
+        values |= {f"n_structures_with_{name}": count for name, count in self.known.items()}
         for name, errors in self.outputs.items():
             values |= {f"{name}_mae": errors.mae, f"{name}_rmse": errors.rmse}
         return values
@@ -219,7 +227,21 @@ def compute_errors(predictions: Predictions, units: Mapping[str, str] | None = N
         errors = _known_errors(values, predictions.others_ref[name])
         if errors is not None:
             others[name] = OutputErrors(*_mae_rmse(errors), errors.numel(), (units or {}).get(name, ""))
-    return replace(Errors(len(num_atoms), *found), outputs=others)  # type: ignore[arg-type]
+    known = _count_known(predictions)
+    return replace(Errors(len(num_atoms), *found), outputs=others, known=known)  # type: ignore[arg-type]
+
+
+def _count_known(predictions: Predictions) -> dict[str, int]:
+    """Structures with a reference, where it is some of them and not all."""
+    total, known = len(predictions.num_atoms), {}
+    if predictions.energy_ref is not None:
+        known["energy"] = int((~predictions.energy_ref.isnan()).sum())
+    if predictions.forces_ref is not None:
+        structure = torch.arange(total).repeat_interleave(predictions.num_atoms)
+        known["forces"] = total - len(structure[predictions.forces_ref.isnan().any(1)].unique())
+    if predictions.stress_ref is not None:
+        known["stress"] = int((~predictions.stress_ref.isnan()).flatten(1).any(1).sum())
+    return {name: count for name, count in known.items() if 0 < count < total}
 
 
 def _known_errors(values: Tensor, references: Tensor) -> Tensor | None:
