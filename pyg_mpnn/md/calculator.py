@@ -109,7 +109,7 @@ class PotentialCalculator(Calculator):
             system_changes: what ASE found to be different from the last call; not used.
 
         Raises:
-            PropertyNotImplementedError: if a stress is asked of a structure that is not periodic in three directions.
+            PropertyNotImplementedError: if a stress is asked of a molecule, a wire, or a slab without a height.
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
                 was not trained on, two atoms coincide, or there is no structure at all.
         """
@@ -192,8 +192,7 @@ class PotentialCalculator(Calculator):
         pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
         if not atoms.pbc.any():
             return z, pos, None, None
-        # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
-        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=torch.float64, device=device)
+        cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
@@ -229,10 +228,11 @@ def _check_structure(atoms: Atoms, stress: bool) -> None:
             f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
             f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"
         )
-    if stress and not atoms.pbc.all():
+    if stress and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3):
         raise PropertyNotImplementedError(
-            f"'stress' needs a cell that is periodic in three directions, got pbc {atoms.pbc}; "
-            f"a molecule, wire or slab has no volume to divide by"
+            f"'stress' needs a cell that is periodic in two or three directions, with three vectors, got pbc "
+            f"{atoms.pbc} with cell {atoms.cell.tolist()}; a molecule or wire has no volume to divide by, and a slab "
+            f"needs a vector across it"
         )
 
 

@@ -47,18 +47,18 @@ def run_prediction(
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
-    Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
-    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Other outputs of the
-    model have their own names; they read the ``charge`` of a structure, neutral without one. Structures keep their
-    order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
-    for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+    Per structure ``energy`` and, if asked for, ``stress`` of crystals and slabs; per atom ``forces`` and ``energies``,
+    whose sum is the energy: ASE's names, so that ``ase.io.read`` gives them as results of a calculator. Other outputs
+    of the model have their own names; they read the ``charge`` of a structure, neutral without one. Structures keep
+    their order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be
+    taken for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structures: file of structures, in any format that training reads; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
-        stress: predict stresses too, of the structures that are periodic in three directions.
+        stress: predict stresses too, of the structures that are periodic in two or three directions.
         batch_size: structures per batch; it changes the speed and the memory, not the result.
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
@@ -80,7 +80,7 @@ def run_prediction(
         FileNotFoundError: if there is no such file of structures.
         FileExistsError: if 'out' exists and is not to be replaced.
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
-            that the potential was not trained on, or a stress is asked for and no structure is a crystal.
+            that the potential was not trained on, or a stress is asked for and no structure has one.
     """
     target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
@@ -107,7 +107,7 @@ def run_prediction(
             bar.update(len(batch))
         if stress and not crystals:
             raise ValueError(
-                f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
+                f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
     if unused and structures != SAMPLE:
         print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
@@ -138,9 +138,9 @@ def _bare(atoms: Atoms) -> Atoms:
 
 
 def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
-    """Attach the predictions to the structures; return how many are crystals."""
+    """Attach the predictions to the structures; return how many have a stress."""
     data = [_to_data(atoms, f"frame {index} of {where}", potential) for index, atoms in batch]
-    crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
+    crystals = [bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3) for _, atoms in batch]
     place = next(potential.parameters()).device
     try:
         output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))

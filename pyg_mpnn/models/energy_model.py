@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
+from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, refuse_outer_compilation, why_not
 from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
@@ -45,7 +45,7 @@ class PotentialOutput(_Energies):
     Args:
         energy: energy of each graph in eV, float64, ``(graphs,)``.
         forces: forces in eV/A, ``(nodes, 3)``.
-        stress: stress in eV/A^3 with the sign of ASE, NaN where a graph is not a crystal, ``(graphs, 3, 3)``.
+        stress: stress in eV/A^3 with the sign of ASE, NaN for molecules and wires, ``(graphs, 3, 3)``.
         atom_energies: energy of each atom in eV, float64, ``(nodes,)``.
         others: the other outputs by name.
 
@@ -329,6 +329,8 @@ class EnergyModel(Stored, nn.Module):
         Returns:
             energy, forces, stress and atom energies, and other outputs by name.
         """
+        if torch.compiler.is_compiling():
+            refuse_outer_compilation()
         trained = self.training and torch.is_grad_enabled()
         forces = self.has_energy if forces is None else forces
         with gradients(enabled=forces or stress):
@@ -387,7 +389,9 @@ class EnergyModel(Stored, nn.Module):
         structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
-            raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
+            raise ValueError(
+                "'stress' needs a structure that is periodic in two or three directions, got one without a cell"
+            )
         result = self._evaluate(structure, forces, stress, memory, trained, outputs)
         if trained or not (forces or stress):
             return result

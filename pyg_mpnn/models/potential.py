@@ -398,6 +398,9 @@ class Potential(EnergyModel):
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
     ) -> tuple[Tensor, Features | None]:
+        reads_more = any(getattr(term, "needs_positions", False) for term in self.terms)
+        if not (len(self.outputs) or self.graph_inputs or reads_more):
+            return super()._interaction(structure, pos, strain, memory)  # through the public interaction_energies
         return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
 
     def _energies(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -111,12 +112,13 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
-def test_training_refuses_another_cutoff_than_that_of_the_edges_found(tmp_path):
+def test_edges_are_those_of_the_potential(tmp_path):
     path = tmp_path / "ethanol.db"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
-    settings = TrainingSettings(str(path), str(tmp_path / "out"), valid_size=1, epochs=1, cutoff=4.0, stream=True)
-    with pytest.raises(ValueError, match=r"'cutoff' must be that of 'potential' \(\[5.0\] A\) .*, got \[4.0\]"):
-        train(settings, Potential.from_size("small"))
+    settings = TrainingSettings(str(path), str(tmp_path / "out"), valid_size=1, epochs=1, stream=True)
+    result = train(settings, Potential.from_size("small", cutoff=3.0))
+    assert result.potential.cutoff == 3.0
+    assert math.isfinite(result.errors.forces_mae_meV_per_A)
 
 
 def test_unusable_files_are_errors(tmp_path, unchecked):

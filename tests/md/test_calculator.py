@@ -244,10 +244,21 @@ def test_relaxation_lowers_the_energy(potential: Potential, molecule: Atoms) -> 
     assert molecule.get_potential_energy() < before
 
 
+def test_stress_of_a_slab(potential: Potential, molecule: Atoms) -> None:
+    """By the volume of the cell, as ASE's own calculators have it; without a height there is none."""
+    slab = Atoms(molecule, cell=[[5.0, 1.0, 0.0], [0.0, 6.0, 0.0], [0.0, 0.0, 20.0]], pbc=[True, True, False])
+    slab.calc = PotentialCalculator(potential, dtype=torch.float64)
+    assert slab.get_stress() == pytest.approx(calculate_numerical_stress(slab, eps=1e-4), abs=1e-7)
+    assert np.abs(slab.get_stress()[[0, 1, 5]]).min() > 1e-5
+    slab.cell[2] = 0.0
+    with pytest.raises(PropertyNotImplementedError, match="a slab needs a vector across it"):
+        slab.get_stress()
+
+
 def test_stress_of_a_molecule(potential: Potential, molecule: Atoms) -> None:
     molecule.calc = PotentialCalculator(potential)
     with pytest.raises(
-        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in three directions"
+        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in two or three directions"
     ):
         molecule.get_stress()
 

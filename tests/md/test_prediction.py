@@ -96,7 +96,11 @@ def test_nothing_is_lost_and_nothing_half_written(saved: Path, mixed: Path, tmp_
             FileNotFoundError,
             r"'structures' must be files or the word ethanol .*, got '.*absent.xyz'",
         ),
-        ({"stress": True}, ValueError, "'stress' needs a structure that is periodic in three directions, got none"),
+        (
+            {"stress": True},
+            ValueError,
+            "'stress' needs a structure that is periodic in two or three directions, got none",
+        ),
     ],
 )
 def test_errors(
