@@ -110,7 +110,8 @@ def test_one_structure_or_many_is_not_a_trap(command: str, name: str) -> None:
 
 
 def test_outputs_are_parts_with_arguments_by_name() -> None:
-    words = ["train", "--outputs.dipole.unit", "D", "--outputs.dipole", "DipoleOutput", "--outputs.q", "ChargesOutput", "--out", "x"]
+    words = ["train", "--outputs.dipole.unit", "D", "--outputs.dipole", "DipoleOutput"]
+    words += ["--outputs.q", "ChargesOutput", "--out", "x"]
     assert join_composition(words, "--outputs") == [
         *("train", "--out", "x"),
         '--outputs.dipole={"unit": "D", "class": "DipoleOutput"}',
