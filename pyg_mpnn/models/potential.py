@@ -348,7 +348,12 @@ class Potential(EnergyModel):
 
         Returns:
             energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
+
+        Raises:
+            ValueError: a model that reads more than edges: numbers of graphs, positions.
         """
+        if self.why_eager is not None:
+            raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
         options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         return self._energies(Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None), memory, options)[0]
 
