@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyg_mpnn.activation import ShiftedSoftplus
 from pyg_mpnn.basis import (
     BesselBasis,
     BumpCutoff,
@@ -27,6 +28,7 @@ from pyg_mpnn.layers import (
     DirectionalDensity,
     EdgeMLP,
     EquivariantProduct,
+    FilterConvolution,
     GatherDensity,
     Interaction,
     LearnedFeatures,
@@ -39,15 +41,24 @@ from pyg_mpnn.layers import (
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 from pyg_mpnn.mlp import MLP
 from pyg_mpnn.models import (
     MPNN,
     ZBL,
+    ChargesOutput,
+    DipoleLengthOutput,
+    DipoleOutput,
+    EnergyTerm,
+    Output,
+    PolarizabilityOutput,
     Potential,
     PotentialOutput,
     ProductMPNN,
-    PropertyModel,
+    ScalarOutput,
+    SpatialExtentOutput,
     SumPotential,
     load_potential,
 )
@@ -71,10 +82,18 @@ __all__ = [
     "PotentialOutput",
     "MPNN",
     "ProductMPNN",
-    "PropertyModel",
     "ZBL",
+    "EnergyTerm",
     "SumPotential",
     "load_potential",
+    # outputs besides the energy
+    "Output",
+    "ScalarOutput",
+    "ChargesOutput",
+    "DipoleOutput",
+    "DipoleLengthOutput",
+    "SpatialExtentOutput",
+    "PolarizabilityOutput",
     # basis
     "Cutoff",
     "CosineCutoff",
@@ -108,7 +127,11 @@ __all__ = [
     "ProductUpdate",
     "GatherDensity",
     "ProductInteraction",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
     "MLP",
+    "ShiftedSoftplus",
     "NeighborSum",
     "scatter_backend",
     # readout

@@ -51,14 +51,19 @@ def scatter_backend(name: ScatterBackend) -> Iterator[None]:
         _backend = previous
 
 
-def scatter_sum(
-    src: Float[Tensor, "edges ..."], index: Int[Tensor, " edges"], num_segments: int
-) -> Float[Tensor, "nodes ..."]:
-    """Sum the rows of ``src`` that share an index; segments without a row are zero."""
+def scatter_sum(src: Float[Tensor, "..."], index: Int[Tensor, " _"], num_segments: int, dim: int = 0) -> Tensor:
+    """Sum the rows of ``src`` along ``dim`` that share an index; segments without a row are zero."""
+    if index.dim() != 1 or index.shape[0] != src.shape[dim]:
+        raise ValueError(
+            f"'index' must hold one number for each of the {src.shape[dim]} rows along 'dim' {dim}, got shape "
+            f"{tuple(index.shape)}: name the axis of the rows by 'dim' (PyG's default is the last but one)"
+        )
     if _backend == "torch-scatter":
-        result: Tensor = _import_torch_scatter().scatter_add(src, index, dim=0, dim_size=num_segments)
+        result: Tensor = _import_torch_scatter().scatter_add(src, index, dim=dim, dim_size=num_segments)
         return result
-    return src.new_zeros(num_segments, *src.shape[1:]).index_add(0, index, src)
+    shape = list(src.shape)
+    shape[dim] = num_segments
+    return src.new_zeros(shape).index_add(dim, index, src)
 
 
 def scatter_max(
@@ -81,13 +86,14 @@ class NeighborSum(Aggregation):
     with the row :math:`x_e` of edge e; a node without edges gets zero.
 
     Shapes:
-        ``x`` ``(edges, channels)``, ``index`` ``(edges,)``; output ``(nodes, channels)``, nodes = ``dim_size``.
+        ``x`` ``(edges, channels)``, ``index`` ``(edges,)``; output ``(nodes, channels)``, nodes = ``dim_size``. Edges
+        and nodes are along the axis ``dim``.
 
     Units:
         those of ``x``.
 
     Raises:
-        ValueError: when called without ``index`` or ``dim_size``.
+        ValueError: when called without ``index``, or with one that does not fit ``x``.
 
     Source:
         textbook; as PyG's ``SumAggregation``.
@@ -106,10 +112,10 @@ class NeighborSum(Aggregation):
         dim_size: int | None = None,
         dim: int = 0,
     ) -> Tensor:
-        """Sum the rows of ``x`` by ``index``; only ``dim=0`` (or its negative equal) is meaningful here."""
+        """Sum the rows of ``x`` along ``dim`` by ``index``."""
         if index is None or dim_size is None:
             raise ValueError("'index' and 'dim_size' must be given to sum over neighbours, got None")
-        return scatter_sum(x, index, dim_size)
+        return scatter_sum(x, index, dim_size, dim)
 
 
 def _import_torch_scatter() -> ModuleType:

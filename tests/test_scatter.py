@@ -52,6 +52,16 @@ def test_sum(backend, dtype):
     assert scatter_sum(src.unsqueeze(1), INDEX, 4).shape == (4, 1, 2)
 
 
+def test_sum_along_any_axis(backend, dtype):
+    src = torch.randn(4, 2, 3)
+    expected = scatter_sum(src, INDEX, 5)
+    for dim in (1, 2, -1, -2, -3):
+        moved = src.movedim(0, dim)
+        torch.testing.assert_close(NeighborSum()(moved, INDEX, dim_size=5, dim=dim), expected.movedim(0, dim))
+    with pytest.raises(ValueError, match="'index' must hold one number for each of the 2 rows along 'dim' -2, got"):
+        NeighborSum()(src, INDEX, dim_size=5)
+
+
 def test_max(backend, dtype):
     """Of negative numbers too; a segment without a row is zero."""
     src = torch.tensor([[1.0, -1.0], [2.0, -2.0], [4.0, -4.0], [8.0, -8.0]])

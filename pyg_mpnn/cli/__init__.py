@@ -11,6 +11,7 @@ except ImportError as error:
 
 from pyg_mpnn.cli.check import check_command
 from pyg_mpnn.cli.evaluate import evaluate_command
+from pyg_mpnn.cli.export import export_command
 from pyg_mpnn.cli.inspect import inspect_command
 from pyg_mpnn.cli.main import main, make_parser, run_command
 from pyg_mpnn.cli.parser import join_files
@@ -18,6 +19,7 @@ from pyg_mpnn.cli.parser import join_files
 __all__ = [
     "evaluate_command",
     "check_command",
+    "export_command",
     "inspect_command",
     "make_parser",
     "join_files",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from pathlib import Path
 from typing import Any, Literal
 
+from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.models import EnergyModel
 from pyg_mpnn.models.files import open_model
 from pyg_mpnn.models.rebuild import rebuild
@@ -51,6 +51,8 @@ def check_command(
     from pyg_mpnn.data import ethanol, read_structures
     from pyg_mpnn.testing import LAWS, bond_scan, check_potential, draw_scan
 
+    for name, out in (("json", json), ("picture", picture)):
+        refuse_input_as_output(name, out, [model, structures])
     if count < 1:
         raise ValueError(f"'count' must be at least 1, got {count}")
     if threads is not None:
@@ -71,10 +73,8 @@ def check_command(
     print(report)
     for name in report.failed if not report.errors else ():
         print(f"  {report.results[name]}")
-    for path in filter(None, (json, picture)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
     if json is not None:
-        Path(json).write_text(report.to_json() + "\n")
+        write_text(json, report.to_json() + "\n")
         print(f"Written to {json}")
     if picture is not None:
         try:

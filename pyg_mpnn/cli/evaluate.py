@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
@@ -59,6 +58,7 @@ def evaluate_command(
     Units:
         meV, meV/A, meV/A^3 and GPa.
     """
+    refuse_input_as_output("json", json, [model, *([data] if isinstance(data, str) else data)])
     threads = threads_for(compile, threads)
     if threads is not None:
         import torch
@@ -71,7 +71,6 @@ def evaluate_command(
     errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(json_format.dumps(errors.summary(), indent=2) + "\n")
+        write_json(json, errors.summary())
         print(f"\nWritten to {json}")
     return errors

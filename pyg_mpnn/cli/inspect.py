@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.inspect import Inspection
 
 
@@ -57,6 +57,8 @@ def inspect_command(
 
     from pyg_mpnn.inspect import inspect_frames, load_labelled
 
+    files = [name for item in (data, test or ()) for name in ([item] if isinstance(item, str) else item)]
+    refuse_input_as_output("json", json, files)
     if steps < 0:
         raise ValueError(f"'steps' must not be negative, got {steps}")
     if threads is not None:
@@ -76,7 +78,6 @@ def inspect_command(
         found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
     print(found)
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(found.to_json() + "\n")
+        write_text(json, found.to_json() + "\n")
         print(f"Written to {json}")
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -10,22 +11,23 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.fields import EnergyUnit
-from pyg_mpnn.data.frames import prepare_frames
+from pyg_mpnn.data.frames import LabelShape, prepare_frames
 from pyg_mpnn.geometry import Backend, RadiusGraph
 
 
 class StructureDataset(Dataset[Data]):
-    """Structures in the model's precision with their neighbour lists, searched once; for PyG's ``DataLoader``.
+    """Structures with labels in the model's precision and neighbour lists, searched once; for PyG's ``DataLoader``.
 
-    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`). The
-    edges are found for the positions in ``dtype``: the same list that the model would build.
+    Takes the structures of :func:`read_structures` as well as PyG's own MD17 and QM9 (:func:`normalize_fields`).
+    Positions and cells stay in float64, in which a potential takes differences.
 
     Args:
         frames: structures, at least one; energies and forces are optional, but then absent from all.
-        cutoff: cutoff of the model in A, positive; several give nested lists with ``edge_scale``.
-        dtype: floating-point type of all but the energy, which stays float64.
+        cutoff: cutoff of the model in A, positive; of several the largest counts.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
         backend: neighbour search, as in :class:`RadiusGraph`.
         units: unit of the energy labels, as in :func:`normalize_fields`.
+        labels: further fields to keep, by name.
 
     Shapes:
         each item has ``z`` (nodes,), ``pos`` and ``forces`` (nodes, 3), ``energy`` (1,), ``edge_index`` (2, edges) and
@@ -42,7 +44,7 @@ class StructureDataset(Dataset[Data]):
     Example:
         >>> from pyg_mpnn.data import ethanol
         >>> dataset = StructureDataset(ethanol("test")[:2], cutoff=5.0)
-        >>> dataset[0].pos.dtype, dataset[0].energy.dtype
+        >>> dataset[0].forces.dtype, dataset[0].energy.dtype
         (torch.float32, torch.float64)
     """
 
@@ -54,13 +56,14 @@ class StructureDataset(Dataset[Data]):
         dtype: torch.dtype = torch.float32,
         backend: Backend = "auto",
         units: Literal["pyg"] | EnergyUnit = "pyg",
+        labels: Mapping[str, LabelShape] = MappingProxyType({}),
     ) -> None:
         attach = RadiusGraph(cutoff, backend=backend)
-        self.frames = prepare_frames(frames, units)
+        self.frames = prepare_frames(frames, units, labels=labels)
         for index, frame in enumerate(self.frames):
             for name in ("pos", "cell", "forces", "stress", "weight"):
                 if name in frame:
-                    frame[name] = frame[name].to(dtype)
+                    frame[name] = frame[name].to(torch.float64 if name in ("pos", "cell") else dtype)
             try:
                 self.frames[index] = attach(frame)
             except ValueError as error:

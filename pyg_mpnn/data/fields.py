@@ -68,7 +68,7 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
     if "target" in data:
         out.target = torch.as_tensor(data.target).reshape(-1).double()
     if "shifts" in data:
-        for name in ("edge_index", "shifts", "edge_scale"):
+        for name in ("edge_index", "shifts", "cutoff"):
             if name in data:
                 out[name] = data[name]
     for name, value in _labels(data).items():

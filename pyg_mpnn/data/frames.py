@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +21,21 @@ FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
 }
 
 
+class LabelShape(NamedTuple):
+    """What one more field of a structure looks like."""
+
+    level: Literal["structure", "atom"]
+    shape: tuple[int, ...] = ()
+    input: bool = False
+    """Whether it is read and not predicted: then no structure of a set may lack it if another has it."""
+
+
 def prepare_frames(
-    frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = (), first: int = 0
+    frames: Iterable[Data],
+    units: Literal["pyg"] | EnergyUnit = "pyg",
+    required: Sequence[str] = (),
+    first: int = 0,
+    labels: Mapping[str, LabelShape] = MappingProxyType({}),
 ) -> list[Data]:
     """Structures of any origin as a set: normalized, checked, with the same fields. The input is left alone.
 
@@ -29,6 +44,7 @@ def prepare_frames(
         units: as in :func:`normalize_fields`.
         required: labels that each must have.
         first: number of the first in messages.
+        labels: further fields to keep, NaN for an unknown label.
 
     Returns:
         New structures in the same order.
@@ -36,6 +52,7 @@ def prepare_frames(
     Raises:
         ValueError: there are none, or one is refused; the message names it.
     """
+    frames = list(frames)
     prepared = []
     for index, frame in enumerate(frames, start=first):
         try:
@@ -46,7 +63,50 @@ def prepare_frames(
     if not prepared:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
     align_frames(prepared)
+    keep_labels(labels, frames, prepared)
     return prepared
+
+
+def keep_labels(labels: Mapping[str, LabelShape], given: Sequence[Data], kept: Sequence[Data]) -> None:
+    """Add further fields to normalized structures, the same to all: float64, NaN for labels that some lack.
+
+    Args:
+        labels: level and shape of each field by name.
+        given: structures with the fields.
+        kept: the same ones, normalized; changed in place.
+
+    Raises:
+        ValueError: another shape, an infinite value, or an input that only some have; the message names the frame.
+    """
+    for index, (frame, new) in enumerate(zip(given, kept, strict=True)):
+        for name, label in labels.items():
+            if frame.get(name) is not None:
+                new[name] = _read_label(frame[name], name, label, len(new.z), index)
+    for name, label in labels.items():
+        lacking = [k for k, frame in enumerate(kept) if name not in frame]
+        if len(lacking) in (0, len(kept)):
+            continue
+        if label.input:
+            raise ValueError(
+                f"{name!r} must be in all frames or in none, got {len(lacking)} without it, the first is frame "
+                f"{lacking[0]}: add it (0 for a neutral one)."
+            )
+        for k in lacking:
+            count = len(kept[k].z) if label.level == "atom" else 1
+            kept[k][name] = torch.full((count, *label.shape), torch.nan, dtype=torch.float64)
+
+
+def _read_label(value: Any, name: str, label: LabelShape, num_nodes: int, index: int) -> Tensor:
+    found = torch.as_tensor(value, dtype=torch.float64)
+    count = num_nodes if label.level == "atom" else 1
+    if found.numel() != count * math.prod(label.shape):
+        raise ValueError(
+            f"{name!r} of frame {index} must have the shape {(count, *label.shape)}, a value for each {label.level}, "
+            f"got {tuple(found.shape)}."
+        )
+    if bool(found.isinf().any()) or (label.input and bool(found.isnan().any())):
+        raise ValueError(f"{name!r} of frame {index} must be finite{'' if label.input else ', or NaN where unknown'}.")
+    return found.reshape(count, *label.shape)
 
 
 def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:

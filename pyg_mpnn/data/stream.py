@@ -20,9 +20,9 @@ from pyg_mpnn.data.store import import_lmdb, lock, read_index, read_store, write
 from pyg_mpnn.data.xyz import check_whole
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
 
-_FORMAT = 1
+_FORMAT = 2
 _LABELS = ("energy", "forces")
-_FLOATS = ("pos", "cell", "forces", "stress", "weight")
+_FLOATS = ("forces", "stress", "weight")
 
 
 class StreamedDataset(Dataset[Data]):
@@ -38,7 +38,7 @@ class StreamedDataset(Dataset[Data]):
     Args:
         path: the file. Every structure must have an energy and forces.
         cutoff: cutoff of the model in A, or several, increasing.
-        dtype: floating-point type of all but the energy, which stays float64.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
         labels: what the labels are called where they have other names, as for :func:`read_structures`.
         cache: folder to write to; by default the name of the file with cutoffs, dtype and a hash of ``labels``, where
             there are any, beside it.
@@ -117,12 +117,8 @@ class StreamedDataset(Dataset[Data]):
         for number, frame in enumerate(_iterate(self.path, self.labels)):
             where = f"frame {number} of {self.path}"
             check_frame(frame, where, _LABELS)
-            cast = Data(**frame.to_dict())
-            for name in ("pos", "cell"):
-                if name in cast:
-                    cast[name] = cast[name].to(self.dtype)
             try:
-                found = attach(cast)
+                found = attach(frame)
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from error
             index["num_atoms"].append(len(frame.z))
@@ -142,9 +138,7 @@ class StreamedDataset(Dataset[Data]):
             the structure.
         """
         stored = self._get(index)
-        return Data(
-            **{name: value for name, value in stored.items() if name not in ("edge_index", "shifts", "edge_scale")}
-        )
+        return Data(**{name: value for name, value in stored.items() if name not in ("edge_index", "shifts")})
 
     def _get(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):
@@ -154,7 +148,7 @@ class StreamedDataset(Dataset[Data]):
             if name not in stored:
                 shape, fill = FILL[name]
                 stored[name] = torch.full(shape, fill, dtype=torch.bool if name == "pbc" else torch.float64)
-        for name in ("edge_index", "shifts", "edge_scale"):
+        for name in ("edge_index", "shifts"):
             if name in stored:
                 stored[name] = stored[name].long()
         return stored
@@ -164,7 +158,8 @@ class StreamedDataset(Dataset[Data]):
 
     def __getitem__(self, index: int) -> Data:
         stored = self._get(index)
-        return Data(**{name: value.to(self.dtype) if name in _FLOATS else value for name, value in stored.items()})
+        items = {name: value.to(self.dtype) if name in _FLOATS else value for name, value in stored.items()}
+        return Data(**items, cutoff=self.cutoffs[-1])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {len(self)} structures)"
@@ -248,8 +243,6 @@ def _iterate(path: Path, labels: LabelNames | None) -> Iterator[Data]:
 def _pack(frame: Data, found: Data) -> dict[str, torch.Tensor]:
     content: dict[str, torch.Tensor] = frame.to_dict()
     content |= {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
-    if "edge_scale" in found:
-        content["edge_scale"] = found.edge_scale.to(torch.int8)
     return content
 
 

@@ -10,6 +10,7 @@ from pyg_mpnn.layers.density_update import DensityUpdate
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
 from pyg_mpnn.layers.equivariant_product import EquivariantProduct, coupling_paths
+from pyg_mpnn.layers.filter_convolution import FilterConvolution
 from pyg_mpnn.layers.gather_density import GatherDensity
 from pyg_mpnn.layers.interaction import Interaction
 from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
@@ -20,6 +21,8 @@ from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
 from pyg_mpnn.layers.product_interaction import ProductInteraction
 from pyg_mpnn.layers.product_update import ProductUpdate
+from pyg_mpnn.layers.vector_convolution import VectorConvolution
+from pyg_mpnn.layers.vector_update import VectorUpdate
 
 __all__ = [
     "AtomEmbedding",
@@ -46,4 +49,7 @@ __all__ = [
     "ProductUpdate",
     "GatherDensity",
     "ProductInteraction",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
 ]

@@ -6,15 +6,15 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.scatter import scatter_max, scatter_sum
 
 
-class Attention(MessagePassing, ABC):
+class Attention(EdgeBlock, ABC):
     r"""Interface: a weight :math:`\alpha_{ij}` for each edge and head from
 
     .. math:: s_{ij} = \langle W h_i + w, m_{ij} \rangle / \sqrt{d}
@@ -35,7 +35,7 @@ class Attention(MessagePassing, ABC):
     """
 
     def __init__(self, in_channels: int, edge_dim: int, heads: int = 1) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__(sums=False)
         if min(in_channels, edge_dim, heads) < 1 or edge_dim % heads:
             raise ValueError(
                 "'in_channels', 'edge_dim' and 'heads' must be at least 1 and 'edge_dim' a multiple of 'heads', "
@@ -58,14 +58,14 @@ class Attention(MessagePassing, ABC):
     @abstractmethod
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         edge_attr: Float[Tensor, "edges _"],
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "edges heads"]:
         """Weight of each edge in each head."""
 
-    def edge_update(self, query_i: Tensor, edge_attr: Tensor) -> Tensor:
+    def score(self, query_i: Tensor, edge_attr: Tensor) -> Tensor:
         """s_ij of the formula."""
         products = torch.unflatten(query_i * edge_attr, -1, (self.heads, -1))  # (edges, heads, channels)
         return products.sum(dim=-1) / math.sqrt(self.edge_dim // self.heads)
@@ -110,14 +110,19 @@ class SigmoidAttention(Attention):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         edge_attr: Float[Tensor, "edges _"],
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "edges heads"]:
         """Sigmoid of the scores."""
-        score: Tensor = self.edge_updater(edge_index, query=self.query(x), edge_attr=edge_attr)
-        return score.sigmoid()
+        query = self.query(ends(x)[1])
+        alpha: Tensor = self.edge_updater(edge_pairs(edge_index), query=query, edge_attr=edge_attr)
+        return alpha
+
+    def edge_update(self, query_i: Tensor, edge_attr: Tensor) -> Tensor:
+        """alpha_ij of the formula."""
+        return self.score(query_i, edge_attr).sigmoid()
 
 
 class SoftmaxAttention(Attention):
@@ -159,16 +164,26 @@ class SoftmaxAttention(Attention):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         edge_attr: Float[Tensor, "edges _"],
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "edges heads"]:
         """Smooth softmax of the scores over the neighbours of each receiver."""
-        num_nodes, target = x.shape[0], edge_index[1]
-        score: Tensor = self.edge_updater(edge_index, query=self.query(x), edge_attr=edge_attr)
-        score = torch.where(envelope.unsqueeze(-1) > 0, score, 0)  # beyond the cutoff a score must not set the scale
-        largest = scatter_max(score.detach(), target, num_nodes).clamp(min=0)  # (nodes, heads)
-        weight = envelope.unsqueeze(-1) * (score - largest[target]).exp()
-        total = (-largest).exp() + scatter_sum(weight, target, num_nodes)
-        return weight / total[target]
+        query = self.query(ends(x)[1])
+        alpha: Tensor = self.edge_updater(
+            edge_pairs(edge_index), query=query, edge_attr=edge_attr, envelope=envelope.unsqueeze(-1)
+        )
+        return alpha
+
+    def edge_update(
+        self, query_i: Tensor, edge_attr: Tensor, envelope: Tensor, index: Tensor, dim_size: int | None
+    ) -> Tensor:
+        """alpha_ij of the formula, of the edges that end in the nodes ``index``."""
+        assert dim_size is not None  # the query has a row for each receiver
+        score = self.score(query_i, edge_attr)
+        score = torch.where(envelope > 0, score, 0)  # beyond the cutoff a score must not set the scale
+        largest = scatter_max(score.detach(), index, dim_size).clamp(min=0)  # (nodes, heads)
+        weight = envelope * (score - largest[index]).exp()
+        total = (-largest).exp() + scatter_sum(weight, index, dim_size)
+        return weight / total[index]

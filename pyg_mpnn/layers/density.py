@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
-from pyg_mpnn.scatter import NeighborSum
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 
 
-class DirectionalDensity(MessagePassing):
+class DirectionalDensity(EdgeBlock):
     r"""Where the neighbours of an atom are, by distance, direction and element.
 
     .. math:: A_{i,lm,c} = \frac{1}{\nu} \sum_j f_c(r_{ij}) \, (W_l \, b_{ij})_c \, (W h_j)_c \, Y_{lm}(r_{ij})
@@ -54,7 +53,7 @@ class DirectionalDensity(MessagePassing):
     degrees: Tensor
 
     def __init__(self, in_channels: int, channels: int, num_radial: int, l_max: int, nu: float = 1.0) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(in_channels, channels, num_radial) < 1 or l_max < 0 or not nu > 0:
             raise ValueError(
                 "'in_channels', 'channels' and 'num_radial' must be at least 1, 'l_max' at least 0 and 'nu' positive, "
@@ -79,20 +78,21 @@ class DirectionalDensity(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"],
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "nodes angular channels"]:
         """Sum the directions of the neighbours."""
+        source, target = ends(x)
         weight = self.radial(radial) * (envelope / self.nu).unsqueeze(-1)
         density: Tensor = self.propagate(
-            edge_index,
-            x=self.element(x),
+            edge_pairs(edge_index),
+            x=self.element(source),
             weight=weight.unflatten(-1, (self.l_max + 1, self.channels)),  # (edges, l_max + 1, channels)
             sphere=sphere,
-            size=(x.shape[0], x.shape[0]),
+            size=(source.shape[0], target.shape[0]),
         )
         return density
 

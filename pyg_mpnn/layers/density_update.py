@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
-from pyg_mpnn.scatter import NeighborSum
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, NodeFeatures, edge_pairs, ends
 
 
-class DensityUpdate(MessagePassing):
+class DensityUpdate(EdgeBlock):
     r"""What one layer adds to the directional density.
 
     .. math::
@@ -52,7 +51,7 @@ class DensityUpdate(MessagePassing):
     degrees: Tensor
 
     def __init__(self, in_channels: int, message_channels: int, channels: int, l_max: int) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(in_channels, message_channels, channels) < 1 or l_max < 0:
             raise ValueError(
                 "'in_channels', 'message_channels' and 'channels' must be at least 1 and 'l_max' at least 0, got "
@@ -83,20 +82,21 @@ class DensityUpdate(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         edge_attr: Float[Tensor, "edges _"],
         sphere: Float[Tensor, "edges angular"],
-        density: Float[Tensor, "nodes angular channels"],
+        density: NodeDensity,
     ) -> Float[Tensor, "nodes angular channels"]:
         """Sum gated directions and gated densities of the neighbours."""
+        source, target = ends(x)
         change: Tensor = self.propagate(
-            edge_index,
-            x=self.element(x),
+            edge_pairs(edge_index),
+            x=self.element(source),
             gates=self.gates(edge_attr).unflatten(-1, (2, self.l_max + 1, self.channels)),
             sphere=sphere,
-            density=density,
-            size=(x.shape[0], x.shape[0]),
+            density=ends(density)[0],
+            size=(source.shape[0], target.shape[0]),
         )
         return change
 

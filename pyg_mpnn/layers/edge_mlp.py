@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
 
 
-class EdgeMLP(MessagePassing):
+class EdgeMLP(EdgeBlock):
     r"""Message of an edge from the features of receiver, sender and the edge itself.
 
     .. math:: m_{ij} = \mathrm{MLP}(h_i, h_j, RY_{ij})
@@ -46,7 +46,7 @@ class EdgeMLP(MessagePassing):
     """
 
     def __init__(self, in_channels: int, edge_dim: int, hidden_channels: int, out_channels: int) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__(sums=False)
         if min(in_channels, edge_dim, hidden_channels, out_channels) < 1:
             raise ValueError(
                 "'in_channels', 'edge_dim', 'hidden_channels' and 'out_channels' must be at least 1, got "
@@ -74,11 +74,12 @@ class EdgeMLP(MessagePassing):
         return nonlinear(x, edge_attr)
 
     def forward(
-        self, x: Float[Tensor, "nodes _"], edge_index: Int[Tensor, "2 edges"], edge_attr: Float[Tensor, "edges _"]
+        self, x: NodeFeatures, edge_index: Adjacency, edge_attr: Float[Tensor, "edges _"]
     ) -> Float[Tensor, "edges _"]:
         """Message of each edge."""
-        ends = (self.sender(x), self.receiver(x))  # source j, target i
-        message: Tensor = self.edge_updater(edge_index, x=ends, edge_attr=self.edge(edge_attr))
+        source, target = ends(x)
+        pair = self.sender(source), self.receiver(target)
+        message: Tensor = self.edge_updater(edge_pairs(edge_index), x=pair, edge_attr=self.edge(edge_attr))
         return message
 
     def edge_update(self, x_i: Tensor, x_j: Tensor, edge_attr: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
@@ -69,28 +70,12 @@ class Interaction(MessageLayer):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         envelope: Float[Tensor, " edges"],
         sphere: Float[Tensor, "edges angular"] | None = None,
-        density: Float[Tensor, "nodes angular channels"] | None = None,
+        density: NodeDensity | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
         """New node features and new density."""
-        return self.advance(x, density, *self.neighbor_sums(x, edge_index, radial, envelope, sphere, density))
-
-    def neighbor_sums(
-        self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
-        radial: Float[Tensor, "edges radial"],
-        envelope: Float[Tensor, " edges"],
-        sphere: Float[Tensor, "edges angular"] | None = None,
-        density: Float[Tensor, "nodes angular channels"] | None = None,
-    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """Sum of the messages and change of the density: the part that adds up over sets of edges.
-
-        The sets must be split by receiver, because an attention may compare all neighbours of an atom.
-        """
-        (messages,) = self.scales
-        return self.scale_sums(messages, x, edge_index, radial, envelope, sphere, density)
+        return self.advance(x, [edge_index], [radial], [envelope], [sphere], density)

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-from torch_geometric.nn import MessagePassing
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.contraction import Contraction
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, edge_pairs
 from pyg_mpnn.mlp import MLP
 
 Invariant = Literal["receiver", "sender", "pair"]
 
 
-class LearnedFeatures(MessagePassing, ABC):
+class LearnedFeatures(nn.Module, ABC):
     r"""Interface: learned features :math:`RY_{ij}` of an edge from its distance and direction.
 
     The three implementations differ in what they do with the direction, and so in the symmetry of their output:
@@ -33,34 +33,38 @@ class LearnedFeatures(MessagePassing, ABC):
     out_channels: int
 
     @abstractmethod
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+
+    @abstractmethod
     def symmetry(self, density: Symmetry, radial: Symmetry, sphere: Symmetry) -> Symmetry:
         """Symmetry of the output, given that of the inputs."""
 
     @abstractmethod
     def forward(
         self,
-        density: Float[Tensor, "nodes angular channels"] | None,
-        edge_index: Int[Tensor, "2 edges"],
+        density: NodeDensity | None,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Features of each edge."""
 
 
-class ContractedFeatures(LearnedFeatures):
+class ContractedFeatures(LearnedFeatures, EdgeBlock):
     r"""Learned features from distances and angles that are exactly invariant under rotation and inversion.
 
     .. math::
         RY_{ij} = \mathrm{MLP}(b_{ij}, \sinh^{-1} \langle A_i, Y_{ij} \rangle_l,
                   \sinh^{-1} \langle A_j, Y_{ij} \rangle_l, \sinh^{-1} \langle A_i, A_j \rangle_l)
 
-    or, with ``out_channels=None``, these inputs as they are: an :class:`~pyg_mpnn.EdgeMLP` that follows is a network on
-    them already. :class:`~pyg_mpnn.MPNN` does so, see ``benchmarks/results/README.md``.
-
     with the directional density :math:`A` of receiver i and sender j, per degree l and channel: the first product holds
     the angles around i, the second those around j, the third depends on torsions. The density :math:`A_i` contains
     neighbour j itself; that self term is kept. The cost is linear in the number of edges. The inverse hyperbolic sine
     lets large products grow like a logarithm, see :class:`~pyg_mpnn.DensityPowers`.
+
+    With ``out_channels=None`` the inputs of the network come as they are: an :class:`~pyg_mpnn.EdgeMLP` that follows is
+    a network on them already. :class:`~pyg_mpnn.MPNN` does so, see ``benchmarks/results/README.md``.
 
     Args:
         num_radial: number of radial functions.
@@ -93,6 +97,8 @@ class ContractedFeatures(LearnedFeatures):
         torch.Size([2, 5])
     """
 
+    mlp: MLP | None
+
     def __init__(
         self,
         num_radial: int,
@@ -101,7 +107,7 @@ class ContractedFeatures(LearnedFeatures):
         out_channels: int | None,
         invariants: Sequence[Invariant] = ("receiver", "sender", "pair"),
     ) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__(sums=False)
         if not invariants or len(set(invariants)) < len(invariants) or set(invariants) - set(get_args(Invariant)):
             raise ValueError(f"'invariants' must be distinct names out of {get_args(Invariant)}, got {invariants!r}")
         width = 1 if out_channels is None else out_channels
@@ -115,7 +121,6 @@ class ContractedFeatures(LearnedFeatures):
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        super().reset_parameters()
         if self.mlp is not None:
             self.mlp.reset_parameters()
 
@@ -125,13 +130,13 @@ class ContractedFeatures(LearnedFeatures):
 
     def forward(
         self,
-        density: Float[Tensor, "nodes angular channels"] | None,
-        edge_index: Int[Tensor, "2 edges"],
+        density: NodeDensity | None,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Contract density with direction, then apply the network."""
-        features: Tensor = self.edge_updater(edge_index, density=density, radial=radial, sphere=sphere)
+        features: Tensor = self.edge_updater(edge_pairs(edge_index), density=density, radial=radial, sphere=sphere)
         return features
 
     def edge_update(self, density_i: Tensor, density_j: Tensor, radial: Tensor, sphere: Tensor) -> Tensor:
@@ -185,14 +190,13 @@ class RawFeatures(LearnedFeatures):
     """
 
     def __init__(self, num_radial: int, l_max: int, out_channels: int) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__()
         _check_sizes(num_radial=num_radial, out_channels=out_channels, l_max=l_max)
         self.num_radial, self.l_max, self.out_channels = num_radial, l_max, out_channels
         self.mlp = MLP([num_radial + (l_max + 1) ** 2, out_channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        super().reset_parameters()
         self.mlp.reset_parameters()
 
     def symmetry(self, density: Symmetry, radial: Symmetry, sphere: Symmetry) -> Symmetry:
@@ -201,17 +205,13 @@ class RawFeatures(LearnedFeatures):
 
     def forward(
         self,
-        density: Float[Tensor, "nodes angular channels"] | None,
-        edge_index: Int[Tensor, "2 edges"],
+        density: NodeDensity | None,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Apply the network to distance and direction."""
-        features: Tensor = self.edge_updater(edge_index, radial=radial, sphere=sphere)
-        return features
-
-    def edge_update(self, radial: Tensor, sphere: Tensor) -> Tensor:
-        """RY_ij of the formula."""
+        assert sphere is not None
         features: Tensor = self.mlp(torch.cat([radial, sphere], dim=-1))
         return features
 
@@ -248,14 +248,13 @@ class RadialFeatures(LearnedFeatures):
     """
 
     def __init__(self, num_radial: int, out_channels: int) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__()
         _check_sizes(num_radial=num_radial, out_channels=out_channels)
         self.num_radial, self.out_channels = num_radial, out_channels
         self.mlp = MLP([num_radial, out_channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:
         """Draw new weights."""
-        super().reset_parameters()
         self.mlp.reset_parameters()
 
     def symmetry(self, density: Symmetry, radial: Symmetry, sphere: Symmetry) -> Symmetry:
@@ -264,17 +263,12 @@ class RadialFeatures(LearnedFeatures):
 
     def forward(
         self,
-        density: Float[Tensor, "nodes angular channels"] | None,
-        edge_index: Int[Tensor, "2 edges"],
+        density: NodeDensity | None,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Apply the network to the distance."""
-        features: Tensor = self.edge_updater(edge_index, radial=radial)
-        return features
-
-    def edge_update(self, radial: Tensor) -> Tensor:
-        """RY_ij of the formula."""
         features: Tensor = self.mlp(radial)
         return features
 

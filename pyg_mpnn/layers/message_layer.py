@@ -1,32 +1,34 @@
-"""What the message-passing layers share: one node update, and a density that is carried on."""
+"""What the message-passing layers share: messages of each scale, a density that is carried on, one node update."""
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
-from pyg_mpnn.scatter import NeighborSum
 
 
-class MessageLayer(MessagePassing):
-    r"""Interface of the layers: sums over neighbours, which differ, and what is made of them, which does not.
+class MessageLayer(nn.Module):
+    r"""Interface of the layers: messages of one or more scales, and what is made of them.
 
     .. math::
-        A_i' = A_i + \Delta A_i, \quad
-        h_i' = h_i + \mathrm{MLP}\Big(h_i, M_i, \langle A_i' W, A_i' W' \rangle_l\Big)
+        A_i' = A_i + \Delta A_i(m), \quad
+        h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
-    with the sum of messages :math:`M_i` and the change of the density :math:`\Delta A_i`. A subclass writes
-    ``neighbor_sums``, which gives both, with :meth:`scale_sums` for each of its scales, and ``forward``.
+    A composition: the sums are those of :class:`DensityUpdate` and :class:`NodeUpdate`. A subclass writes ``forward``
+    with :meth:`advance`.
 
     Args:
         messages: makes the weighted messages, one part or one for each scale.
-        node_update: makes the new node features from the sum.
+        node_update: makes the new node features from the messages.
         density_update: change of the directional density, ``None`` for none.
         powers: invariants of the new density for the node update, ``None`` for none.
 
@@ -49,7 +51,7 @@ class MessageLayer(MessagePassing):
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__()
         self.messages, self.node_update = messages, node_update
         self.density_update, self.powers = density_update, powers
 
@@ -60,10 +62,18 @@ class MessageLayer(MessagePassing):
 
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
-        super().reset_parameters()
         for part in (*self.scales, self.node_update, self.density_update, self.powers):
             if part is not None:
                 part.reset_parameters()
+
+    def set_neighbors(self, counts: Sequence[float]) -> None:
+        r"""Fix the number :math:`\nu` that divides the messages.
+
+        Args:
+            counts: effective number of neighbours, one for each scale.
+        """
+        for messages, count in zip(self.scales, counts, strict=True):
+            messages.nu.fill_(count)
 
     def symmetry(self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry) -> tuple[Symmetry, Symmetry]:
         """Symmetry of the new node features and of the new density."""
@@ -74,38 +84,29 @@ class MessageLayer(MessagePassing):
         powers: Symmetry = "invariant" if self.powers is None else self.powers.symmetry(density)
         return self.node_update.symmetry(x, message, powers), density
 
-    def scale_sums(
-        self,
-        messages: Messages,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
-        radial: Float[Tensor, "edges radial"],
-        envelope: Float[Tensor, " edges"],
-        sphere: Float[Tensor, "edges angular"] | None,
-        density: Float[Tensor, "nodes angular channels"] | None,
-    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """Sum of the messages and change of the density, of the edges of one scale."""
-        message = messages(x, edge_index, radial, envelope, sphere, density)
-        change = None
-        if self.density_update is not None:
-            change = self.density_update(x, edge_index, message, sphere, density)
-        return self.propagate(edge_index, edge_attr=message, size=(x.shape[0], x.shape[0])), change
-
     def advance(
         self,
-        x: Float[Tensor, "nodes _"],
-        density: Float[Tensor, "nodes angular channels"] | None,
-        total: Float[Tensor, "nodes _"],
-        change: Float[Tensor, "nodes angular channels"] | None,
+        x: NodeFeatures,
+        edge_index: Sequence[Tensor],
+        radial: Sequence[Tensor],
+        envelope: Sequence[Tensor],
+        sphere: Sequence[Tensor | None],
+        density: NodeDensity | None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """New node features and new density from the sums over all edges."""
-        new_density = density if density is None or change is None else density + change
+        """New node features and new density of the receivers, from the edges of each scale."""
+        if density is not None and isinstance(x, Tensor) != isinstance(density, Tensor):
+            raise ValueError("'density' must be a pair (senders, receivers) where 'x' is one, and one tensor where not")
+        pairs, messages = [edge_pairs(edges) for edges in edge_index], []
+        new_density = ends(density)[1]
+        for scale, *edges in zip(self.scales, pairs, radial, envelope, sphere, strict=True):
+            message = scale(x, *edges, density)
+            messages.append(message)
+            if self.density_update is not None:
+                new_density = new_density + self.density_update(x, edges[0], message, edges[3], density)
         powers = None if self.powers is None else self.powers(new_density)
-        return self.node_update.update(total, x, powers), new_density
-
-    def message(self, edge_attr: Tensor) -> Tensor:
-        """The weighted message as it came."""
-        return edge_attr
+        if len(messages) == 1:
+            return self.node_update(x, pairs[0], messages[0], powers), new_density
+        return self.node_update(x, torch.cat(pairs, dim=1), torch.cat(messages), powers), new_density
 
     def __repr__(self) -> str:
         messages = self.messages if isinstance(self.messages, Messages) else list(self.messages)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.attention import Attention
+from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures, edge_pairs
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.learned_features import LearnedFeatures
 
 
-class Messages(MessagePassing):
+class Messages(nn.Module):
     r"""Messages of one scale, ready to be summed: every one carries the cutoff function.
 
     .. math::
@@ -63,7 +63,7 @@ class Messages(MessagePassing):
         attention: Attention | None = None,
         nu: float = 1.0,
     ) -> None:
-        super().__init__(aggr=None, node_dim=0)
+        super().__init__()
         if features.out_channels != edge_mlp.edge_dim:
             raise ValueError(
                 f"'edge_mlp' must take the features' {features.out_channels} channels as edge_dim, got "
@@ -84,7 +84,6 @@ class Messages(MessagePassing):
 
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
-        super().reset_parameters()
         self.features.reset_parameters()
         self.edge_mlp.reset_parameters()
         if self.attention is not None:
@@ -98,26 +97,20 @@ class Messages(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         envelope: Float[Tensor, " edges"],
         sphere: Float[Tensor, "edges angular"] | None = None,
-        density: Float[Tensor, "nodes angular channels"] | None = None,
+        density: NodeDensity | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Weighted message of each edge."""
+        edge_index = edge_pairs(edge_index)
         message = self.edge_mlp(x, edge_index, self.features(density, edge_index, radial, sphere))
-        alpha = None if self.attention is None else self.attention(x, edge_index, message, envelope)
-        weighted: Tensor = self.edge_updater(
-            edge_index, message=message, weight=self.filter(radial), envelope=envelope, alpha=alpha
-        )
-        return weighted
-
-    def edge_update(self, message: Tensor, weight: Tensor, envelope: Tensor, alpha: Tensor | None) -> Tensor:
-        """Formula of the class."""
-        weighted = message * weight * (envelope / self.nu).unsqueeze(-1)
-        if alpha is None:
+        weighted: Tensor = message * self.filter(radial) * (envelope / self.nu).unsqueeze(-1)
+        if self.attention is None:
             return weighted
+        alpha: Tensor = self.attention(x, edge_index, message, envelope)
         per_head = torch.unflatten(weighted, -1, (alpha.shape[1], -1))  # (edges, heads, channels)
         return (per_head * alpha.unsqueeze(-1)).flatten(1)
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch_geometric.typing import SparseTensor
 
 from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
@@ -22,9 +24,8 @@ class MultiScale(MessageLayer):
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_s \sum_j m^s_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
     with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the
-    edges
-    comes once for each scale: the smaller lists are selections from the largest, of which radial basis and spherical
-    harmonics are shared while the cutoff function belongs to its scale.
+    edges comes once for each scale: the smaller lists are selections from the largest, of which radial basis and
+    spherical harmonics are shared while the cutoff function belongs to its scale.
 
     Args:
         messages: makes the weighted messages, one for each scale, with equal output width.
@@ -76,38 +77,19 @@ class MultiScale(MessageLayer):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Sequence[Int[Tensor, "2 _"]],
+        x: NodeFeatures,
+        edge_index: Sequence[Int[Tensor, "2 _"] | Float[Tensor, "_ _"] | SparseTensor],
         radial: Sequence[Float[Tensor, "_ radial"]],
         envelope: Sequence[Float[Tensor, " _"]],
         sphere: Sequence[Float[Tensor, "_ angular"] | None] | None = None,
-        density: Float[Tensor, "nodes angular channels"] | None = None,
+        density: NodeDensity | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
         """New node features and new density."""
-        return self.advance(x, density, *self.neighbor_sums(x, edge_index, radial, envelope, sphere, density))
-
-    def neighbor_sums(
-        self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Sequence[Int[Tensor, "2 _"]],
-        radial: Sequence[Float[Tensor, "_ radial"]],
-        envelope: Sequence[Float[Tensor, " _"]],
-        sphere: Sequence[Float[Tensor, "_ angular"] | None] | None = None,
-        density: Float[Tensor, "nodes angular channels"] | None = None,
-    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
-        """As :meth:`Interaction.neighbor_sums`, summed over the scales."""
-        sphere = [None] * len(self.messages) if sphere is None else sphere
-        if not len(self.messages) == len(edge_index) == len(radial) == len(envelope) == len(sphere):
+        count = len(self.scales)
+        sphere = [None] * count if sphere is None else sphere
+        if not count == len(edge_index) == len(radial) == len(envelope) == len(sphere):
             raise ValueError(
                 f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of "
-                f"{len(self.messages)} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
+                f"{count} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
             )
-        total, change = x.new_zeros(()), None
-        for scale, pairs, basis, weight, directions in zip(
-            self.scales, edge_index, radial, envelope, sphere, strict=True
-        ):
-            part, part_change = self.scale_sums(scale, x, pairs, basis, weight, directions, density)
-            total = total + part
-            if part_change is not None:
-                change = part_change if change is None else change + part_change
-        return total, change
+        return self.advance(x, edge_index, radial, envelope, sphere, density)

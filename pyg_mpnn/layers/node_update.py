@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.scatter import NeighborSum
 
 
-class NodeUpdate(MessagePassing):
+class NodeUpdate(EdgeBlock):
     r"""Sum the messages at each atom and add the result of a network to the atom's features.
 
     .. math:: h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, P_i\Big)
 
     with messages :math:`m_{ij}` that already carry cutoff, attention and :math:`1/\nu`, and, where directions are in
     use, the powers :math:`P_i` of the directional density. As in every PyG layer, :meth:`update` is the part after the
-    sum; it can be called alone when the sum is at hand.
+    sum.
 
     Args:
         in_channels: width of the node features.
@@ -50,7 +49,7 @@ class NodeUpdate(MessagePassing):
     def __init__(
         self, in_channels: int, message_channels: int, power_channels: int = 0, hidden_channels: int | None = None
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(in_channels, message_channels) < 1 or power_channels < 0:
             raise ValueError(
                 "'in_channels' and 'message_channels' must be at least 1 and 'power_channels' at least 0, got "
@@ -71,13 +70,20 @@ class NodeUpdate(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         edge_attr: Float[Tensor, "edges _"],
-        powers: Float[Tensor, "nodes _"] | None = None,
+        powers: NodeFeatures | None = None,
     ) -> Float[Tensor, "nodes _"]:
         """Sum over neighbours, then update."""
-        new: Tensor = self.propagate(edge_index, x=x, edge_attr=edge_attr, powers=powers, size=(x.shape[0], x.shape[0]))
+        source, target = ends(x)
+        new: Tensor = self.propagate(
+            edge_pairs(edge_index),
+            x=target,
+            edge_attr=edge_attr,
+            powers=ends(powers)[1],
+            size=(source.shape[0], target.shape[0]),
+        )
         return new
 
     def message(self, edge_attr: Tensor) -> Tensor:

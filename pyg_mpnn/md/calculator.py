@@ -153,13 +153,13 @@ class PotentialCalculator(Calculator):
         return [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        dtype, device = self.potential.dtype, self.device
+        device = self.device
         z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
-        pos = torch.tensor(atoms.positions, dtype=dtype, device=device)
+        pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
         if not atoms.pbc.any():
             return z, pos, None, None
         # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
-        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=dtype, device=device)
+        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 

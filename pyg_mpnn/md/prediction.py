@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,6 +17,7 @@ from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import refuse_input_as_output, write_whole
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
 from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.models.checks import check_device
@@ -76,7 +75,7 @@ def run_prediction(
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
             that the potential was not trained on, or a stress is asked for and no structure is a crystal.
     """
-    target = _check_target(Path(out), structures, overwrite)
+    target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
     if structures != "ethanol" and not Path(structures).is_file():
@@ -88,47 +87,32 @@ def run_prediction(
     frames = enumerate(_frames(structures))
     count = crystals = 0
     seen: dict[str, Atoms] = {}  # one structure of each composition
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    try:
-        with cpu_threads(threads), os.fdopen(handle, "w") as file, tqdm(unit="structure", disable=None) as bar:
-            while batch := list(islice(frames, batch_size)):
-                crystals += _predict(potential, batch, structures, stress)
-                seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
-                write_extxyz(file, [atoms for _, atoms in batch])
-                count += len(batch)
-                bar.update(len(batch))
+    with cpu_threads(threads), write_whole(target) as file, tqdm(unit="structure", disable=None) as bar:
+        while batch := list(islice(frames, batch_size)):
+            crystals += _predict(potential, batch, structures, stress)
+            seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
+            write_extxyz(file, [atoms for _, atoms in batch])
+            count += len(batch)
+            bar.update(len(batch))
         if not count:
             raise ValueError(f"'structures' must hold at least one structure, got none in {structures}")
         if stress and not crystals:
             raise ValueError(
                 f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
             )
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     note_unlike_trained(potential, seen.values())
     which = f", stress ({crystals} of them)" if stress else ""
     print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
     return count
 
 
-def _check_target(out: Path, structures: str | Path, overwrite: bool) -> Path:
+def _check_target(out: Path, structures: str | Path, model: str | Path, overwrite: bool) -> Path:
     if out.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"'out' must end in .xyz or .extxyz, the format that is written, got {out}")
     if out.exists() and (not overwrite or out.is_dir()):
         raise FileExistsError(f"'out' must be a new file, got {out}: choose another name or say overwrite")
-    if out.exists() and Path(structures).exists() and out.samefile(structures):
-        raise ValueError(f"'out' must not be the file that is read, got {out}: choose another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    refuse_input_as_output("out", out, [structures, model])
     return out
-
-
-def _umask() -> int:
-    """The user's mask, which files made by tempfile ignore."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _frames(structures: str | Path) -> Iterator[Atoms]:

@@ -80,8 +80,14 @@ def describe(value: Any, where: str = "model") -> Any:
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, torch.Tensor) and value.ndim == 0:
+        return value.item()
     if isinstance(value, torch.dtype):
         raise TypeError(f"'{where}' must be {_EXPECTED} to be saved, got {value}: pass its name as a string")
+    if isinstance(value, nn.ModuleDict):
+        value = dict(value.items())
+    if isinstance(value, nn.ModuleList):
+        value = list(value)
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value) or {"class", "factory"} & set(value):
             raise TypeError(f"'{where}' must have names as keys to be saved, got {list(value)}")
@@ -279,11 +285,7 @@ def part_factory(argument: str, value: Any, names: Mapping[str, type]) -> Callab
             )
         return found
     if isinstance(value, Mapping):
-        options = dict(value)
-        short = options.pop("class", options.pop("factory", None))
-        if short in names:
-            return functools.partial(names[short], **options)
-        value = build({"factory": short, **options}, where=argument)
+        value = build({"factory": value.get("class"), **value}, where=argument)
     if isinstance(value, nn.Module):
         given = [value]
 
@@ -423,8 +425,9 @@ def _as_wanted(cls: Any, argument: str, value: Any) -> Any:
         hint = typing.get_type_hints(cls.__init__ if inspect.isclass(cls) else cls).get(argument)
     except (NameError, TypeError):  # names that exist for type checkers only
         return value
-    members = typing.get_args(hint) or (hint,)
-    if any(typing.get_origin(member) is collections.abc.Callable for member in (hint, *members)):
+    members = (hint, *typing.get_args(hint))
+    takes_parts = any(inspect.isclass(member) and issubclass(member, nn.Module) for member in members)
+    if not takes_parts and any(typing.get_origin(member) is collections.abc.Callable for member in members):
         options = dict(value)
         return {"factory": options.pop("class"), **options}
     return value
@@ -467,7 +470,9 @@ def _stem(place: str) -> str:
 def _resolve(name: str, trust: Trust) -> Any:
     place, separator, qualified = name.rpartition(":")
     if not separator:
-        found = _own_classes().get(name)
+        from pyg_mpnn.models.parts import SHORT_NAMES
+
+        found = SHORT_NAMES.get(name) or _own_classes().get(name)
         if found is None:
             raise ValueError(
                 f"{name!r} must be a class of this package ({', '.join(sorted(_own_classes()))}), or a class of yours "

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pyg_mpnn.layers import Interaction, MultiScale
+from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures, ends
 
 Memory = Literal["normal", "low"]
 
@@ -18,18 +18,18 @@ CHUNK = 2**17
 
 
 def advance_in_chunks(
-    layer: Interaction | MultiScale, x: Tensor, scales: Sequence[Any], density: Tensor | None, size: int = CHUNK
+    layer: nn.Module, x: NodeFeatures, scales: Sequence[Any], density: NodeDensity | None, size: int = CHUNK
 ) -> tuple[Tensor, Tensor | None]:
     """The same as ``layer(x, ..., density)`` up to rounding, with the memory of one chunk instead of all edges.
 
-    Atoms are cut into ranges; the edges that end in a range are a chunk. Only sums over a chunk are kept, what led to
-    them is computed a second time for the derivatives.
+    The receivers are cut into ranges, and the layer is called on the edges that end in a range. Only its results are
+    kept, what led to them is computed a second time for the derivatives.
 
     Args:
         layer: layer to apply.
-        x: node features.
+        x: node features, or a pair of those of senders and receivers.
         scales: for each scale ``edge_index``, ``radial``, ``envelope`` and ``sphere``, edges sorted by receiver.
-        density: directional density, or none.
+        density: directional density as ``x``, or none.
         size: number of edges at once.
 
     Returns:
@@ -38,21 +38,20 @@ def advance_in_chunks(
     Shapes:
         as of the layer.
     """
-    ends = torch.stack([torch.bincount(scale[0][1], minlength=x.shape[0]).cumsum(0) for scale in scales])
-    total: Tensor | None = None
-    change: Tensor | None = None
-    for first, last in _ranges(ends.sum(dim=0), size):
+    source, target = ends(x)
+    source_density, target_density = ends(density)
+    last_edges = torch.stack([torch.bincount(scale[0][1], minlength=target.shape[0]).cumsum(0) for scale in scales])
+    parts = []
+    for first, last in _ranges(last_edges.sum(dim=0), size):
         chunk = [
-            _select(scale, _start(row, first), int(row[last - 1])) for scale, row in zip(scales, ends, strict=True)
+            _select(scale, _start(row, first), int(row[last - 1]), first)
+            for scale, row in zip(scales, last_edges, strict=True)
         ]
-        edges = tuple(chunk[0]) if isinstance(layer, Interaction) else tuple(zip(*chunk, strict=True))
-        part, part_change = checkpoint(layer.neighbor_sums, x, *edges, density, use_reentrant=False)
-        total = part if total is None else total + part
-        if part_change is not None:
-            change = part_change if change is None else change + part_change
-    assert total is not None
-    new: tuple[Tensor, Tensor | None] = checkpoint(layer.advance, x, density, total, change, use_reentrant=False)
-    return new
+        edges = tuple(chunk[0]) if len(scales) == 1 else tuple(zip(*chunk, strict=True))
+        densities = None if target_density is None else (source_density, target_density[first:last])
+        parts.append(checkpoint(layer, (source, target[first:last]), *edges, densities, use_reentrant=False))
+    new_x, new_density = zip(*parts, strict=True)
+    return torch.cat(new_x), None if density is None else torch.cat(new_density)
 
 
 def _ranges(ends: Tensor, size: int) -> list[tuple[int, int]]:
@@ -67,6 +66,8 @@ def _start(ends: Tensor, first: int) -> int:
     return int(ends[first - 1]) if first else 0
 
 
-def _select(scale: Any, start: int, end: int) -> list[Tensor | None]:
+def _select(scale: Any, start: int, end: int, first: int) -> list[Tensor | None]:
+    """Edges ``start`` to ``end`` of a scale, with receivers counted from ``first``."""
     edge_index, *others = scale
-    return [edge_index[:, start:end], *(None if tensor is None else tensor[start:end] for tensor in others)]
+    pairs = edge_index[:, start:end] - edge_index.new_tensor([[0], [first]])
+    return [pairs, *(None if tensor is None else tensor[start:end] for tensor in others)]

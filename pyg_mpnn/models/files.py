@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.files import write_tensors
 from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources
 from pyg_mpnn.models.rebuild import check_rebuilds, digest, probe, same_energy, take_weights
 
@@ -23,6 +22,12 @@ FILE_FORMAT = 4
 """1: no asinh around invariant products; 2: a network of their own on the contracted features; 3: no description of
 parts of the user's, no digest. Format 3 is read."""
 _READ = (3, 4)
+_PROPERTIES: dict[str, dict[str, Any]] = {  # kinds of PropertyModel, a class of format 3, and what they are now
+    "extensive": {"class": "ScalarOutput", "extensive": True},
+    "intensive": {"class": "ScalarOutput", "extensive": False},
+    "dipole": {"class": "DipoleLengthOutput"},
+    "spatial_extent": {"class": "SpatialExtentOutput"},
+}
 _MODEL = "a file of save() or a checkpoint of pyg-mpnn train"
 
 
@@ -62,7 +67,10 @@ class Stored(Described):
         """
         model = load_model(path, map_location, trust)
         if not isinstance(model, cls):
-            raise ValueError(f"'path' must hold a {cls.__name__}, got {path} with a {type(model).__name__}")
+            kind = type(model).__name__
+            raise ValueError(
+                f"'path' must hold a {cls.__name__}, got {path} with a {kind}: use load_potential, or its load"
+            )
         return model
 
 
@@ -133,14 +141,7 @@ def save_model(path: str | Path, model: nn.Module) -> None:
     check_finite(model, "be saved")
     content = {"pyg_mpnn": make_header(model), "state_dict": model.state_dict()}
     seal(content, model)
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(path, content)
 
 
 def load_model(path: str | Path, map_location: str | torch.device = "cpu", trust: Trust = ()) -> Any:
@@ -193,7 +194,10 @@ def open_model(model: str | Path, map_location: str | torch.device = "cpu", trus
     name = str(model)
     if ":" not in name or Path(name).exists():
         return load_model(model, map_location, trust)
-    found = find_object(name)
+    try:
+        found = find_object(name)
+    except ValueError as error:
+        raise ValueError(f"'model' must name a Python object that exists, got {name!r}: {error}") from error
     if isinstance(found, nn.Module) or not callable(found) or hasattr(found, "calculate"):
         return found
     try:
@@ -273,6 +277,8 @@ def read_content(path: str | Path, map_location: str | torch.device, expected: s
     if missing:
         raise ValueError(f"'path' must be {expected}, got {path} without {', '.join(missing)}: it is not complete")
     if own["format"] == 3:
+        if own["config"] is not None and "property" in own["config"]:
+            _rename_property(content)
         own["config"] = None if own["config"] is None else from_format_3(own["config"])
     elif own.get("digest") != digest(own["config"], _without_prefix(content["state_dict"], own["prefix"])):
         raise ValueError(f"'path' must be {expected}, got {path}, which is damaged: its digest is another one")
@@ -293,16 +299,29 @@ def from_format_3(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get("class") == "SumPotential":
         return {"class": "SumPotential", "potentials": [from_format_3(part) for part in config["parts"]]}
     network = {"class": "MPNN", **config["mpnn"]}
+    model = {"class": "Potential", "representation": network, "terms": [], "outputs": {}, "energy": True}
     if "property" in config:
-        own = {"kind": config["property"], "hidden_channels": config["hidden_channels"]}
-        return {"class": "PropertyModel", "representation": network, **own}
+        part = {**_PROPERTIES[config["property"]], "hidden_channels": config["hidden_channels"]}
+        return {**model, "outputs": {config["name"]: part}, "energy": False}
     own = {key: value for key, value in config.items() if key not in ("mpnn", "readout", "zbl")}
     learned = {"class": "LearnedSumReadout", "in_channels": network["hidden_channels"]}
     own["readout"] = learned if config.get("readout", "sum") == "learned" else {"class": "SumReadout"}
     own["isolated"] = "free"
     if config.get("zbl"):
         own["zbl"] = {"class": "ZBL", "cutoff": max(network["cutoff"])}
-    return {"class": "Potential", "representation": network, **own}
+    return {**model, **own}
+
+
+def _rename_property(content: dict[str, Any]) -> None:
+    """The one property of a model of format 3 becomes an output with the name of the target it was trained on."""
+    own = content["pyg_mpnn"]
+    name = (own.get("settings") or {}).get("target") or "property"
+    own["config"] = {**own["config"], "name": name}
+    before, after = f"{own['prefix']}atomwise.", f"{own['prefix']}outputs.{name}.atomwise."
+    content["state_dict"] = {
+        after + key.removeprefix(before) if key.startswith(before) else key: value
+        for key, value in content["state_dict"].items()
+    }
 
 
 def check_finite(model: nn.Module, what: str) -> None:

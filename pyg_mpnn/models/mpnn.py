@@ -29,11 +29,15 @@ from pyg_mpnn.layers import (
 from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.build import part_factory
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, Directions, check_name
 
 Part = Union[str, Callable[..., nn.Module], nn.Module, Mapping[str, Any]]  # noqa: UP007 (Python 3.10)
 """A part: its short name, a class or another callable that makes it from the sizes the model knows, an instance, or a
 description ``{"class": name, **arguments}``."""
+
+Exchange = Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]]
+"""From features and density of the own atoms to those of own atoms and ghosts, see :meth:`MPNN.forward`."""
 
 
 class _Edges(NamedTuple):
@@ -72,6 +76,8 @@ class MPNN(nn.Module):
         attention: ``"sigmoid"``, ``"softmax"`` or ``None``, or a part of your own: what is called with
             ``hidden_channels``, ``edge_dim`` and ``heads`` for each layer and scale, as :class:`~pyg_mpnn.Attention`.
         heads: heads of the attention.
+        layers: layers of your own, called as those of this package (``pyg_mpnn/layers/README.md``). What describes
+            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``) is of no effect then.
 
     Shapes:
         ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)``, ``edge_vec`` ``(edges, 3)``; output: the node features
@@ -110,16 +116,20 @@ class MPNN(nn.Module):
         invariants: Sequence[Invariant] = ("receiver",),
         attention: Part | None = None,
         heads: int = 1,
+        layers: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
         check_name("directions", directions, get_args(Directions))
+        make_basis = part_factory("basis", basis, BASES)
         make_envelope = part_factory("envelope", envelope, ENVELOPES)
         make_attention = None if attention is None else part_factory("attention", attention, ATTENTIONS)
         if attention is None and heads != 1:
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
+        if layers is not None and not layers:
+            raise ValueError("'layers' must hold at least one layer, got none")
         self.config: dict[str, Any] = {
             "cutoff": list(cutoffs),
             "hidden_channels": hidden_channels,
@@ -128,16 +138,19 @@ class MPNN(nn.Module):
             "l_max": l_max,
             "num_layers": num_layers,
             "num_radial": num_radial,
-            "basis": basis,
-            "envelope": envelope,
+            "basis": make_basis if isinstance(basis, Mapping) else basis,
+            "envelope": make_envelope if isinstance(envelope, Mapping) else envelope,
             "directions": directions,
             "invariants": list(invariants),
-            "attention": attention,
+            "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
+            **({} if layers is None else {"layers": list(layers)}),
         }
-        self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
-        self.radial, num_radial = _make_basis(part_factory("basis", basis, BASES), cutoffs[-1], num_radial)
+        self.cutoffs, self.out_channels = cutoffs, hidden_channels
+        self.num_layers = num_layers if layers is None else len(layers)
+        self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
+        self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
         def make_features() -> LearnedFeatures:
             if contracted:
@@ -164,12 +177,22 @@ class MPNN(nn.Module):
         self.envelopes = nn.ModuleList(make_envelope(radius) for radius in cutoffs)
         self.directional = None if directions == "radial" else DirectionalBasis(l_max)
         self.density = DirectionalDensity(hidden_channels, channels, num_radial, l_max) if contracted else None
-        self.layers = nn.ModuleList(make_layer() for _ in range(num_layers))
+        self.layers = nn.ModuleList((make_layer() for _ in range(num_layers)) if layers is None else layers)
 
     @property
     def cutoff(self) -> float:
         """Largest cutoff in angstrom: the range of the edges that the network needs."""
         return self.cutoffs[-1]
+
+    @property
+    def receptive_field(self) -> float:
+        r"""Distance in angstrom beyond which an atom has no effect on the features of another.
+
+        One cutoff for each layer and one more for the density that is carried from the start: the cutoff times
+        ``num_layers`` + 1, or ``num_layers`` without a density. A force reaches twice as far: it is the derivative of
+        the energies of all atoms within this distance, which depend on atoms as far again.
+        """
+        return (len(self.layers) + (self.density is not None)) * self.cutoff
 
     @property
     def smoothness(self) -> float:
@@ -214,8 +237,7 @@ class MPNN(nn.Module):
             for envelope, count, cutoff in zip(self.envelopes, neighbors, self.cutoffs, strict=True)
         ]
         for layer in self.layers:
-            for messages, nu in zip(layer.scales, counts, strict=True):  # type: ignore[arg-type]
-                messages.nu.fill_(nu)
+            layer.set_neighbors(counts)  # type: ignore[operator]
         if self.density is not None:
             self.density.nu.fill_(counts[-1])
 
@@ -227,26 +249,71 @@ class MPNN(nn.Module):
         near: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         memory: Memory = "normal",
-    ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer.
+        num_own: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> list[Float[Tensor, "_ channels"]]:
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, memory=memory, num_own=num_own, exchange=exchange).x)
 
-        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
+        num_own: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
+
+        One domain of a larger structure: the first ``num_own`` atoms are its own, the others ghosts, atoms of other
+        domains (or periodic images) within one cutoff of an own one. Edges end at own atoms only, and so do the
+        results. Before each layer ``exchange(x, density)`` is called with the features and the density of the own atoms
+        and returns those of all atoms, the own ones first, as a differentiable function. ``x`` is ``None`` in the first
+        call, because the features of the elements are known, ``density`` is ``None`` where there is none; the answer is
+        ``None`` there too.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: with ``"low"`` the edges, sorted by receiver, are worked on in chunks, see
+                ``pyg_mpnn.models.chunks``.
+            num_own: number of atoms of this domain of a larger structure, which come first.
+            exchange: what gives features and density of all atoms of a domain from those of its own.
+
+        Returns:
+            features, and the density where directions are contracted.
         """
+        if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
+            raise ValueError(
+                f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
+                f"{exchange}"
+            )
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
-        x, density = self.embedding(z), None
+        senders, density = self.embedding(z), None
+        x = senders if exchange is None else senders[:num_own]
         if self.density is not None:
+            pair = senders if exchange is None else (senders, x)
             largest = scales[-1]
-            density = self.density(x, largest.edge_index, largest.radial, largest.sphere, largest.envelope)
+            density = self.density(pair, largest.edge_index, largest.radial, largest.sphere, largest.envelope)
         edges = scales[0] if len(scales) == 1 else tuple(zip(*scales, strict=True))
-        features = []
+        features: list[Tensor] = []
         for layer in self.layers:
-            if memory == "low" and len(z) > 0:
-                x, density = advance_in_chunks(layer, x, scales, density)  # type: ignore[arg-type]
+            given_x, given_density = x, density
+            if exchange is not None:
+                all_x, all_density = exchange(x if features else None, density)
+                given_x = (all_x if features else senders, x)
+                given_density = None if density is None else (all_density, density)
+            if memory == "low" and len(x) > 0:
+                x, density = advance_in_chunks(layer, given_x, scales, given_density)
             else:
-                x, density = layer(x, *edges, density)
+                x, density = layer(given_x, *edges, given_density)
             features.append(x)
-        return features
+        return Features(features, density)
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
         """Indices of the edges within each cutoff but the largest.

@@ -26,6 +26,8 @@ BASES: Mapping[str, type[RadialBasis]] = {
 ENVELOPES: Mapping[str, type[Cutoff]] = {"polynomial": PolynomialCutoff, "cosine": CosineCutoff, "bump": BumpCutoff}
 ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "softmax": SoftmaxAttention}
 READOUTS: Mapping[str, type[Readout]] = {"sum": SumReadout, "learned": LearnedSumReadout}
+SHORT_NAMES: Mapping[str, type] = {**BASES, **ENVELOPES, **ATTENTIONS, **READOUTS}
+"""All of them."""
 
 Directions = Literal["contracted", "raw", "radial"]
 

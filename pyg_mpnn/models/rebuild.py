@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from pyg_mpnn.models.build import build, describe, foreign_names, name_of, trust_of
 
@@ -137,7 +138,7 @@ def probe(model: nn.Module, state: Mapping[str, Tensor] | None = None) -> dict[s
     z, pos = probe_structure(model)
     with torch.no_grad(), _evaluating(model):
         given = dict(model.state_dict() if state is None else state)
-        output = torch.func.functional_call(model, given, (z, pos), _options(model))
+        output = torch.func.functional_call(model, given, _arguments(model, z, pos), _options(model))
     energy = getattr(output, "energy", None)
     return None if energy is None else {"z": z.tolist(), "pos": pos.tolist(), "energy": float(energy)}
 
@@ -156,7 +157,7 @@ def same_energy(model: nn.Module, kept: Mapping[str, Any]) -> tuple[float, bool]
     z = torch.tensor(kept["z"], device=device)
     pos = torch.tensor(kept["pos"], dtype=torch.float64, device=device)
     with torch.no_grad(), _evaluating(model):
-        output = model(z, pos, **_options(model))
+        output = model(*_arguments(model, z, pos), **_options(model))
     dtype = min((part.dtype for part in leaves(model)), key=lambda kind: kind.itemsize)
     rest = float((output.energy - output.atom_energies.sum()).abs()) + 1.0
     allowed = _TOLERANCE.get(dtype, _OTHER_TOLERANCE) * max(abs(kept["energy"]), rest)
@@ -204,7 +205,7 @@ def _is_ours(cls: type) -> bool:
 
 def _difference(model: nn.Module, rebuilt: nn.Module) -> str | None:
     """What differs in parts, weights and buffers."""
-    parts, others = dict(model.named_modules()), dict(rebuilt.named_modules())
+    parts, others = (dict(one.named_modules(remove_duplicate=False)) for one in (model, rebuilt))
     for name in [*parts, *others]:
         mine, other = (type(found[name]).__name__ if name in found else "absent" for found in (parts, others))
         if mine != other or (name in parts and type(parts[name]) is not type(others[name])):
@@ -231,7 +232,7 @@ def _shared(tensors: Mapping[str, Tensor]) -> list[list[str]]:
 def _different_results(model: nn.Module, rebuilt: nn.Module) -> str | None:
     z, pos = probe_structure(model)
     with torch.no_grad():
-        outputs = [_tensors(one(z, pos, **_options(one))) for one in (model, rebuilt)]
+        outputs = [_tensors(one(*_arguments(one, z, pos), **_options(one))) for one in (model, rebuilt)]
     for mine, other in zip(*outputs, strict=True):
         tolerance = _TOLERANCE.get(mine.dtype, _OTHER_TOLERANCE)
         spread = float(mine.double().abs().max()) if mine.numel() else 0.0
@@ -246,8 +247,14 @@ def _tensors(output: Any) -> list[Tensor]:
     """All tensors of an output: sums of energies without what does not depend on positions."""
     if isinstance(output, Tensor):
         return [output]
-    values = output.values() if isinstance(output, Mapping) else output
+    values = output.values() if isinstance(output, Mapping) else [*output, *getattr(output, "others", {}).values()]
     return [tensor for value in values if value is not None for tensor in _tensors(value)]
+
+
+def _arguments(model: nn.Module, z: Tensor, pos: Tensor) -> tuple[Any, ...]:
+    """The structure as a model takes it: with neutral numbers of the graph where it reads some."""
+    inputs = getattr(model, "graph_inputs", ())
+    return (Data(z=z, pos=pos, **{name: torch.zeros(1) for name in inputs}),) if inputs else (z, pos)
 
 
 def _options(model: nn.Module) -> dict[str, Any]:

@@ -23,7 +23,8 @@ SIZES: dict[str, dict[str, Any]] = {
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
 
 _IMPORT_PATH = re.compile(r"[\w./~-]+:[A-Za-z_][\w.]*")
-_OF_POTENTIAL = {"potential_heads": "heads", **{name: name for name in ("readout", "symmetry", "isolated", "zbl")}}
+_OF_POTENTIAL = {"potential_heads": "heads"}
+_OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
 
 
 def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -31,9 +32,10 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
 
     Args:
         size: name of the size.
-        options: arguments of the representation by name; ``class`` for another one than :class:`~pyg_mpnn.MPNN`, with
-            none of the arguments of the size; ``potential_heads``, ``readout``, ``symmetry``, ``isolated`` and
-            ``zbl`` of the potential. A string ``file.py:Class`` or ``package.module:Class`` names a part.
+        options: arguments of the representation by name; ``class`` or ``representation`` for another one than
+            :class:`~pyg_mpnn.MPNN`, with none of the arguments of the size; ``potential_heads``, ``readout``,
+            ``symmetry``, ``isolated``, ``zbl``, ``terms``, ``outputs`` and ``energy`` of the potential. A string
+            ``file.py:Class`` or ``package.module:Class`` names a part.
 
     Returns:
         the description, and the code of the user's that it names: what is typed is trusted.
@@ -43,9 +45,9 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
     """
     if size not in SIZES:
         raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
-    named = {key: _parts(value) for key, value in options.items() if key != "class"}
+    named = {key: _parts(value) for key, value in options.items() if key not in ("class", "representation")}
     own = {name: named.pop(key) for key, name in _OF_POTENTIAL.items() if key in named}
-    representation = options.get("class", "MPNN")
+    representation = options.get("class", options.get("representation", "MPNN"))
     if representation != "MPNN" and size != "base":
         raise ValueError(
             f"'size' is for MPNN and must be left out with 'model' {representation!r}, got {size!r}: give its own "

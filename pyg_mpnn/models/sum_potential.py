@@ -8,11 +8,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from pyg_mpnn.models.build import Trust
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.files import load_model, open_model
+from pyg_mpnn.models.outputs import Output
+from pyg_mpnn.models.structure import Structure
 
 
 class SumPotential(EnergyModel):
@@ -21,6 +25,7 @@ class SumPotential(EnergyModel):
     .. math:: E = \sum_p E^{(p)}, \quad F = \sum_p F^{(p)}, \quad \sigma = \sum_p \sigma^{(p)}
 
     Neighbours are searched once, for the largest cutoff; each part gets the edges within its own. Parts may be sums.
+    Other outputs of the parts are those of the sum; of one name they are added up too, as for a learned difference.
 
     Args:
         *potentials: the parts, at least one: :class:`~pyg_mpnn.Potential`, :class:`~pyg_mpnn.ZBL` or others.
@@ -56,6 +61,10 @@ class SumPotential(EnergyModel):
                 raise TypeError(
                     f"'potentials' must be potentials of this package, got {type(potential).__name__}: add an ASE "
                     "calculator with ase.calculators.mixing.SumCalculator"
+                )
+            if not potential.has_energy:
+                raise ValueError(
+                    f"'potentials' must have energies, got one with {', '.join(potential.all_outputs())} alone"
                 )
         self.parts = nn.ModuleList(potentials)
 
@@ -182,6 +191,53 @@ class SumPotential(EnergyModel):
             energies.append(part.interaction_energies(z, index, vec, batch, num_graphs, own or None, memory))
         return reduce(torch.add, energies)
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Numbers of a structure that a part reads."""
+        return tuple(dict.fromkeys(name for part in self.potentials for name in part.graph_inputs))
+
+    def all_outputs(self) -> dict[str, Output]:
+        """What the parts give besides energies, by name; outputs of one name are added up."""
+        return {name: output for part in self.potentials for name, output in part.all_outputs().items()}
+
+    @property
+    def why_eager(self) -> str | None:
+        """Why compiled code cannot evaluate this sum; ``None`` where it can."""
+        return next((part.why_eager for part in self.potentials if part.why_eager is not None), None)
+
+    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
+        """The structure with the graph inputs of all parts.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures.
+            data: what they were read from.
+
+        Returns:
+            the structure.
+        """
+        inputs: dict[str, Tensor] = {}
+        for part in self.potentials:
+            inputs |= part.with_inputs(structure, data).inputs
+        return structure._replace(inputs=inputs)
+
+    def _interaction(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
+    ) -> tuple[Tensor, Features | None]:
+        if self.why_eager is None:
+            return super()._interaction(structure, pos, strain, memory)
+        parts = [(part, structure.within(part.cutoff)) for part in self.potentials]  # which may read more than edges
+        return reduce(torch.add, [part._interaction(own, pos, strain, memory)[0] for part, own in parts]), None
+
+    def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for part in self.potentials:
+            if part.all_outputs():
+                own = part._others(structure.within(part.cutoff), None, memory)
+                found |= {name: found[name] + value if name in found else value for name, value in own.items()}
+        return found
+
     def _is_shorter(self, part: EnergyModel) -> bool:
         return part.cutoff < self.cutoff
 
@@ -238,7 +294,5 @@ def load_potential(path: str | Path, map_location: str | torch.device = "cpu", *
     """
     potential = load_model(path, map_location, trust)
     if not isinstance(potential, EnergyModel):
-        raise ValueError(
-            f"'path' must hold a potential, got {path} with a property: it is read by {type(potential).__name__}.load"
-        )
+        raise ValueError(f"'path' must hold a potential, got {path} with a {type(potential).__name__}")
     return potential

@@ -22,7 +22,12 @@ class Readout(Aggregation, ABC):
 
     Shapes:
         ``x`` ``(nodes, channels)``, ``index`` ``(nodes,)``, ``features`` ``(nodes, in_channels)``; output
-        ``(graphs, channels)``.
+        ``(graphs, channels)``. Atoms are along the axis ``dim`` of ``x``, by PyG's default the last but one, and
+        graphs take its place.
+
+    Raises:
+        ValueError: when called: an ``index`` that does not hold one graph for each atom, learned weights without
+            features to learn from.
     """
 
     extensive: bool
@@ -47,20 +52,26 @@ class Readout(Aggregation, ABC):
             index: graph of each atom; without ``index`` and ``ptr`` all are one graph.
             ptr: first atom of each graph and the end, in place of ``index``.
             dim_size: number of graphs; without it empty graphs at the end are not seen.
-            dim: not used, for PyG's signature; atoms are the first axis.
+            dim: axis of the atoms in ``x``.
             features: what learned weights depend on; ``x`` where not given.
 
         Returns:
             one row for each graph.
         """
+        rows = x.movedim(dim, 0)  # atoms first
         if index is None and ptr is not None:
             index, dim_size = ptr2index(ptr), len(ptr) - 1
         if index is None:
-            index = torch.zeros(x.shape[0], dtype=torch.long, device=x.device)
+            index = torch.zeros(rows.shape[0], dtype=torch.long, device=x.device)
             dim_size = 1
         if dim_size is None:
             dim_size = int(index.max()) + 1 if len(index) else 0
-        return scatter_sum(self.atom_values(x, index, dim_size, features), index, dim_size)
+        if index.dim() != 1 or index.shape[0] != rows.shape[0]:
+            raise ValueError(
+                f"'index' must hold the graph of each of the {rows.shape[0]} atoms along 'dim' {dim} of 'x', got shape "
+                f"{tuple(index.shape)}: name the axis of the atoms by 'dim' (PyG's default is the last but one)"
+            )
+        return scatter_sum(self.atom_values(rows, index, dim_size, features), index, dim_size).movedim(0, dim)
 
 
 class SumReadout(Readout):
@@ -169,7 +180,7 @@ class LearnedSumReadout(Readout):
         self, x: Float[Tensor, "nodes *channels"], index: Tensor, num_graphs: int, features: Tensor | None = None
     ) -> Float[Tensor, "nodes *channels"]:
         """Values times their gates."""
-        gate: Tensor = self.gate(x if features is None else features).sigmoid()
+        gate: Tensor = self.gate(_features(x, features)).sigmoid()
         return x * gate.reshape(-1, *(1 for _ in x.shape[1:]))
 
     def __repr__(self) -> str:
@@ -220,7 +231,7 @@ class SoftmaxReadout(Readout):
         self, x: Float[Tensor, "nodes *channels"], index: Tensor, num_graphs: int, features: Tensor | None = None
     ) -> Float[Tensor, "nodes *channels"]:
         """Values times their softmax weights."""
-        score: Tensor = self.gate(x if features is None else features)
+        score: Tensor = self.gate(_features(x, features))
         weight = (score - scatter_max(score.detach(), index, num_graphs)[index]).exp()
         weight = weight / scatter_sum(weight, index, num_graphs)[index]
         return x * weight.reshape(-1, *(1 for _ in x.shape[1:]))
@@ -233,3 +244,29 @@ def _gate(in_channels: int) -> nn.Linear:
     if in_channels < 1:
         raise ValueError(f"'in_channels' must be at least 1, got {in_channels}")
     return nn.Linear(in_channels, 1)
+
+
+def _features(x: Tensor, features: Tensor | None) -> Tensor:
+    """What the weights of the atoms depend on, a row for each."""
+    found = x if features is None else features
+    if found.dim() != 2 or found.shape[0] != x.shape[0]:
+        raise ValueError(
+            f"'features' must hold one row for each of the {x.shape[0]} atoms, got shape {tuple(found.shape)}"
+            + (" of 'x' in their place" if features is None else "")
+        )
+    return found
+
+
+def check_atoms(q: Tensor, pos: Tensor, batch: Tensor) -> None:
+    """Raise if values, positions and graphs of atoms do not fit: broadcasting would sum over pairs of atoms.
+
+    Args:
+        q: value of each atom.
+        pos: position of each atom.
+        batch: graph of each atom.
+    """
+    if q.dim() != 1 or pos.shape != (q.shape[0], 3) or batch.shape != q.shape:
+        raise ValueError(
+            "'q' must hold one number for each atom, 'pos' three and 'batch' one, got shapes "
+            f"{tuple(q.shape)}, {tuple(pos.shape)} and {tuple(batch.shape)}"
+        )

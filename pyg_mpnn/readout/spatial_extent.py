@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
 
 # Standard atomic weights of hydrogen to oganesson, IUPAC 2016, in u.
@@ -25,6 +26,42 @@ ATOMIC_MASSES = (
 # fmt: on
 
 
+def center_of_mass(
+    z: Int[Tensor, " nodes"], pos: Float[Tensor, "nodes 3"], batch: Int[Tensor, " nodes"], num_graphs: int
+) -> Float[Tensor, "graphs 3"]:
+    r"""Centre of mass of each graph, with standard atomic weights.
+
+    .. math:: r_\mathrm{cm} = \sum_i m_i r_i / \sum_i m_i
+
+    Args:
+        z: atomic numbers.
+        pos: positions.
+        batch: graph of each atom.
+        num_graphs: number of graphs.
+
+    Returns:
+        one point a graph; zero for one without atoms.
+
+    Shapes:
+        ``z`` and ``batch`` ``(nodes,)``, ``pos`` ``(nodes, 3)``; output ``(graphs, 3)``.
+
+    Units:
+        those of ``pos``.
+
+    Source:
+        textbook; weights of IUPAC 2016.
+
+    Example:
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+        >>> center_of_mass(torch.tensor([1, 1]), pos, torch.zeros(2, dtype=torch.long), 1)
+        tensor([[1., 0., 0.]])
+    """
+    masses = pos.new_tensor((0.0, *ATOMIC_MASSES))
+    mass = masses[z][:, None]
+    total = scatter_sum(mass, batch, num_graphs)
+    return scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
+
+
 class SpatialExtentReadout(nn.Module):
     r"""Second moment about the centre of mass of a density that the atoms carry.
 
@@ -39,6 +76,9 @@ class SpatialExtentReadout(nn.Module):
     Units:
         ``pos`` in angstrom; output that of ``q`` times angstrom^2.
 
+    Raises:
+        ValueError: when called with tensors of other shapes.
+
     Source:
         Schütt et al., J. Chem. Theory Comput. 15, 448 (2019) (SchNetPack), ElectronicSpatialExtent. A fit of QM9's
         <R^2> with a weight and a constant for each element (4,000 molecules) leaves 0.66 A^2 about the centre of mass,
@@ -51,13 +91,6 @@ class SpatialExtentReadout(nn.Module):
         tensor([2.])
     """
 
-    masses: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        masses = torch.tensor((0.0, *ATOMIC_MASSES), dtype=torch.float64)
-        self.register_buffer("masses", masses, persistent=False)
-
     def forward(
         self,
         q: Float[Tensor, " nodes"],
@@ -67,7 +100,6 @@ class SpatialExtentReadout(nn.Module):
         num_graphs: int,
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
-        mass = self.masses[z].to(pos.dtype)[:, None]
-        total = scatter_sum(mass, batch, num_graphs)
-        centre = scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
+        check_atoms(q, pos, batch)
+        centre = center_of_mass(z, pos, batch, num_graphs)
         return scatter_sum(q * (pos - centre[batch]).square().sum(dim=1), batch, num_graphs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
-from pyg_mpnn.data.frames import align_frames, check_frame
+from pyg_mpnn.data.frames import LabelShape, align_frames, check_frame
 from pyg_mpnn.data.md17 import how_to_get
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
@@ -78,21 +78,22 @@ def load_frames(
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
-    """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
+    """All that the model gives and the batch has references of; stresses where a structure of it is a crystal.
 
     Args:
-        potential: The potential.
+        potential: The model.
         batch: Structures.
         stress: Whether stresses are wanted at all.
 
     Returns:
-        What the potential returns; its stress is None where there is none to compare.
+        What the model returns; forces and stress are None where there is none to compare.
 
     Units:
         eV, eV/A, eV/A^3.
     """
-    stress = stress and "stress" in batch and bool(batch.pbc.all(dim=1).any())
-    output: PotentialOutput = potential(batch, stress=stress)
+    forces = potential.has_energy and "forces" in batch
+    stress = stress and potential.has_energy and "stress" in batch and bool(batch.pbc.all(dim=1).any())
+    output: PotentialOutput = potential(batch, forces=forces, stress=stress)
     return output
 
 
@@ -168,6 +169,34 @@ def _budget(
     return None if batch_edges is None else (dataset.num_edges, batch_edges, "batch_edges")
 
 
+def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
+    """Fields of a structure that a model reads or is trained on, besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Level and shape by name: of its outputs and graph inputs.
+    """
+    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    outputs = potential.all_outputs()
+    if outputs:
+        found["charge"] = LabelShape("structure", (), input=True)
+    return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
+
+
+def units(potential: EnergyModel) -> dict[str, str]:
+    """Units of the outputs of a model besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Units by name.
+    """
+    return {name: output.unit for name, output in potential.all_outputs().items()}
+
+
 def predict(
     potential: EnergyModel,
     frames: Sequence[Data],
@@ -176,11 +205,11 @@ def predict(
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
 ) -> Predictions:
-    """Predict energies, forces and, where a reference is known, stresses.
+    """Predict all that the model gives and the structures have references of.
 
     Args:
         potential: The potential; it is used on the device and in the precision that it has.
-        frames: Structures with energies and forces.
+        frames: Structures with references: energies and forces, or those of the other outputs of the model.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
@@ -189,16 +218,16 @@ def predict(
         Predicted and reference values, in the order of ``frames``.
 
     Units:
-        eV, eV/A, eV/A^3.
+        eV, eV/A, eV/A^3, and those of the other outputs.
 
     Raises:
-        ValueError: There is no structure, or one without energy or forces.
+        ValueError: There is no structure, or none has a reference.
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype)
-    for index, frame in enumerate(dataset.frames):
-        check_frame(frame, f"frame {index}", ("energy", "forces"))
+    shapes = label_shapes(potential)
+    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype, labels=shapes)
+    check_references(dataset.frames, potential, shapes)
     was_training = potential.training
     potential.eval()
     device = potential.device
@@ -209,6 +238,27 @@ def predict(
             parts.append(compare(evaluate_batch(potential, batch), batch))
     potential.train(was_training)
     return join(parts)
+
+
+def check_references(frames: Sequence[Data], potential: EnergyModel, shapes: Mapping[str, LabelShape]) -> None:
+    """Refuse structures that a model cannot be tested on.
+
+    Args:
+        frames: Structures.
+        potential: The model.
+        shapes: What :func:`label_shapes` gives.
+
+    Raises:
+        ValueError: A model without other outputs gets a structure without energy or forces, or one with others gets no
+            reference at all.
+    """
+    others = [name for name, shape in shapes.items() if not shape.input]
+    if not others:
+        for index, frame in enumerate(frames):
+            check_frame(frame, f"frame {index}", ("energy", "forces"))
+    names = [*(["energy", "forces", "stress"] if potential.has_energy else []), *others]
+    if not any(name in frame for frame in frames for name in names):
+        raise ValueError(f"'frames' must hold a reference of {' or '.join(names)}, got none: add a field of that name.")
 
 
 def evaluate(
@@ -248,4 +298,4 @@ def evaluate(
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    return compute_errors(predict(potential, frames, **sizes))  # type: ignore[arg-type]
+    return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]

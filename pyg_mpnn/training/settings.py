@@ -84,6 +84,8 @@ class TrainingSettings:
             quarter of the training.
         final_energy_weight: The same for the energy.
         final_stress_weight: The same for the stress.
+        output_weights: Weights in the loss of the other outputs of the model by name, 1 where not given; their errors
+            are in units of the spread of their references.
         weight_decay: Fraction, times the learning rate, by which each step shrinks all weights (AdamW).
         ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
             to this value over the first steps.
@@ -157,6 +159,7 @@ class TrainingSettings:
     final_force_weight: float | None = None
     final_energy_weight: float | None = 10.0
     final_stress_weight: float | None = None
+    output_weights: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     ema_decay: float = 0.99
     clip: float = 0.5
@@ -217,6 +220,9 @@ class TrainingSettings:
                 f"'stream' needs random weights to start from and one process, got 'start_from' {self.start_from!r} "
                 f"and {self.processes} processes: leave one of them out."
             )
+        for name, weight in self.output_weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"'output_weights' must not be negative, got {weight} for {name!r}.")
         for name in ("force_weight", "stress_weight", "weight_decay", "workers"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")

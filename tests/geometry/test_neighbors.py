@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_mpnn.geometry import edge_vectors, neighbor_list
+from pyg_mpnn.geometry import NeighborList, check_edges, edge_vectors, neighbor_list
 from pyg_mpnn.geometry.backends import _optional
 from pyg_mpnn.geometry.grid import _CENTRES
 
@@ -372,9 +372,15 @@ def test_coincident_images_are_an_error(backend):
             2.0,
             {"batch": torch.tensor([0])},
             ValueError,
-            r"'batch' must be int64 of shape \(nodes,\) = \(2,\), got",
+            r"'batch' must have shape \(nodes,\) = \(2,\), got",
         ),
-        (PAIR, 2.0, {"batch": torch.tensor([0.0, 0.0])}, ValueError, r"'batch' must be int64 .*, got torch.float32"),
+        (
+            PAIR,
+            2.0,
+            {"batch": torch.tensor([0.0, 0.0])},
+            TypeError,
+            r"'batch' must hold whole numbers, got torch.float32",
+        ),
         (
             PAIR,
             2.0,
@@ -422,3 +428,27 @@ def test_coincident_images_are_an_error(backend):
 def test_bad_input_is_an_error(unchecked, pos, cutoff, arguments, error, message):
     with pytest.raises(error, match=message):
         neighbor_list(pos, cutoff, **arguments)
+
+
+def test_a_complete_list_passes_the_full_check():
+    for pbc in ([True] * 3, [True, True, False], [False] * 3):
+        arguments = {"cell": 3.0 * torch.eye(3), "pbc": torch.tensor(pbc)}
+        pos = 3.0 * torch.rand(4, 3)
+        edges = neighbor_list(pos, 3.5, **arguments)
+        order = torch.randperm(edges.edge_index.shape[1])
+        check_edges(NeighborList(edges.edge_index[:, order], edges.shifts[order]), pos, 3.0, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda e: NeighborList(e.edge_index.repeat(1, 2), e.shifts.repeat(2, 1)), "hold each pair once, got twice"),
+        (lambda e: NeighborList(e.edge_index[:, 1:], e.shifts[1:]), "hold both directions of each pair, got none from"),
+        (lambda e: NeighborList(e.edge_index, -e.shifts), r"hold all pairs within 3 A, got none"),
+    ],
+)
+def test_the_full_check_finds_what_is_wrong(change, message):
+    pos, arguments = 3.0 * torch.rand(4, 3), {"cell": 3.0 * torch.eye(3), "pbc": torch.ones(3, dtype=torch.bool)}
+    edges = neighbor_list(pos, 3.0, **arguments)
+    with pytest.raises(ValueError, match=f"'edges' must {message}"):
+        check_edges(change(edges), pos, 3.0, **arguments)

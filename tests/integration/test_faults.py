@@ -1,4 +1,4 @@
-"""Faults found by hostile and by ordinary use on dec9c62, each with what is right: strict expected failures.
+"""Faults found by hostile and by ordinary use on dec9c62, each with what is right; those not mended yet fail, strictly.
 
 Each test is named after its item in the issue "Nothing silent" (A: wrong numbers, B: lost results, C: code from files,
 D: crashes and messages). Who mends one takes its mark away. A mark names the exceptions by which the fault shows, so
@@ -11,7 +11,6 @@ import contextlib
 import copy
 import io
 import json
-import pickle
 import re
 import resource
 import subprocess
@@ -46,6 +45,7 @@ from pyg_mpnn import (
 from pyg_mpnn.cli import main
 from pyg_mpnn.data import QM9
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("unchecked")
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 TRAIN = [
@@ -80,13 +80,13 @@ def refusal(call: Callable[[], Any]) -> str:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """A command: its exit code and all that it printed."""
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """A command: its exit code and all that it printed, without the name of the test's folder."""
 
     def command(*words: object) -> tuple[int, str]:
         code = main([str(word) for word in words])
         shown = capsys.readouterr()
-        return code, shown.out + shown.err
+        return code, (shown.out + shown.err).replace(str(tmp_path), "...")
 
     return command
 
@@ -164,11 +164,15 @@ def small_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def in_a_process(code: str, *arguments: object, seconds: float = 20) -> tuple[int, str]:
-    """Exit code and errors of Python code in a process of its own, which is killed after some seconds of running."""
-    start = "import signal, sys, torch\nfrom pyg_mpnn import *\nfrom pyg_mpnn.cli import main\n"
-    command = [sys.executable, "-c", f"{start}signal.alarm({seconds:g})\n{textwrap.dedent(code)}", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def in_a_process(code: str, *arguments: object, seconds: int = 4) -> tuple[int, str]:
+    """Exit code and errors of Python code in a process of its own, which ends after some seconds of computing."""
+    start = f"""
+    import resource, sys, time, torch
+    from pyg_mpnn import Potential, neighbor_list
+    resource.setrlimit(resource.RLIMIT_CPU, 2 * (int(time.process_time()) + {seconds},))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(start) + textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, cwd=ROOT)
     return done.returncode, done.stderr
 
 
@@ -176,18 +180,14 @@ def in_a_process(code: str, *arguments: object, seconds: float = 20) -> tuple[in
 
 
 @pytest.mark.parametrize("distance", [1e4, 1e6])
-@fault("float32 takes differences after the cast: forces are off by 0.04 eV/A at 1e4 A, by 2.4 eV/A at 1e6 A")
 def test_a2_translation_in_float32(distance: float) -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle()
     expected = potential(z, pos).forces
-    moved = ((pos + distance) - distance).clone()  # what float64 keeps of the positions there
-    assert (potential(z, moved).forces - expected).abs().max() < 1e-4 * expected.abs().max()
     error = (potential(z, pos + distance).forces - expected).abs().max() / expected.abs().max()
     assert error < 1e-4
 
 
-@fault("the calculator casts positions to float32 before differences are taken")
 def test_a2_translation_of_the_calculator() -> None:
     atoms = molecule("H2O", calculator=PotentialCalculator(Potential.from_size("small", **TINY)))
     expected = atoms.get_forces()
@@ -195,7 +195,6 @@ def test_a2_translation_of_the_calculator() -> None:
     assert np.abs(atoms.get_forces() - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@fault("the heads act on an atom without neighbours: isolated H was 4.5 eV off what --isolated said")
 def test_a3_isolated_atoms_have_the_energies_given(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     code, shown = run(
@@ -244,7 +243,6 @@ def test_a4_stress_of_a_slab_from_the_calculator() -> None:
     assert np.abs(atoms.get_stress()[:2]).min() > 0
 
 
-@fault("bfloat16 autocast changes the forces by 0.03 eV/A, silently")
 def test_a5_autocast() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -267,7 +265,6 @@ def flip(path: Path, name: str) -> None:
     path.write_bytes(bytes(content))
 
 
-@fault("a file with one flipped bit loads and gives other numbers")
 def test_a6_flipped_bit(model: Path) -> None:
     flip(model, "atomwise.heads.0.linears.0.weight")
     assert refusal(lambda: load_potential(model))
@@ -281,7 +278,6 @@ def with_nan(model: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "md", "relax"])
-@fault("NaN weights: predict and evaluate end with 0, md and relax advise a smaller time step")
 def test_a6_nan_weights(command: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(2))
     where = {"evaluate": ["--data", data]}.get(command, ["--structure", data, "--out", tmp_path / "out.xyz"])
@@ -293,7 +289,6 @@ def test_a6_nan_weights(command: str, run: Callable[..., tuple[int, str]], model
     assert "timestep" not in shown
 
 
-@fault("a file whose configuration and weights do not fit is a traceback", KeyError, RuntimeError)
 @pytest.mark.parametrize("missing", ["config", "weight"])
 def test_a6_incomplete_file(missing: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     content = torch.load(model, weights_only=True)
@@ -306,7 +301,6 @@ def test_a6_incomplete_file(missing: str, run: Callable[..., tuple[int, str]], m
     assert "model.pt" in shown
 
 
-@fault("an edge list to 3 A is taken for one to 5 A: 0.880 eV in place of 0.767")
 def test_a7_edges_within_a_shorter_cutoff() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -315,7 +309,6 @@ def test_a7_edges_within_a_shorter_cutoff() -> None:
     assert "cutoff" in refusal(lambda: potential(batch))
 
 
-@fault("edges between two structures of a batch are accepted")
 def test_a7_edges_between_structures() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
@@ -325,7 +318,6 @@ def test_a7_edges_between_structures() -> None:
     assert "edge_index" in message
 
 
-@fault("shifts of half a cell are accepted")
 def test_a7_fractional_shifts() -> None:
     potential = Potential.from_size("small", **TINY).eval()
     atoms = bulk("Cu")
@@ -382,7 +374,7 @@ def test_a8_fractional_atomic_numbers(run: Callable[..., tuple[int, str]], tmp_p
 def test_a8_lattice_of_an_npz(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **arrays_of_md17(lattice=8.0 * np.eye(3)))
     _, shown = run("inspect", "--data", tmp_path / "data.npz", "--steps", "0")
-    assert re.search("lattice|periodic", shown)
+    assert re.search("lattice|12 periodic", shown)
 
 
 @fault("weights of 0 for all structures: a loss of zero is trained on")
@@ -481,18 +473,34 @@ def test_a11_calculator_after_a_failed_call() -> None:
     assert "energy" not in calculator.results
 
 
-@pytest.mark.parametrize("command", ["predict", "md", "relax"])
-@fault("an empty line: 1 of the structures is read, exit code 0; train refuses the file")
-def test_a11_empty_line(command: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
-    parts = [io.StringIO(), io.StringIO()]
-    for part, frames in zip(parts, (water(1), water(5)), strict=True):
-        ase.io.write(part, frames, format="extxyz")
-    data = tmp_path / "water.xyz"
-    data.write_text("\n".join(part.getvalue() for part in parts))
-    more = {"md": ["--steps", "1", "--timestep", "0.5", "--temperature", "300"], "relax": ["--fmax", "1e9"]}
-    out = tmp_path / ("out.xyz" if command == "predict" else "out")
-    code, shown = run(command, "--model", model, "--structure", data, "--out", out, *more.get(command, []))
-    assert code == 1 or (command == "predict" and len(ase.io.read(out, ":")) == 6), shown
+@pytest.mark.parametrize(
+    ("command", "flags", "result"),
+    [
+        ("predict", [], "out.xyz"),
+        ("md", ["--steps", "2", "--timestep", "0.5", "--temperature", "300"], "out/trajectory.traj"),
+        ("relax", ["--fmax", "1e9"], "out/relaxed.extxyz"),
+    ],
+    ids=["predict", "md", "relax"],
+)
+@fault("an empty line: predict writes 1 of 60 with exit code 0, md and relax start elsewhere; train refuses the file")
+def test_a11_empty_line(
+    command: str, flags: list[str], result: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path
+) -> None:
+    """An error, or what the file without the line gives."""
+    found = {}
+    for name, line in (("whole", ""), ("cut", "\n")):
+        (tmp_path / name).mkdir()
+        data = tmp_path / name / "water.xyz"
+        first, rest = (write(tmp_path / name / "part.xyz", part).read_text() for part in (water(1), water(6)[1:]))
+        data.write_text(first + line + rest)
+        out = tmp_path / name / Path(result).parts[0]
+        code, shown = run(command, "--model", model, "--structure", data, "--out", out, *flags)
+        assert code == 0 or name == "cut", shown
+        if code == 0:
+            found[name] = ase.io.read(tmp_path / name / result, ":")
+    if "cut" in found:
+        assert len(found["cut"]) == len(found["whole"])
+        assert np.array_equal(found["cut"][0].positions, found["whole"][0].positions)
 
 
 @fault("--model.zbl true without --zbl: default radii, C-H 1.07 A where the data have 0.97, and no word")
@@ -511,7 +519,6 @@ def test_a12_zbl_by_argument_of_the_model(run: Callable[..., tuple[int, str]], t
 # B. Lost results
 
 
-@fault("evaluate --json MODEL replaces the model by the report")
 def test_b_report_over_the_model(run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     before = model.read_bytes()
     code, shown = run("evaluate", "--model", model, "--data", write(tmp_path / "w.xyz", water(2)), "--json", model)
@@ -520,7 +527,6 @@ def test_b_report_over_the_model(run: Callable[..., tuple[int, str]], model: Pat
     assert "json" in shown
 
 
-@fault("inspect --json DATA replaces the data by the report")
 def test_b_report_over_the_data(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     before = data.read_bytes()
@@ -530,7 +536,6 @@ def test_b_report_over_the_data(run: Callable[..., tuple[int, str]], tmp_path: P
     assert "json" in shown
 
 
-@fault("a full disk cuts an older report to what fits")
 def test_b_full_disk_keeps_the_older_report(run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     data, report = write(tmp_path / "water.xyz", water(2)), tmp_path / "report.json"
     report.write_text(json.dumps({"of": "before", "numbers": list(range(100))}))
@@ -541,7 +546,6 @@ def test_b_full_disk_keeps_the_older_report(run: Callable[..., tuple[int, str]],
     assert code == 1, shown
 
 
-@fault("a training on a full disk ends in a traceback ('unexpected pos'), and leaves best.ckpt.partial", RuntimeError)
 def test_b_full_disk_ends_a_training_in_a_line(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     with small_disk(30_000):
@@ -551,7 +555,6 @@ def test_b_full_disk_ends_a_training_in_a_line(run: Callable[..., tuple[int, str
     assert not list((tmp_path / "run").glob("*.partial"))
 
 
-@fault("two trainings started together in one folder both end with 0; one loses its weights, metrics and card")
 def test_b_two_trainings_in_one_folder(
     run: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -591,8 +594,8 @@ def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
     for file in ("raw/qm9_v3.pt", "processed/data_v3.pt"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         if not name.startswith("raw") or file.startswith("raw"):
-            (root / file).write_bytes(pickle.dumps(None))
-    (root / name).write_bytes(pickle.dumps(Bomb(mark)))
+            torch.save(None, root / file)
+    torch.save(Bomb(mark), root / name)
     with contextlib.suppress(Exception):
         QM9(root, "gap", download=False)
     assert not mark.exists()
@@ -601,20 +604,25 @@ def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
 # D. Crashes and messages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "code",
+    "call",
     [
-        "neighbor_list(torch.zeros(1, 3), 5.0, cell=torch.diag(torch.tensor([8.0, 8.0, 1e6])), pbc=torch.ones(3) > 0)",
-        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), 2.0 * torch.eye(9)[:, :3], "
-        "cell=8.0 * torch.eye(3)[None])",
+        "neighbor_list(pos, 5.0, cell=torch.diag(torch.tensor([8.0, 8.0, 1e6])), pbc=torch.ones(3) > 0)",
+        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), pos, cell=8.0 * torch.eye(3)[None])",
     ],
     ids=["long cell", "large cutoff"],
 )
 @fault("a cell of 8 x 8 x 1e6 A ends the process (SIGFPE); a cutoff of 1e4 A never ends")
-def test_d_extreme_cells(code: str) -> None:
-    returned, shown = in_a_process(
-        f"try:\n    {code}\nexcept ValueError as error:\n    assert 'cutoff' in str(error) or 'cell' in str(error)"
-    )
+def test_d_extreme_cells(call: str) -> None:
+    code = f"""
+    pos = 2.0 * torch.cartesian_prod(*3 * [torch.arange(3.0)])[:9]
+    try:
+        {call}
+    except ValueError as error:
+        assert "'cutoff'" in str(error) or "'cell'" in str(error)
+    """
+    returned, shown = in_a_process(code)
     assert returned == 0, shown
 
 
@@ -641,9 +649,11 @@ def test_d_batch_size_0(run: Callable[..., tuple[int, str]], model: Path, tmp_pa
     assert "'batch_size'" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@fault("torch.compile(potential) fails with 'a leaf Variable ...' and no word on potential.compile()", RuntimeError)
+@fault("torch.compile(potential) fails in the neighbour search, with no word on potential.compile()")
 def test_d_torch_compile() -> None:
+    pytest.importorskip("torch_cluster")
     potential = Potential.from_size("small", **TINY).eval()
     z, pos = triangle(torch.float32)
     expected = potential(z, pos)
@@ -656,17 +666,16 @@ def test_d_torch_compile() -> None:
     torch.testing.assert_close(found.forces, expected.forces)
 
 
-@fault("a file of a newer format is told to 'train again'")
 def test_d_newer_format(model: Path) -> None:
     content = torch.load(model, weights_only=True)
     content["pyg_mpnn"]["format"] = 99
     torch.save(content, model)
-    message = refusal(lambda: load_potential(model))
+    message = refusal(lambda: load_potential(model)).replace(str(model), "")
     assert "newer" in message
     assert "train again" not in message
 
 
-@fault("a closed stderr ends a training before its first epoch")
+@fault("a closed stderr ends a training before its first epoch", BrokenPipeError)
 def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
@@ -685,17 +694,18 @@ def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, mo
         (lambda: PolynomialCutoff(5.0, p=float("nan")), "p"),
         (lambda: PolynomialCutoff(5.0, p=float("inf")), "p"),
         (lambda: ExpNormalBasis(5.0, 8, alpha=float("inf")), "alpha"),
-        (lambda: DirectionalDensity(8, 4, 2, nu=float("inf")), "nu"),
+        (lambda: DirectionalDensity(8, 4, 5, 2, nu=float("inf")), "nu"),
         (lambda: Contraction("x"), "l_max"),
         (lambda: Contraction(None), "l_max"),
         (lambda: Contraction(float("nan")), "l_max"),
         (lambda: Contraction(-1), "l_max"),
-        (lambda: DensityPowers(4, -1), "l_max"),
+        (lambda: DensityPowers(4, -1, 4), "l_max"),
         (lambda: RadiusGraph(5.0, backend="x"), "backend"),
         (lambda: SkinList(5.0, backend="x"), "backend"),
         (lambda: RadiusGraph(True), "cutoff"),
         (lambda: Potential.from_size("small", **{**TINY, "hidden_channels": True}), "hidden_channels"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 @fault("accepted, or refused without the name of the argument", RuntimeError)
 def test_d_wrong_values_of_constructors(build: Callable[[], Any], argument: str) -> None:
@@ -715,6 +725,7 @@ def test_d_one_evaluation_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 @fault("a shortened store of --stream ends the process by SIGBUS")
 def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(60))
@@ -724,6 +735,7 @@ def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) 
     store = next(tmp_path.rglob("data.mdb"))
     with open(store, "r+b") as file:
         file.truncate(store.stat().st_size // 2)
-    returned, shown = in_a_process("sys.exit(main(sys.argv[1:]))", *flags, "--out", tmp_path / "second", seconds=60)
+    code = "from pyg_mpnn.cli import main\nsys.exit(main(sys.argv[1:]))"
+    returned, shown = in_a_process(code, *flags, "--out", tmp_path / "second", seconds=60)
     assert returned == 1, shown
     assert str(store.parent.name) in shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from pyg_mpnn import (
     ChannelMixing,
@@ -17,6 +18,7 @@ from pyg_mpnn import (
     DirectionalDensity,
     EdgeMLP,
     EquivariantProduct,
+    FilterConvolution,
     GatherDensity,
     Interaction,
     Messages,
@@ -28,6 +30,8 @@ from pyg_mpnn import (
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -45,6 +49,18 @@ def composition(kind, parts):
     return kind(parts, NodeUpdate(4, 6, power_channels=9), DensityUpdate(4, 6, 2, 2), DensityPowers(2, 2, 3))
 
 
+class Vectors(nn.Module):
+    """The two blocks that carry vectors; they get the part of the density with l = 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.update = VectorConvolution(2, num_radial=3), VectorUpdate(2)
+
+    def forward(self, x, edge_index, radial, envelope, sphere, density):
+        vectors = density[:, 1:4]
+        return self.update(*self.convolution(x[:, :2], edge_index, radial, envelope, sphere[:, 1:4], vectors))
+
+
 BLOCKS = {
     "density": (lambda: DirectionalDensity(4, 2, 3, 2), "x edge_index radial sphere envelope"),
     "density_update": (lambda: DensityUpdate(4, 3, 2, 2), "x edge_index radial sphere density"),
@@ -56,6 +72,8 @@ BLOCKS = {
     "sigmoid": (lambda: SigmoidAttention(4, 3), "x edge_index radial envelope"),
     "softmax": (lambda: SoftmaxAttention(4, 3), "x edge_index radial envelope"),
     "messages": (messages, "x edge_index radial envelope sphere density"),
+    "filter_convolution": (lambda: FilterConvolution(4, 5, 3), "x edge_index radial envelope"),
+    "vectors": (Vectors, "x edge_index radial envelope sphere density"),
     "node_update": (lambda: NodeUpdate(4, 3), "x edge_index radial"),
     "interaction": (lambda: composition(Interaction, messages()), "x edge_index radial envelope sphere density"),
     "mixing": (lambda: ChannelMixing(2, 3, 2), "density"),

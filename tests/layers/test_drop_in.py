@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
-from torch_geometric.nn import GCNConv, MessagePassing, SchNet, Sequential, global_add_pool
+from torch_geometric.nn import GCNConv, SchNet, Sequential, global_add_pool
 
 from pyg_mpnn import (
     CosineCutoff,
@@ -19,7 +19,6 @@ from pyg_mpnn import (
     RadialFeatures,
     RadiusGraph,
     SumReadout,
-    layers,
 )
 from pyg_mpnn.testing import (
     assert_batch_law,
@@ -28,29 +27,6 @@ from pyg_mpnn.testing import (
     assert_permutation_law,
     assert_rotation_law,
 )
-
-
-def test_the_listed_blocks_pass_messages():
-    passing = {
-        "LearnedFeatures",
-        "ContractedFeatures",
-        "RawFeatures",
-        "RadialFeatures",
-        "EdgeMLP",
-        "Attention",
-        "SigmoidAttention",
-        "SoftmaxAttention",
-        "DirectionalDensity",
-        "DensityUpdate",
-        "Messages",
-        "NodeUpdate",
-        "MessageLayer",
-        "Interaction",
-        "MultiScale",
-        "GatherDensity",
-    }
-    found = {name for name in layers.__all__ if issubclass(getattr(layers, name), MessagePassing)}
-    assert found == passing
 
 
 def test_in_sequential_beside_pyg_layers(ethanol):

@@ -48,7 +48,7 @@ def density(module, inputs):
 
 @pytest.mark.parametrize("attention", [False, True])
 def test_laws_of_node_features(laws, attention):
-    laws(lambda: build(attention), node_features, "nodes", runs="propagate", leaves_smoothly=True)
+    laws(lambda: build(attention), node_features, "nodes", leaves_smoothly=True)
 
 
 def test_laws_of_density(laws):
@@ -59,7 +59,7 @@ def test_laws_without_directions(laws):
     def radial_only(module, inputs):
         return module(inputs.x, inputs.edge_index, inputs.radial, inputs.envelope)[0]
 
-    laws(plain, radial_only, "nodes", runs="propagate", leaves_smoothly=True)
+    laws(plain, radial_only, "nodes", leaves_smoothly=True)
 
 
 def test_control_raw_directions_change_under_rotation(laws):

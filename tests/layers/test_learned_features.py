@@ -37,7 +37,7 @@ def test_laws_contracted(laws, invariants):
 
 
 def test_laws_radial(laws):
-    laws(radial, call_radial, "edges", runs="edge_updater")
+    laws(radial, call_radial, "edges")
 
 
 def test_raw_features_do_change_under_rotation(laws):

@@ -34,7 +34,7 @@ def call(module, inputs):
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_laws(laws, attention):
-    laws(lambda: build(contracted(), ATTENTIONS[attention]), call, "edges", runs="edge_updater")
+    laws(lambda: build(contracted(), ATTENTIONS[attention]), call, "edges")
 
 
 def test_raw_directions_change_under_rotation(laws):

@@ -61,7 +61,6 @@ def test_laws_of_node_features(laws, attention):
         lambda: build(attention),
         lambda module, inputs: call(module, inputs)[0],
         "nodes",
-        runs="propagate",
         leaves_smoothly=True,
     )
 

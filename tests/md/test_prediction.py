@@ -115,7 +115,7 @@ def test_file_that_cannot_be_read(saved: Path, tmp_path: Path) -> None:
 
 
 def test_input_is_never_the_output(saved: Path, mixed: Path) -> None:
-    with pytest.raises(ValueError, match="'out' must not be the file that is read"):
+    with pytest.raises(ValueError, match="'out' must not be a file that is read"):
         run_prediction(saved, mixed, mixed, overwrite=True)
 
 

