@@ -101,7 +101,7 @@ def write_picture(path: str | Path, save: Callable[..., Any], **options: Any) ->
     Args:
         path: the file; the end of its name is the format.
         save: what writes it to an open file, such as the ``savefig`` of a figure.
-        options: passed to ``save``.
+        **options: passed to ``save``.
 
     Raises:
         OSError: as of :func:`write_whole`.

@@ -6,6 +6,7 @@ import functools
 import sys
 from typing import Any, Literal
 
+from pyg_mpnn.data.labels import LengthUnit
 from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.models import EnergyModel
 from pyg_mpnn.models.files import open_model
@@ -22,6 +23,8 @@ def check_command(
     json: str | None = None,
     picture: str | None = None,
     threads: int | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
     trust: list[str] | None = None,
 ) -> Report:
     """Hold a potential to the laws of physics; the exit code is 0 if all hold and 3 if one is broken.
@@ -37,6 +40,8 @@ def check_command(
         json: File to write the report to.
         picture: File to draw energy and force along a bond scan to, for example scan.png.
         threads: Number of CPU threads; PyTorch decides without it.
+        length_unit: Unit of positions and cells in the file; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         trust: Code of your own that a saved model is made of and that may run, for example my_net.py.
 
     Returns:
@@ -48,7 +53,9 @@ def check_command(
     import torch
     from tqdm import tqdm
 
-    from pyg_mpnn.data import ethanol, read_structures
+    from pyg_mpnn.data import LabelNames
+    from pyg_mpnn.data.labels import parse_types
+    from pyg_mpnn.data.read import load_frames
     from pyg_mpnn.testing import LAWS, bond_scan, check_potential, draw_scan
 
     for name, out in (("json", json), ("picture", picture)):
@@ -58,7 +65,8 @@ def check_command(
     if threads is not None:
         torch.set_num_threads(threads)
     potential = open_model(model, trust=trust or ())
-    frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    frames = load_frames(structures, "test", labels, wanted=())
     frames = frames[:: max(1, len(frames) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
     if isinstance(potential, EnergyModel):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
@@ -21,6 +22,9 @@ def evaluate_command(
     forces_key: str | None = None,
     stress_key: str | None = None,
     virial_key: str | None = None,
+    energy_unit: EnergyUnit | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
     json: str | None = None,
     batch_size: int = 32,
     batch_atoms: int | None = None,
@@ -41,7 +45,11 @@ def evaluate_command(
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         json: File to write the errors to, as numbers in meV and A.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of the number of structures.
@@ -67,7 +75,8 @@ def evaluate_command(
     check_device(device)
     potential = open_potential(model, trust=trust).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
+    names = energy_key, forces_key, stress_key, virial_key
+    labels = LabelNames(*names, energy_unit, length_unit, parse_types(types))
     errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:

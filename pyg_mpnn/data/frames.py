@@ -19,6 +19,31 @@ FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
     "pbc": ((1, 3), False),
     "weight": ((1,), 1.0),
 }
+FLOATS = ("forces", "stress", "weight")
+"""What is cast to the precision of a model; positions, cells and energies stay in float64."""
+
+
+class CheckedFrames(list[Data]):
+    """Structures that are normalized and checked: who holds them checks nothing again, and changes none.
+
+    Made by :func:`prepare_frames` and by the reader.
+    """
+
+    sources: Sequence[dict[str, Any]] = ()
+    """What was read from which file, plain values."""
+
+    def take(self, places: Iterable[int]) -> CheckedFrames:
+        """Some of the structures.
+
+        Args:
+            places: of the structures.
+
+        Returns:
+            the structures in this order.
+        """
+        taken = CheckedFrames(self[place] for place in places)
+        taken.sources = self.sources
+        return taken
 
 
 class LabelShape(NamedTuple):
@@ -36,7 +61,7 @@ def prepare_frames(
     required: Sequence[str] = (),
     first: int = 0,
     labels: Mapping[str, LabelShape] = MappingProxyType({}),
-) -> list[Data]:
+) -> CheckedFrames:
     """Structures of any origin as a set: normalized, checked, with the same fields. The input is left alone.
 
     Args:
@@ -47,13 +72,17 @@ def prepare_frames(
         labels: further fields to keep, NaN for an unknown label.
 
     Returns:
-        New structures in the same order.
+        New structures in the same order; those that are checked, as they are.
 
     Raises:
         ValueError: there are none, or one is refused; the message names it.
     """
+    if isinstance(frames, CheckedFrames):
+        for index, frame in enumerate(frames, start=first):
+            _check_present(frame, required, f"frame {index}")
+        return frames
     frames = list(frames)
-    prepared = []
+    prepared = CheckedFrames()
     for index, frame in enumerate(frames, start=first):
         try:
             prepared.append(normalize_fields(frame, units))
@@ -150,6 +179,32 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
     _check_present(data, required, where)
 
 
+def is_isolated_atom(frame: Data) -> bool:
+    """Whether a structure is one atom alone, whose energy is the reference energy of its element.
+
+    Args:
+        frame: the structure.
+
+    Returns:
+        whether it has one atom, an energy, and is not periodic or says so (``config_type=IsolatedAtom``).
+    """
+    periodic = "pbc" in frame and bool(frame.pbc.any())
+    return len(frame.z) == 1 and "energy" in frame and ("isolated" in frame or not periodic)
+
+
+def fill_labels(frame: Data, names: Iterable[str]) -> None:
+    """Give a structure the labels that it lacks, NaN for unknown, so that it goes into one batch with others.
+
+    Args:
+        frame: the structure, which is changed.
+        names: ``energy``, ``forces`` or both.
+    """
+    for name in names:
+        if name not in frame:
+            shape, dtype = ((1,), torch.float64) if name == "energy" else (frame.pos.shape, frame.pos.dtype)
+            frame[name] = torch.full(shape, torch.nan, dtype=dtype)
+
+
 def _check_present(data: Data, names: Sequence[str], where: str) -> None:
     for name in names:
         if getattr(data, name, None) is None:
@@ -195,15 +250,14 @@ def align_frames(frames: Sequence[Data]) -> None:
         frames: structures that passed :func:`check_frame`.
 
     Raises:
-        ValueError: some structures have energies (or forces) and others have none, or one has a cell without ``pbc``.
+        ValueError: some structures have a target and others have none, or one has a cell without ``pbc``.
     """
-    for name in ("energy", "forces", "target"):
-        missing = [k for k, frame in enumerate(frames) if name not in frame]
-        if missing and len(missing) < len(frames):
-            raise ValueError(
-                f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
-                f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
-            )
+    missing = [k for k, frame in enumerate(frames) if "target" not in frame]
+    if missing and len(missing) < len(frames):
+        raise ValueError(
+            f"'target' must be in all frames or in none, got {len(missing)} frames without it, the first is "
+            f"frame {missing[0]}: leave these out, or all targets."
+        )
     for k, frame in enumerate(frames):
         if "pbc" not in frame and "cell" in frame and bool((frame.cell != 0).any()):
             raise ValueError(f"'pbc' must be given with a cell, got a cell without it in frame {k}: add it.")

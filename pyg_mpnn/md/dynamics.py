@@ -14,6 +14,7 @@ from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import energy_drift
@@ -48,6 +49,8 @@ def run_dynamics(
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "auto",
     trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> DynamicsSummary:
     """Run molecular dynamics with a trained potential, and report on it.
 
@@ -61,8 +64,8 @@ def run_dynamics(
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         out: folder for the results; must be new or empty.
         steps: number of time steps.
         timestep: in fs.
@@ -79,6 +82,8 @@ def run_dynamics(
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
             and more where it is possible (on a CPU, with a C++ compiler), on, off.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The summary, also in summary.json.
@@ -100,7 +105,8 @@ def run_dynamics(
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
-    atoms = single_structure(structure)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    atoms = single_structure(structure, labels=labels)
     mode = "off" if compile == "auto" and steps < LONG else compile
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")

@@ -144,7 +144,7 @@ class MPNN(nn.Module):
             "invariants": list(invariants),
             "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
-            **({} if layers is None else {"layers": list(layers)}),
+            "layers": None if layers is None else list(layers),
         }
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
         self.num_layers = num_layers if layers is None else len(layers)

@@ -156,7 +156,8 @@ class AtomwiseOutput(Output):
     def reset_parameters(self) -> None:
         """Draw new weights."""
         for part in self.children():
-            part.reset_parameters()  # type: ignore[operator]
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()  # type: ignore[operator]
 
     def check(self, structure: Structure) -> None:
         """Raise for elements not trained on.
@@ -211,7 +212,7 @@ class AtomwiseOutput(Output):
             ValueError: no reference, or nothing left to learn.
         """
         structure = structure._replace(pos=structure.pos.double())
-        elements = [int(z) for z in structure.z.unique()]
+        elements = sorted(set(structure.z.tolist()))
         known = ~target.flatten().isnan()
         y = target.double().flatten()[known]
         values, left = torch.zeros(len(elements), dtype=torch.float64), y
@@ -291,10 +292,6 @@ class ScalarOutput(AtomwiseOutput):
             raise ValueError(f"'level' must be one of {get_args(Level)}, got {level!r}")
         self.extensive, self.level = extensive, level
         self._sum = SumReadout() if extensive else MeanReadout()
-
-    def reset_parameters(self) -> None:
-        """Draw new weights."""
-        self.atomwise.reset_parameters()
 
     def read(self, a: Tensor, structure: Structure) -> Tensor:
         """Sum, mean, or the numbers themselves; arguments as of :class:`AtomwiseOutput`."""
@@ -426,6 +423,10 @@ class SpatialExtentOutput(AtomwiseOutput):
         0.0
     """
 
+    def __init__(self, *, unit: str = "", hidden_channels: int = 64, loss: Penalty = "l1") -> None:
+        super().__init__(unit=unit, hidden_channels=hidden_channels, loss=loss)
+        self._readout = SpatialExtentReadout()
+
     def check(self, structure: Structure) -> None:
         """Raise for periodic structures and elements not trained on; arguments as of :class:`Output`."""
         super().check(structure)
@@ -434,7 +435,7 @@ class SpatialExtentOutput(AtomwiseOutput):
     def read(self, a: Tensor, structure: Structure) -> Tensor:
         """Second moment; arguments as of :class:`AtomwiseOutput`."""
         pos, batch = structure.pos.double(), structure.batch
-        found: Tensor = SpatialExtentReadout()(a, structure.z, pos, batch, structure.num_graphs)
+        found: Tensor = self._readout(a, structure.z, pos, batch, structure.num_graphs)
         return found
 
 

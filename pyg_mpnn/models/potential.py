@@ -246,7 +246,7 @@ class Potential(EnergyModel):
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
             if hasattr(part, "reset_parameters"):
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
 
     def set_reference(
         self, reference_energies: Mapping[int, float], scale: float, neighbors: Sequence[float] | None = None
@@ -398,6 +398,9 @@ class Potential(EnergyModel):
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
     ) -> tuple[Tensor, Features | None]:
+        reads_more = any(getattr(term, "needs_positions", False) for term in self.terms)
+        if not (len(self.outputs) or self.graph_inputs or reads_more):
+            return super()._interaction(structure, pos, strain, memory)  # through the public interaction_energies
         return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
 
     def _energies(
@@ -452,16 +455,18 @@ class Potential(EnergyModel):
         if isinstance(term, EnergyModel):
             edges = atoms.edge_index, atoms.edge_vec
             return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
+        assert isinstance(term, EnergyTerm)
         energies: Tensor = term(atoms)
         check_term(term, energies, len(atoms.z))
         return energies
 
     def _evaluate(
-        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool, outputs: bool
     ) -> PotentialOutput:
         if self.has_energy:
-            return super()._evaluate(structure, forces, stress, memory, create_graph)
-        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))
+            return super()._evaluate(structure, forces, stress, memory, create_graph, outputs)
+        others = self._others(structure, None, memory) if outputs else {}
+        return PotentialOutput(None, None, None, None, others)
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
         if not len(self.outputs):

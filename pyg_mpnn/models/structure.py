@@ -175,12 +175,12 @@ def read_inputs(
                 f"representation names in 'graph_inputs', got {'none' if isinstance(data, Data) else 'plain tensors'}"
             )
         if value is not None:
-            value = torch.as_tensor(value, device=data.z.device).double().reshape(-1)
+            value = torch.as_tensor(value).double().reshape(-1)
             if len(value) != num_graphs or not bool(value.isfinite().all()):
                 raise ValueError(
                     f"{name!r} must hold one finite number for each of {num_graphs} structures, got {value.tolist()}"
                 )
-            found[name] = value
+            found[name] = value.to(data.z.device if isinstance(data, Data) else data.device)
     return found
 
 

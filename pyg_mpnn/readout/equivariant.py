@@ -67,7 +67,8 @@ class GatedDensity(nn.Module):
         """Weight the channels and add them up."""
         first = self.degree**2
         components = density[:, first : first + 2 * self.degree + 1]
-        return (components * self.gate(x).unsqueeze(1)).sum(dim=2)
+        weighted: Tensor = components * self.gate(x).unsqueeze(1)
+        return weighted.sum(dim=2)
 
     def __repr__(self) -> str:
         return (
@@ -106,4 +107,4 @@ def traceless_tensor(components: Float[Tensor, "nodes 5"]) -> Float[Tensor, "nod
     xz, xy, yy, yz, zz = components.unbind(dim=1)  # zz: z^2 - x^2; yy: y^2 - (x^2 + z^2) / 2
     third = yy / 3**0.5
     rows = [-third - zz, xy, xz, xy, 2 * third, yz, xz, yz, zz - third]
-    return torch.stack(rows, dim=1).unflatten(1, (3, 3)) / 2**0.5
+    return torch.stack(rows, dim=1).view(-1, 3, 3) / 2**0.5

@@ -27,7 +27,11 @@ ATOMIC_MASSES = (
 
 
 def center_of_mass(
-    z: Int[Tensor, " nodes"], pos: Float[Tensor, "nodes 3"], batch: Int[Tensor, " nodes"], num_graphs: int
+    z: Int[Tensor, " nodes"],
+    pos: Float[Tensor, "nodes 3"],
+    batch: Int[Tensor, " nodes"],
+    num_graphs: int,
+    masses: Float[Tensor, " _"] | None = None,
 ) -> Float[Tensor, "graphs 3"]:
     r"""Centre of mass of each graph, with standard atomic weights.
 
@@ -38,6 +42,7 @@ def center_of_mass(
         pos: positions.
         batch: graph of each atom.
         num_graphs: number of graphs.
+        masses: mass of each element, by atomic number from 0; standard atomic weights where not given.
 
     Returns:
         one point a graph; zero for one without atoms.
@@ -56,7 +61,7 @@ def center_of_mass(
         >>> center_of_mass(torch.tensor([1, 1]), pos, torch.zeros(2, dtype=torch.long), 1)
         tensor([[1., 0., 0.]])
     """
-    masses = pos.new_tensor((0.0, *ATOMIC_MASSES))
+    masses = pos.new_tensor((0.0, *ATOMIC_MASSES)) if masses is None else masses.to(pos)
     mass = masses[z][:, None]
     total = scatter_sum(mass, batch, num_graphs)
     return scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
@@ -91,6 +96,13 @@ class SpatialExtentReadout(nn.Module):
         tensor([2.])
     """
 
+    masses: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        masses = torch.tensor((0.0, *ATOMIC_MASSES), dtype=torch.float64)
+        self.register_buffer("masses", masses, persistent=False)
+
     def forward(
         self,
         q: Float[Tensor, " nodes"],
@@ -101,5 +113,5 @@ class SpatialExtentReadout(nn.Module):
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
         check_atoms(q, pos, batch)
-        centre = center_of_mass(z, pos, batch, num_graphs)
+        centre = center_of_mass(z, pos, batch, num_graphs, self.masses)
         return scatter_sum(q * (pos - centre[batch]).square().sum(dim=1), batch, num_graphs)

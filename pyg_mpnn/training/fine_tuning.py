@@ -10,7 +10,8 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import Reference, StructureDataset
+from pyg_mpnn.data import Reference
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.reference import fit_energies
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.build import Trust
@@ -36,7 +37,9 @@ def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Poten
     return Potential.load(path, trust=trust).to(dtype).train()
 
 
-def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Reference) -> Reference:
+def correct_reference(
+    potential: Potential, frames: Sequence[Data] | PreparedStructures, fitted: Reference
+) -> Reference:
     r"""The reference energies of a trained potential, corrected to new structures; its scale and neighbours, kept.
 
     .. math:: \min_{\Delta} \sum_s \Big(E_s - \hat E_s - \sum_Z n_{sZ} \Delta_Z\Big)^2
@@ -48,7 +51,7 @@ def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Refe
 
     Args:
         potential: The trained potential.
-        frames: The new training structures, with energies.
+        frames: The new training structures, some with energies.
         fitted: What :func:`~pyg_mpnn.data.fit_reference` makes of them.
 
     Returns:
@@ -72,17 +75,18 @@ def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Refe
             "without 'start_from'."
         )
     was_training = potential.training
-    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    dataset = as_prepared(frames, potential.cutoffs, potential.dtype)
     predicted: list[float] = []
     with torch.no_grad():
         for batch in DataLoader(dataset, batch_size=32):
             predicted += _energies(potential.eval(), batch)
     potential.train(was_training)
     left = [
-        Data(z=frame.z, energy=frame.energy.double() - energy)
-        for frame, energy in zip(dataset.frames, predicted, strict=True)
+        Data(z=frame.z, energy=frame.energy.double() - energy) if "energy" in frame else Data(z=frame.z)
+        for frame, energy in zip(dataset.structures, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
+    assert potential.atomwise is not None
     energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
     return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.models import PotentialOutput
-from pyg_mpnn.models.outputs import Output, Penalty
+from pyg_mpnn.models.outputs import Output
+from pyg_mpnn.models.outputs import Penalty as Penalty
 
 
 class LossTerms(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,20 +56,25 @@ def compare(output: PotentialOutput, batch: Batch) -> Predictions:
     Returns:
         Predicted and reference values.
     """
-    pairs: list[Tensor | None] = []
-    for name in ("energy", "forces", "stress"):
-        known, value = name in batch, getattr(output, name)
-        if known and value is None and name == "stress":
-            value = torch.full_like(batch.stress, torch.nan)
-        known = known and value is not None
-        pairs += [value.detach().double(), batch[name].double()] if known else [None, None]
+    energy, forces, stress = (_pair(output, batch, name) for name in ("energy", "forces", "stress"))
     names = [name for name in output.others if name in batch]
     return Predictions(
         batch.ptr[1:] - batch.ptr[:-1],
-        *pairs,
-        others={name: output.others[name].detach().double() for name in names},
-        others_ref={name: batch[name].double() for name in names},
+        *energy,
+        *forces,
+        *stress,
+        {name: output.others[name].detach().double() for name in names},
+        {name: batch[name].double() for name in names},
     )
+
+
+def _pair(output: PotentialOutput, batch: Batch, name: str) -> tuple[Tensor | None, Tensor | None]:
+    """Predicted and reference values; of a stress NaN where none is predicted."""
+    value, reference = getattr(output, name), batch.get(name)
+    if reference is None or (value is None and name != "stress") or output.energy is None:
+        return None, None
+    value = torch.full_like(reference, torch.nan) if value is None else value.detach()
+    return value.double(), reference.double()
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
@@ -81,17 +86,14 @@ def join(parts: Sequence[Predictions]) -> Predictions:
     Returns:
         All predictions, in order.
     """
-    *columns, others, references = zip(*parts, strict=True)
-    joined = [
-        None if any(tensor is None for tensor in column) else torch.cat(column).cpu()  # type: ignore[arg-type]
-        for column in columns
-    ]
-    names = [name for name in others[0] if all(name in part for part in others)]
-    return Predictions(
-        *joined,  # type: ignore[arg-type]
-        others={name: torch.cat([part[name] for part in others]).cpu() for name in names},
-        others_ref={name: torch.cat([part[name] for part in references]).cpu() for name in names},
-    )
+    joined: dict[str, Tensor | None] = {}
+    for name in Predictions._fields[:-2]:
+        column = [getattr(part, name) for part in parts]
+        joined[name] = None if any(tensor is None for tensor in column) else torch.cat(column).cpu()
+    names = [name for name in parts[0].others if all(name in part.others for part in parts)]
+    others = {name: torch.cat([part.others[name] for part in parts]).cpu() for name in names}
+    references = {name: torch.cat([part.others_ref[name] for part in parts]).cpu() for name in names}
+    return Predictions(**joined, others=others, others_ref=references)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Errors:
         stress_mae_meV_per_A3: MAE over stress components.
         stress_rmse_meV_per_A3: RMSE over stress components.
         outputs: Errors of the other outputs by name.
+        known: Number of structures with a reference of energy, forces and stress, where it is not all of them.
     """
 
     n_structures: int
@@ -141,6 +144,7 @@ class Errors:
     stress_mae_meV_per_A3: float | None = None
     stress_rmse_meV_per_A3: float | None = None
     outputs: dict[str, OutputErrors] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
     stress_mae_GPa: float | None = field(init=False)
     stress_rmse_GPa: float | None = field(init=False)
 
@@ -152,11 +156,17 @@ class Errors:
         """What ``pyg-mpnn evaluate --json`` writes: the numbers that benchmarks compare."""
         values = self.plain()
         own = [f"{name}_{kind}" for name in self.outputs for kind in ("mae", "rmse")]
-        return {name: values[name] for name in (*SUMMARY, *own) if name in values}
+        counts = [f"n_structures_with_{name}" for name in self.known]
+        return {name: values[name] for name in (*SUMMARY[:1], *counts, *SUMMARY[1:], *own) if name in values}
 
     def plain(self) -> dict[str, float]:
         """All errors that there are, in one mapping; those of an output as ``dipole_mae`` and ``dipole_rmse``."""
-        values = {name: value for name, value in asdict(self).items() if value is not None and name != "outputs"}
+        values = {
+            name: value
+            for name, value in asdict(self).items()
+            if value is not None and name not in ("outputs", "known")
+        }
+        values |= {f"n_structures_with_{name}": count for name, count in self.known.items()}
         for name, errors in self.outputs.items():
             values |= {f"{name}_mae": errors.mae, f"{name}_rmse": errors.rmse}
         return values
@@ -217,7 +227,21 @@ def compute_errors(predictions: Predictions, units: Mapping[str, str] | None = N
         errors = _known_errors(values, predictions.others_ref[name])
         if errors is not None:
             others[name] = OutputErrors(*_mae_rmse(errors), errors.numel(), (units or {}).get(name, ""))
-    return Errors(len(num_atoms), *found, outputs=others)
+    known = _count_known(predictions)
+    return replace(Errors(len(num_atoms), *found), outputs=others, known=known)  # type: ignore[arg-type]
+
+
+def _count_known(predictions: Predictions) -> dict[str, int]:
+    """Structures with a reference, where it is some of them and not all."""
+    total, known = len(predictions.num_atoms), {}
+    if predictions.energy_ref is not None:
+        known["energy"] = int((~predictions.energy_ref.isnan()).sum())
+    if predictions.forces_ref is not None:
+        structure = torch.arange(total).repeat_interleave(predictions.num_atoms)
+        known["forces"] = total - len(structure[predictions.forces_ref.isnan().any(1)].unique())
+    if predictions.stress_ref is not None:
+        known["stress"] = int((~predictions.stress_ref.isnan()).flatten(1).any(1).sum())
+    return {name: count for name, count in known.items() if 0 < count < total}
 
 
 def _known_errors(values: Tensor, references: Tensor) -> Tensor | None:

@@ -285,7 +285,9 @@ class PotentialModule(lightning.LightningModule):
         found = compute_errors(join(gather(join(self._predictions))), units)
         self._predictions.clear()
         value = score(found, self.spreads, self.scale)
-        values = {f"valid_{name}": value for name, value in found.plain().items() if name != "n_structures"}
+        values = {
+            f"valid_{name}": value for name, value in found.plain().items() if not name.startswith("n_structures")
+        }
         if not math.isfinite(value):
             wrong = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if "mae" in name)
             raise FloatingPointError(

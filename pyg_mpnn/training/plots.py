@@ -79,19 +79,18 @@ def plot_parity(
 
 def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list[tuple[str, str, Tensor, Tensor]]:
     """Title, unit, references and predictions of forces, energy and stress, as far as there are references."""
-    found, panels = compute_errors(predictions), []
-    forces, forces_ref, energy, energy_ref = (
-        *(predictions.forces, predictions.forces_ref),
-        *(predictions.energy, predictions.energy_ref),
-    )
+    found = compute_errors(predictions)
+    panels: list[tuple[str, str, Tensor, Tensor]] = []
+    forces, forces_ref = predictions.forces, predictions.forces_ref
+    energy, energy_ref = predictions.energy, predictions.energy_ref
     if found.forces_mae_meV_per_A is not None and forces is not None and forces_ref is not None:
         panels.append((f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A", "eV/A", forces_ref, forces))
     if found.energy_mae_meV_per_atom is not None and energy is not None and energy_ref is not None:
         zero, num_atoms = energy_zero, predictions.num_atoms.clamp(min=1)
         assert zero is not None
         title = f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom"
-        values = [1e3 * (values - zero) / num_atoms for values in (energy_ref, energy)]
-        panels.append((title, "meV/atom", *values))
+        reference, predicted = (1e3 * (values - zero) / num_atoms for values in (energy_ref, energy))
+        panels.append((title, "meV/atom", reference, predicted))
     stress, stress_ref = predictions.stress, predictions.stress_ref
     if found.stress_mae_meV_per_A3 is not None and stress is not None and stress_ref is not None:
         title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$\n= {found.stress_mae_GPa:.3f} GPa"

@@ -121,7 +121,9 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
     left_out = {"data", "test", "out", "resume", "model", "isolated"}
-    source = "least squares on the training structures" if not settings.isolated else "isolated atoms as given"
+    source = "least squares on the training structures"
+    if settings.isolated or "isolated_atoms_eV" in data.provenance:
+        source = "isolated atoms " + ("as given" if settings.isolated else "of the data")
     if settings.start_from is not None:
         left_out |= {"size", "cutoff"}
         source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"

@@ -17,6 +17,7 @@ from pyg_mpnn.training.settings import TrainingSettings
 _FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb", "trust"}
 _FREE_SETTINGS |= {"cutoff"}  # the potential is compared itself, and 5 A need not be said
 _FREE_SETTINGS |= {"stream", "workers", "energy_key", "forces_key", "stress_key", "virial_key"}
+_FREE_SETTINGS |= {"energy_unit", "length_unit", "types", "force_data"}
 _FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 
 

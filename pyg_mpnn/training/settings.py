@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
-_OF_START: tuple[Any, ...] = ("base", None, None, False, {})  # the defaults: not given
+_OF_START: tuple[Any, ...] = ("base", None, None, False, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
-    *("energy_key", "forces_key", "stress_key", "virial_key"),
+    *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
     *("force_weight", "energy_weight", "stress_weight"),
     *("final_force_weight", "final_energy_weight", "final_stress_weight"),
@@ -45,7 +46,12 @@ class TrainingSettings:
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
+        force_data: Train although structures stand apart by their energy or forces, or are there twice.
         target: Name of a property of QM9 (mu, alpha, homo, lumo, gap, r2, zpve, U0, U, H, G, Cv) to learn in place of
             energies and forces; ``data`` is then the folder of QM9, which has its own split.
         stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
@@ -109,6 +115,10 @@ class TrainingSettings:
             them the reference energies are fitted to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
         wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
+        outputs: What the model gives besides the energy, by name: a class of outputs with its arguments, for instance
+            ``--outputs.dipole DipoleOutput --outputs.dipole.unit D``, or ``file.py:Class`` of your own. Its references
+            are the values of this name in the structures.
+        without_energy: Whether the model has these outputs alone, no energy and forces.
         model: Any other argument of the potential by name, for instance ``--model.l_max 3``. A part of your own is
             ``file.py:Class`` or ``package.module:Class`` with its arguments: ``--model.basis my_net.py:Chebyshev
             --model.basis.degree 12``. ``--model my_net.py:Net --model.width 64`` takes a network of your own.
@@ -133,6 +143,10 @@ class TrainingSettings:
     forces_key: str | None = None
     stress_key: str | None = None
     virial_key: str | None = None
+    energy_unit: EnergyUnit | None = None
+    length_unit: LengthUnit | None = None
+    types: str | None = None
+    force_data: bool = False
     target: str | None = None
     stream: bool = False
     workers: int = 0
@@ -174,6 +188,8 @@ class TrainingSettings:
     isolated: dict[int, float] | None = None
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    without_energy: bool = False
     model: dict[str, Any] = field(default_factory=dict)
     trust: Sequence[str] = ()
 
@@ -220,6 +236,8 @@ class TrainingSettings:
                 f"'stream' needs random weights to start from and one process, got 'start_from' {self.start_from!r} "
                 f"and {self.processes} processes: leave one of them out."
             )
+        if self.target is not None and (self.outputs or self.without_energy):
+            raise ValueError("'outputs' and 'without_energy' must be left out with 'target', which is one output.")
         for name, weight in self.output_weights.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"'output_weights' must not be negative, got {weight} for {name!r}.")
@@ -245,8 +263,9 @@ class TrainingSettings:
             raise ValueError(f"'cutoff' must be positive (in A), got {list(_list(self.cutoff))}.")
         if self.start_from is not None and _of_start(self) != _OF_START:
             raise ValueError(
-                "'size', 'cutoff', 'isolated', 'zbl' and 'model' must be left out with 'start_from', whose file has "
-                f"them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl} and {self.model}."
+                "'size', 'cutoff', 'isolated', 'zbl', 'model', 'outputs' and 'without_energy' must be left out with "
+                f"'start_from', whose file has them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl}, "
+                f"{self.model}, {self.outputs} and {self.without_energy}."
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
@@ -293,7 +312,8 @@ class TrainingSettings:
     @property
     def labels(self) -> LabelNames:
         """What the labels are called in files that ASE reads."""
-        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+        names = self.energy_key, self.forces_key, self.stress_key, self.virial_key
+        return LabelNames(*names, self.energy_unit, self.length_unit, parse_types(self.types))
 
 
 def _list(values: float | Sequence[float]) -> Sequence[float]:
@@ -310,4 +330,5 @@ def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple
 
 
 def _of_start(settings: TrainingSettings) -> tuple[Any, ...]:
-    return settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model
+    model = settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model
+    return *model, settings.outputs, settings.without_energy

@@ -17,7 +17,8 @@ _ROWS = (
 
 
 def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
-    """The cells of the table: a header, then one row per quantity and kind of error.
+    """The cells of the table: a header, then one row per quantity and kind of error, with the number of structures that
+    have a reference where it is not all of them.
 
     GPa and other outputs than energy, forces and stress have nothing in the column with kcal/mol.
 
@@ -38,7 +39,9 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
             if None in values:
                 continue
             decimals, kcal = (2, f"{values[0] / 1e3 / KCAL_PER_MOL:.4f}") if unit.startswith("meV") else (3, "")
-            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.{decimals}f}" for value in values), kcal])
+            count = first.known.get(quantity.split()[0])
+            of = "" if count is None else f", {count} structures"
+            rows.append([f"{quantity} {kind} ({unit}){of}", *(f"{value:.{decimals}f}" for value in values), kcal])
     for name, found in first.outputs.items():
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors.outputs[name], kind.lower()) for errors in columns.values()]

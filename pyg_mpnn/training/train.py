@@ -19,8 +19,8 @@ from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn.data import StructureDataset, shortest_distances
-from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
+from pyg_mpnn.data import shortest_distances
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
@@ -169,7 +169,8 @@ def _build(settings: TrainingSettings) -> Potential:
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         return load_start(settings.start_from, dtype, settings.trust)
-    options = {"zbl": settings.zbl, **settings.model}
+    options = {"zbl": settings.zbl, "outputs": settings.outputs, "energy": not settings.without_energy}
+    options |= settings.model
     if settings.target is not None:
         options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
     return Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)
@@ -227,6 +228,8 @@ def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None
         f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
+    for note in data.notes:
+        print(note, flush=True)
     if why_eager is not None:
         print(f"Not compiled: {why_eager} (--compile)", flush=True)
 
@@ -235,12 +238,8 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     settings = module.settings
     out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
     shapes = label_shapes(module.potential)
-    seen: StructureDataset | StreamedSubset
-    if isinstance(data.train, StreamedFrames):
-        seen = data.train.prepared()
-    else:
-        seen = StructureDataset(data.train, cutoffs, dtype=dtype, labels=shapes)
-    held_out = StructureDataset(data.valid, cutoffs, dtype=dtype, labels=shapes)
+    seen = as_prepared(data.train, cutoffs, dtype, shapes)
+    held_out = as_prepared(data.valid, cutoffs, dtype, shapes)
     if module.potential.compiler is not None:
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
@@ -276,7 +275,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         raise KeyboardInterrupt from stop
 
 
-def _compile(module: PotentialModule, seen: StructureDataset | StreamedSubset) -> None:
+def _compile(module: PotentialModule, seen: PreparedStructures) -> None:
     """Compile before the clock starts, by one evaluation for training and one for validation."""
     batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
     for training in (False, True):  # and leave it in training mode, which Lightning keeps

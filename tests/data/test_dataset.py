@@ -8,6 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
+from pyg_mpnn.data.dataset import as_prepared
 from pyg_mpnn.geometry import neighbor_list
 from pyg_mpnn.units import KCAL_PER_MOL
 
@@ -77,7 +78,6 @@ def test_lone_atom_and_empty_molecule_are_valid():
         (pair(energy=torch.zeros(2)), r"'energy' of frame 1 must have the shape \(1,\) .* got \(2,\)"),
         (pair(forces=torch.zeros(3, 3)), r"'forces' of frame 1 must have the shape \(2, 3\) .* got \(3, 3\)"),
         (pair(energy=torch.tensor(torch.nan)), "'energy' of frame 1 must be finite, got nan"),
-        (pair(energy=torch.tensor(0.0)), "'energy' must be in all frames or in none, got 1 frames without it"),
         (Data(z=torch.tensor([1, 1]), pos=torch.zeros(3, 3)), r"'pos' of frame 1 .* \(2, 3\) .* got \(3, 3\)"),
         (Data(z=torch.tensor([[1]]), pos=torch.ones(1, 3)), r"'z' of frame 1 must have shape \(nodes,\), got \(1, 1\)"),
         (Data(z=torch.tensor([119]), pos=torch.ones(1, 3)), "'z' of frame 1 .* got 119 at atom 0"),
@@ -86,6 +86,30 @@ def test_lone_atom_and_empty_molecule_are_valid():
 def test_bad_frames_are_named(bad, message):
     with pytest.raises(ValueError, match=message):
         StructureDataset([pair(), bad], 5.0)
+
+
+def test_labels_of_some_are_unknown_in_the_others():
+    labelled = pair(energy=torch.tensor(1.0), forces=torch.ones(2, 3))
+    dataset = StructureDataset([labelled, pair()], 5.0)
+    assert dataset[1].energy.isnan().all()
+    assert dataset[1].forces.isnan().all()
+    assert "energy" not in dataset.structures[1]
+    assert "stress" not in dataset[1], "none has one"
+    batch = next(iter(DataLoader(dataset, batch_size=2)))
+    assert batch.energy.isnan().tolist() == [False, True]
+
+
+def test_a_part_is_neither_checked_nor_searched_again(monkeypatch):
+    dataset = StructureDataset([pair(), pair(distance=2.0), pair(distance=3.0)], 5.0)
+    monkeypatch.setattr("pyg_mpnn.data.dataset.RadiusGraph", None)
+    monkeypatch.setattr("pyg_mpnn.data.frames.check_frame", None)
+    part = dataset.subset([2, 0])
+    assert [item.pos[1, 0].item() for item in part] == [3.0, 1.0]
+    assert as_prepared(part, 5.0, torch.float32) is part
+    again = part.with_edges(0)
+    assert torch.equal(again.edge_index, part[0].edge_index)
+    with pytest.raises(TypeError):
+        as_prepared(part, 4.0, torch.float32)  # control: another cutoff needs other lists
 
 
 def test_coincident_atoms_name_the_frame():

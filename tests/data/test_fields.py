@@ -107,7 +107,7 @@ def test_units_are_taken_at_their_word(units, factor):
 
 def test_errors_name_the_field(unchecked):
     z, pos = torch.tensor([2]), torch.zeros(1, 3)
-    with pytest.raises(ValueError, match=r"'units' must be 'pyg' or one of eV, kcal/mol, hartree, got 'Ry'"):
+    with pytest.raises(ValueError, match=r"'units' must be 'pyg' or one of eV, hartree, kcal/mol, kJ/mol, got 'Ry'"):
         normalize_fields(Data(z=z, pos=pos), units="Ry")
     with pytest.raises(ValueError, match=r"'data' must have the field 'z', got only pos"):
         normalize_fields(Data(pos=pos))

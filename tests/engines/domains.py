@@ -31,7 +31,7 @@ for data in sorted(Path(folder).glob("*.data")):
         run 0
     """)
     forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
-    values = [lmp.get_thermo(name) for name in "pe pxx pyy pzz pxy pxz pyz vol".split()]
+    values = [lmp.get_thermo(name) for name in ["pe", "pxx", "pyy", "pzz", "pxy", "pxz", "pyz", "vol"]]
     if mode and world.rank == world.size - 1:
         lmp.evaluator.potential = None  # what breaks on one process only
     lmp.commands_string(

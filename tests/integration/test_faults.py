@@ -38,7 +38,6 @@ from pyg_mpnn import (
     Potential,
     PotentialCalculator,
     RadiusGraph,
-    SkinList,
     load_potential,
     neighbor_list,
 )
@@ -206,7 +205,6 @@ def test_a3_isolated_atoms_have_the_energies_given(run: Callable[..., tuple[int,
     assert energy == pytest.approx(-13.6, abs=1e-4)
 
 
-@fault("frames of one atom do not set the reference energies, which are fitted")
 def test_a3_isolated_atoms_in_the_data_set_the_references(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     atoms = [Atoms(symbol) for symbol in ("H", "O")]
     for frame, energy in zip(atoms, (-13.6, -2041.8), strict=True):
@@ -225,7 +223,6 @@ def slab() -> Atoms:
     return layer
 
 
-@fault("no stress for a slab: 'stress' needs a cell that is periodic in three directions", ValueError)
 def test_a4_stress_of_a_slab() -> None:
     potential = Potential.from_size("small", **TINY).double().eval()
     atoms = slab()
@@ -235,7 +232,6 @@ def test_a4_stress_of_a_slab() -> None:
     torch.testing.assert_close(found.stress[:, :2, :2], in_vacuum.stress[:, :2, :2])
 
 
-@fault("no stress for a slab from the calculator", NotImplementedError)
 def test_a4_stress_of_a_slab_from_the_calculator() -> None:
     atoms = slab()
     atoms.pbc = [True, True, False]
@@ -328,7 +324,6 @@ def test_a7_fractional_shifts() -> None:
     assert "shifts" in refusal(lambda: potential(z, pos, shifts=edges.shifts + 0.5, **options))
 
 
-@fault("the types of a LAMMPS dump become H and He with energies of 0.0")
 def test_a8_types_of_a_dump_are_no_elements(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     draw, lines = np.random.default_rng(0), []
     for step in range(12):
@@ -345,7 +340,6 @@ def test_a8_types_of_a_dump_are_no_elements(run: Callable[..., tuple[int, str]],
     assert not (tmp_path / "run").exists()
 
 
-@fault("a file called a.xyz@0 is read as the first frame of a.xyz", FileNotFoundError)
 def test_a8_name_of_a_file_is_no_selection(run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     write(tmp_path / "a.xyz", water(1))
     write(tmp_path / "a.xyz@0", copper(3))
@@ -362,7 +356,6 @@ def arrays_of_md17(**changes: Any) -> dict[str, Any]:
     return {**held, **changes}
 
 
-@fault("an atomic number of 6.5 becomes 6")
 def test_a8_fractional_atomic_numbers(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **arrays_of_md17(z=np.array([6.5, 1.0, 1.0])))
     code, shown = run("inspect", "--data", tmp_path / "data.npz", "--steps", "0")
@@ -370,14 +363,12 @@ def test_a8_fractional_atomic_numbers(run: Callable[..., tuple[int, str]], tmp_p
     assert "6.5" in shown
 
 
-@fault("the lattice of an sGDML file is left out without a word: open clusters are trained on")
 def test_a8_lattice_of_an_npz(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **arrays_of_md17(lattice=8.0 * np.eye(3)))
     _, shown = run("inspect", "--data", tmp_path / "data.npz", "--steps", "0")
     assert re.search("lattice|12 periodic", shown)
 
 
-@fault("weights of 0 for all structures: a loss of zero is trained on")
 def test_a8_all_weights_zero(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(config_weight=0.0))
     code, shown = run("train", "--data", data, "--out", tmp_path / "run", *TRAIN)
@@ -385,7 +376,6 @@ def test_a8_all_weights_zero(run: Callable[..., tuple[int, str]], tmp_path: Path
     assert "weight" in shown
 
 
-@fault("energies that are all equal are believed")
 def test_a8_all_energies_equal(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     frames = water()
     for frame in frames:
@@ -396,7 +386,6 @@ def test_a8_all_energies_equal(run: Callable[..., tuple[int, str]], tmp_path: Pa
 
 
 @pytest.mark.parametrize("flag", ["--stress-key", "--virial-key"])
-@fault("a typo trains without stress, exit code 0, no word")
 def test_a9_typo_in_the_name_of_the_stress(flag: str, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "copper.xyz", rattled())
     keys = ["--energy-key", "energy", "--forces-key", "forces", flag, "sterss"]
@@ -405,7 +394,6 @@ def test_a9_typo_in_the_name_of_the_stress(flag: str, run: Callable[..., tuple[i
     assert "sterss" in shown
 
 
-@fault("REF_energy of some frames and energy of others are mixed frame by frame")
 def test_a9_mixed_labels(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     frames = rattled(12)
     for frame in frames[:8]:
@@ -417,7 +405,6 @@ def test_a9_mixed_labels(run: Callable[..., tuple[int, str]], tmp_path: Path) ->
     assert {"REF_energy", "--energy-key", "8", "4"} <= set(re.findall(r"[\w-]+", shown))
 
 
-@fault("virials are dropped; inspect says 'no stress to check'")
 def test_a9_virials(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     frames = rattled()
     for frame in frames:
@@ -427,27 +414,23 @@ def test_a9_virials(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None
     assert "virials" in shown
 
 
-@fault("'frames' must differ in their forces or energies, got only zeros", ValueError)
 def test_a9_zero_forces(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     code, shown = run("train", "--data", write(tmp_path / "cu.xyz", copper(16)), "--out", tmp_path / "run", *TRAIN)
     assert code == 0, shown
 
 
-@fault("frames without forces are refused")
 def test_a9_energies_alone(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "copper.xyz", copper(16, forces=False, stress=False))
     code, shown = run("train", "--data", data, "--out", tmp_path / "run", *TRAIN)
     assert code == 0, shown
 
 
-@fault("there is no flag for other units", SystemExit)
 def test_a9_units_by_flag(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     code, shown = run("inspect", "--data", data, "--steps", "0", "--energy-unit", "hartree", "--length-unit", "bohr")
     assert code == 0, shown
 
 
-@fault("one force of 1e5 eV/A in 60 frames: a validation MAE of 67,464 meV/A and the advice to train for longer")
 def test_a10_outlier(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     frames = water(20)
     frames[7].calc.results["forces"][0, 0] = 1e5
@@ -455,14 +438,12 @@ def test_a10_outlier(run: Callable[..., tuple[int, str]], tmp_path: Path) -> Non
     assert re.search(r"\b7\b.*(force|outlier)|(force|outlier).*\b7\b", shown, flags=re.IGNORECASE)
 
 
-@fault("six copies of each frame leak into the validation, silently")
 def test_a10_copies(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", 6 * water(6))
     _, shown = run("train", "--data", data, "--out", tmp_path / "run", *TRAIN)
     assert re.search(r"duplicate|copies|cop(y|ied)|same structure", shown, flags=re.IGNORECASE)
 
 
-@fault("after a failed call the calculator answers with the values of the structure before")
 def test_a11_calculator_after_a_failed_call() -> None:
     calculator = PotentialCalculator(Potential.from_size("small", **TINY))
     calculator.calculate(molecule("H2O"), ["energy", "forces"])
@@ -482,7 +463,6 @@ def test_a11_calculator_after_a_failed_call() -> None:
     ],
     ids=["predict", "md", "relax"],
 )
-@fault("an empty line: predict writes 1 of 60 with exit code 0, md and relax start elsewhere; train refuses the file")
 def test_a11_empty_line(
     command: str, flags: list[str], result: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path
 ) -> None:
@@ -560,14 +540,14 @@ def test_b_two_trainings_in_one_folder(
 ) -> None:
     """The second starts while the first reads its structures."""
     data, codes = write(tmp_path / "water.xyz", water()), []
-    read, flags = ase.io.read, ["train", "--data", data, "--out", tmp_path / "run", *TRAIN]
+    read, flags = ase.io.iread, ["train", "--data", data, "--out", tmp_path / "run", *TRAIN]
 
     def start_another(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(ase.io, "read", read)
+        monkeypatch.setattr(ase.io, "iread", read)
         codes.append(run(*flags, "--seed", "1")[0])
         return read(*arguments, **options)
 
-    monkeypatch.setattr(ase.io, "read", start_another)
+    monkeypatch.setattr(ase.io, "iread", start_another)
     with contextlib.suppress(SystemExit):
         codes.append(run(*flags)[0])
     assert sorted(codes) == [0, 1]
@@ -588,7 +568,6 @@ class Bomb:
 
 @pytest.mark.parametrize("name", ["processed/pre_transform.pt", "processed/data_v3.pt", "raw/qm9_v3.pt"])
 @pytest.mark.filterwarnings("ignore")
-@fault("PyG runs code from the files of a QM9 folder")
 def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
     root, mark = tmp_path / "qm9", tmp_path / "mark"
     for file in ("raw/qm9_v3.pt", "processed/data_v3.pt"):
@@ -609,11 +588,11 @@ def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
     "call",
     [
         "neighbor_list(pos, 5.0, cell=torch.diag(torch.tensor([8.0, 8.0, 1e6])), pbc=torch.ones(3) > 0)",
-        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), pos, cell=8.0 * torch.eye(3)[None])",
+        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), pos, cell=8.0 * torch.eye(3)[None], "
+        "pbc=torch.ones(1, 3) > 0)",
     ],
     ids=["long cell", "large cutoff"],
 )
-@fault("a cell of 8 x 8 x 1e6 A ends the process (SIGFPE); a cutoff of 1e4 A never ends")
 def test_d_extreme_cells(call: str) -> None:
     code = f"""
     pos = 2.0 * torch.cartesian_prod(*3 * [torch.arange(3.0)])[:9]
@@ -651,7 +630,6 @@ def test_d_batch_size_0(run: Callable[..., tuple[int, str]], model: Path, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@fault("torch.compile(potential) fails in the neighbour search, with no word on potential.compile()")
 def test_d_torch_compile() -> None:
     pytest.importorskip("torch_cluster")
     potential = Potential.from_size("small", **TINY).eval()
@@ -700,9 +678,6 @@ def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, mo
         (lambda: Contraction(float("nan")), "l_max"),
         (lambda: Contraction(-1), "l_max"),
         (lambda: DensityPowers(4, -1, 4), "l_max"),
-        (lambda: RadiusGraph(5.0, backend="x"), "backend"),
-        (lambda: SkinList(5.0, backend="x"), "backend"),
-        (lambda: RadiusGraph(True), "cutoff"),
         (lambda: Potential.from_size("small", **{**TINY, "hidden_channels": True}), "hidden_channels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -712,7 +687,6 @@ def test_d_wrong_values_of_constructors(build: Callable[[], Any], argument: str)
     assert f"'{argument}'" in refusal(build)
 
 
-@fault("energy, forces and stress asked one after the other are three evaluations")
 def test_d_one_evaluation_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     calculator, calls = PotentialCalculator(Potential.from_size("small", **TINY)), []
     forward = calculator.potential.forward
@@ -726,7 +700,6 @@ def test_d_one_evaluation_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@fault("a shortened store of --stream ends the process by SIGBUS")
 def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(60))
     flags = ["train", "--data", data, "--stream", *TRAIN]

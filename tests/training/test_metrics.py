@@ -107,6 +107,18 @@ def test_score_is_force_error_plus_energy_error_per_atom() -> None:
     assert score(Errors(1, 90.0, 90.0, 10.0, 10.0, 25.0, 30.0)) == 35.0
 
 
+def test_structures_without_a_reference_are_not_compared_and_the_others_are_counted() -> None:
+    found = _predictions(stress=True)
+    energy, forces = found.energy_ref.clone(), found.forces_ref.clone()
+    energy[1], forces[:2] = torch.nan, torch.nan
+    errors = compute_errors(found._replace(energy_ref=energy, forces_ref=forces))
+    assert errors.known == {"energy": 1, "forces": 1, "stress": 1}
+    assert errors.energy_mae_meV == pytest.approx(10.0)
+    assert errors.forces_mae_meV_per_A == 0.0
+    assert errors.summary()["n_structures_with_forces"] == 1
+    assert compute_errors(_predictions()).known == {}, "control"
+
+
 def test_errors_of_outputs_are_over_their_known_components() -> None:
     values = torch.tensor([[1.0, 2.0, 4.0], [5.0, 5.0, 5.0]], dtype=torch.float64)
     references = torch.tensor([[1.0, 1.0, 1.0], [torch.nan] * 3], dtype=torch.float64)

@@ -37,6 +37,14 @@ def test_markdown_has_the_same_cells() -> None:
     assert lines[2] == "| energy MAE (meV) | 43.36 | 1.0000 |"
 
 
+def test_rows_count_the_structures_with_a_reference_where_some_have_none() -> None:
+    some = Errors(2, 1, 1, 1, 1, 1, 1, known={"energy": 1})
+    lines = error_table({"test": some}).splitlines()
+    assert lines[1].startswith("energy MAE (meV), 1 structures")
+    assert lines[4].startswith("energy per atom RMSE (meV/atom), 1 structures")
+    assert lines[5].startswith("forces MAE (meV/A)  ")
+
+
 def test_other_outputs_have_rows_with_their_units() -> None:
     columns = {
         title: Errors(2, outputs={"gap": OutputErrors(value, 2 * value, 2, "eV"), "count": OutputErrors(value, 1.0, 2)})

@@ -22,6 +22,7 @@ from pyg_mpnn.training.evaluate import load_frames
 # What may differ when a grid is continued.
 _FREE = (  # the hashes of the data hold what the names of labels change
     *("data", "out", "test", "energy_key", "forces_key", "stress_key", "virial_key"),
+    *("energy_unit", "length_unit", "types", "force_data"),
     *("seeds", "only", "budget_minutes", "threads", "device"),
 )
 
