@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyg_mpnn.activation import ShiftedSoftplus
 from pyg_mpnn.basis import (
     BesselBasis,
     BumpCutoff,
@@ -19,24 +20,48 @@ from pyg_mpnn.geometry import NeighborList, RadiusGraph, SkinList, neighbor_list
 from pyg_mpnn.layers import (
     AtomEmbedding,
     Attention,
+    ChannelMixing,
     ContractedFeatures,
     Contraction,
     DensityPowers,
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    EquivariantProduct,
+    FilterConvolution,
+    GatherDensity,
     Interaction,
     LearnedFeatures,
     Messages,
     MultiScale,
     NodeUpdate,
+    ProductInteraction,
+    ProductUpdate,
     RadialFeatures,
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.models import MPNN, ZBL, Potential, PotentialOutput, PropertyModel, SumPotential, load_potential
+from pyg_mpnn.models import (
+    MPNN,
+    ZBL,
+    ChargesOutput,
+    DipoleLengthOutput,
+    DipoleOutput,
+    EnergyTerm,
+    Output,
+    PolarizabilityOutput,
+    Potential,
+    PotentialOutput,
+    ProductMPNN,
+    ScalarOutput,
+    SpatialExtentOutput,
+    SumPotential,
+    load_potential,
+)
 from pyg_mpnn.readout import (
     AtomwiseEnergy,
     DipoleReadout,
@@ -56,10 +81,19 @@ __all__ = [
     "Potential",
     "PotentialOutput",
     "MPNN",
-    "PropertyModel",
+    "ProductMPNN",
     "ZBL",
+    "EnergyTerm",
     "SumPotential",
     "load_potential",
+    # outputs besides the energy
+    "Output",
+    "ScalarOutput",
+    "ChargesOutput",
+    "DipoleOutput",
+    "DipoleLengthOutput",
+    "SpatialExtentOutput",
+    "PolarizabilityOutput",
     # basis
     "Cutoff",
     "CosineCutoff",
@@ -88,7 +122,16 @@ __all__ = [
     "NodeUpdate",
     "Interaction",
     "MultiScale",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
+    "ChannelMixing",
+    "EquivariantProduct",
+    "ProductUpdate",
+    "GatherDensity",
+    "ProductInteraction",
     "MLP",
+    "ShiftedSoftplus",
     "NeighborSum",
     "scatter_backend",
     # readout

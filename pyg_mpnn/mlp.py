@@ -8,7 +8,9 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-_SMOOTH_ACTIVATIONS = (nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.GELU, nn.Mish, nn.Identity)
+from pyg_mpnn.activation import ShiftedSoftplus
+
+_SMOOTH_ACTIVATIONS = (nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, ShiftedSoftplus, nn.GELU, nn.Mish, nn.Identity)
 
 
 class MLP(nn.Module):
@@ -21,7 +23,8 @@ class MLP(nn.Module):
 
     Args:
         channels: layer widths, input first and output last; two widths make one linear layer.
-        activation: module applied between the layers, one of torch's infinitely differentiable ones.
+        activation: module applied between the layers, an infinitely differentiable one of torch's, or
+            :class:`~pyg_mpnn.ShiftedSoftplus`.
         bias: whether the linear layers have a bias.
         activate_last: whether the activation also follows the last layer.
 
@@ -63,7 +66,7 @@ class MLP(nn.Module):
                 f"got {type(activation).__name__}"
             )
         self.channels = tuple(channels)
-        self.activation = activation
+        self.activation, self.bias = activation, bias
         self.activate_last = activate_last
         self.linears = nn.ModuleList(
             nn.Linear(width_in, width_out, bias=bias) for width_in, width_out in pairwise(channels)

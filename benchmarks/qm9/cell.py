@@ -18,9 +18,11 @@ from torch import nn
 from torch_geometric.data import Data
 
 from benchmarks.record import provenance, write
-from pyg_mpnn import PropertyModel
-from pyg_mpnn.data import QM9, QM9_TARGETS
-from pyg_mpnn.training import TrainingSettings, train_property
+from pyg_mpnn import Potential
+from pyg_mpnn.data import QM9
+from pyg_mpnn.training import TrainingSettings, train
+from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.output_reference import target_output
 
 BATCH_SIZE, VALID = 32, 1_000
 LAYERS = 3  # of ours: what the base size had when the first cells were trained, so all cells are of one model
@@ -78,9 +80,9 @@ def run_cell(cell: Cell, options: argparse.Namespace, path: Path, rate: float, e
     split = data.split(0)
     if cell.n > len(split.train):
         raise ValueError(f"'n' must be at most the {len(split.train)} training molecules, got {cell.n}")
-    train = [data[k] for k in split.train[: cell.n]]
-    valid, valid_left = known(train, [data[k] for k in split.valid[:VALID]])
-    held_out, test_left = known(train, [data[k] for k in split.test]) if test else (valid, 0)
+    train_set = [data[k] for k in split.train[: cell.n]]
+    valid, valid_left = known(train_set, [data[k] for k in split.valid[:VALID]])
+    held_out, test_left = known(train_set, [data[k] for k in split.test]) if test else (valid, 0)
     out = Path(options.runs) / path.stem
     if out.exists() and not (out / "last.ckpt").exists():
         shutil.rmtree(out)
@@ -101,14 +103,18 @@ def run_cell(cell: Cell, options: argparse.Namespace, path: Path, rate: float, e
         resume=out.exists(),
         model={"num_layers": LAYERS} if representation is None else {},
     )
-    kind = QM9_TARGETS[cell.target].kind
-    model = None if representation is None else PropertyModel(representation, kind=kind)
-    result = train_property(settings, model, parts=(train, valid, held_out))
-    found = json.loads((out / "result.json").read_text())
+    model = None
+    if representation is not None:
+        model = Potential(representation, energy=False, outputs={cell.target: target_output(cell.target)})
+    result = train(settings, model, frames=train_set, valid=valid, test=held_out)
+    card = json.loads((out / "model_card.json").read_text())
+    history = read_history(out / "metrics.csv")
+    found, errors = card["training"], result.errors.outputs[cell.target]
+    mean = sum(float(frame.target) for frame in train_set) / len(train_set)
     record = provenance() | {
         "cell": cell._asdict(),
         "data": f"{Path(options.data).name}: {len(data)} of the 130,831 molecules of QM9",
-        "split": f"split_qm9({len(data)}, seed=0), sha256 {split.sha256}; {len(train)} to train, {len(valid)} to "
+        "split": f"split_qm9({len(data)}, seed=0), sha256 {split.sha256}; {len(train_set)} to train, {len(valid)} to "
         f"validate, {len(held_out) if test else 0} to test",
         "left_out": f"{valid_left} validation and {test_left} test molecules with an element (fluorine) that none of "
         "the training molecules has",
@@ -118,16 +124,16 @@ def run_cell(cell: Cell, options: argparse.Namespace, path: Path, rate: float, e
         "batch_size": BATCH_SIZE,
         "minutes": found["minutes_done"],
         "seconds_per_epoch": 60 * found["minutes_done"] / found["epochs_done"],
-        "parameters": found["parameters"],
-        "config": found["config"],
-        "unit": result.unit,
-        "validation_mae": found["validation_mae"],
+        "parameters": card["model"]["parameters"],
+        "config": card["model"]["config"],
+        "unit": errors.unit,
+        "validation_mae": min(row[f"valid_{cell.target}_mae"] for row in history),
     }
     if test:
         record |= {
-            "test_mae": result.mae,
-            "test_mae_of_composition": result.composition_mae,
-            "test_mae_of_mean": result.mean_mae,
+            "test_mae": errors.mae,
+            "test_mae_of_composition": result.trivial.outputs[cell.target].mae,  # of mu that of the mean
+            "test_mae_of_mean": sum(abs(float(frame.target) - mean) for frame in held_out) / len(held_out),
         }
     if cell.model == "painn":
         record["versions"]["schnetpack"] = version("schnetpack")

@@ -60,6 +60,7 @@ def save(options: argparse.Namespace, comparison: Comparison) -> None:
         "training": f"MSE of energies + MSE of forces, fused Adam, learning rate {LEARNING_RATE}, one batch",
         "allocator": ALLOCATOR if options.keep_memory else "as each package leaves it",
         "rounds": options.rounds,
+        "clock": "CPU time of the process" if options.cpu_time else "wall",
         "models": {name: MODELS[name].description for name in options.models},
         "environments": comparison.versions,
         "records": comparison.records,
@@ -73,10 +74,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="result file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
-    parser.add_argument("--modes", default="", help="only these, for example eager; all of each model if not given")
+    parser.add_argument("--modes", default="", help="only these, as eager or painn:compiled; else all")
     parser.add_argument("--works", default=",".join(MOLECULES), help=f"of {', '.join(WORKS)}; silicon is all of them")
     parser.add_argument("--defaults", action="store_true", help="aspirin once more, at the peers' own cutoffs")
     parser.add_argument("--keep-memory", action="store_true", help="freed memory is kept for all, as ours does")
+    parser.add_argument("--cpu-time", action="store_true", help="of the process, where others use the machine too")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=0.3, help="of a model in a round, at least one call")
     parser.add_argument("--environments", type=Path, default=DEFAULT, help="folder where the peers are installed")

@@ -52,6 +52,12 @@ MODELS = {
     ),
     "mace-64": Model("mace", "mace", "MACE 64x0e, 2 layers", {"irreps": "64x0e"}),
     "mace-128": Model("mace", "mace", "MACE 128x0e+128x1o, 2 layers", {"irreps": "128x0e+128x1o"}),
+    "our-schnet": Model(
+        "", "composed", "PyG's SchNet from our blocks, 128 channels, 6 interactions", {"name": "schnet"}
+    ),
+    "our-painn": Model(
+        "", "composed", "SchNetPack's PaiNN from our blocks, 128 features, 3 interactions", {"name": "painn"}
+    ),
     "nequip": Model("nequip", "nequip", "NequIP, l_max 2, 64 features, 4 layers"),
 }
 CUTOFF = 5.0  # A, of all models in the main comparison

@@ -32,6 +32,7 @@ class Comparison:
 
     def __init__(self, options: argparse.Namespace, folder: Path, save: Callable[[], None]) -> None:
         self.options, self.folder, self.save = options, folder, save
+        self.clock = {"seconds": options.seconds, "cpu_time": options.cpu_time}
         self.records: list[Record] = []
         self.versions: dict[str, dict[str, str]] = {}
         self.not_installed: dict[str, str] = {}
@@ -76,7 +77,7 @@ class Comparison:
         modes = []
         for model in self.options.models:
             own = MODELS[model].modes + (("low-memory",) if crystals and MODELS[model].ours else ())
-            modes += [(model, mode) for mode in own if mode in (self.options.modes or own)]
+            modes += [(model, mode) for mode in own if {mode, f"{model}:{mode}"} & set(self.options.modes or own)]
         return modes
 
     def _process(self, name: str, mode: str, own_cutoff: bool = False, crystals: bool = False) -> Process:
@@ -112,7 +113,7 @@ class Comparison:
         for _ in range(self.options.rounds):
             for index in order.sample(range(len(ready)), len(ready)):
                 record, process = ready[index]
-                answer = process.ask("run", name=name, seconds=self.options.seconds)
+                answer = process.ask("run", name=name, **self.clock)
                 record.update({key: answer[key] for key in answer if key == "error"})
                 seconds[index] += answer.get("seconds", [])
         for index, (record, process) in enumerate(ready):
@@ -132,7 +133,7 @@ class Comparison:
         if "error" not in sizes:
             seconds: list[float] = []
             for _ in range(self.options.rounds):
-                answer = process.ask("run", name=name, seconds=self.options.seconds)
+                answer = process.ask("run", name=name, **self.clock)
                 seconds += answer.get("seconds", [])
                 if sum(seconds) > 60:
                     break

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import inspect
-import os
 import sys
-from pathlib import Path
 from typing import Any, Literal
 
-from pyg_mpnn.models import Potential, SumPotential, load_potential
+from pyg_mpnn.data.labels import LengthUnit
+from pyg_mpnn.files import refuse_input_as_output, write_text
+from pyg_mpnn.models import EnergyModel
+from pyg_mpnn.models.files import open_model
+from pyg_mpnn.models.rebuild import rebuild
 from pyg_mpnn.testing import Report
 
 
@@ -23,6 +23,9 @@ def check_command(
     json: str | None = None,
     picture: str | None = None,
     threads: int | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
+    trust: list[str] | None = None,
 ) -> Report:
     """Hold a potential to the laws of physics; the exit code is 0 if all hold and 3 if one is broken.
 
@@ -37,6 +40,9 @@ def check_command(
         json: File to write the report to.
         picture: File to draw energy and force along a bond scan to, for example scan.png.
         threads: Number of CPU threads; PyTorch decides without it.
+        length_unit: Unit of positions and cells in the file; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
+        trust: Code of your own that a saved model is made of and that may run, for example my_net.py.
 
     Returns:
         The report.
@@ -47,19 +53,24 @@ def check_command(
     import torch
     from tqdm import tqdm
 
-    from pyg_mpnn.data import ethanol, read_structures
+    from pyg_mpnn.data import LabelNames
+    from pyg_mpnn.data.labels import parse_types
+    from pyg_mpnn.data.read import load_frames
     from pyg_mpnn.testing import LAWS, bond_scan, check_potential, draw_scan
 
+    for name, out in (("json", json), ("picture", picture)):
+        refuse_input_as_output(name, out, [model, structures])
     if count < 1:
         raise ValueError(f"'count' must be at least 1, got {count}")
     if threads is not None:
         torch.set_num_threads(threads)
-    potential = load_model(model)
-    frames = ethanol("test") if structures == "ethanol" else read_structures(structures, energy=False, forces=False)
+    potential = open_model(model, trust=trust or ())
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    frames = load_frames(structures, "test", labels, wanted=())
     frames = frames[:: max(1, len(frames) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
-    if isinstance(potential, Potential | SumPotential) and potential.config is not None:
-        adapter["rebuild"] = functools.partial(type(potential).from_config, potential.config)
+    if isinstance(potential, EnergyModel):
+        adapter["rebuild"] = functools.partial(rebuild, potential)
     with tqdm(total=len(LAWS), unit="law", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:
@@ -70,10 +81,8 @@ def check_command(
     print(report)
     for name in report.failed if not report.errors else ():
         print(f"  {report.results[name]}")
-    for path in filter(None, (json, picture)):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
     if json is not None:
-        Path(json).write_text(report.to_json() + "\n")
+        write_text(json, report.to_json() + "\n")
         print(f"Written to {json}")
     if picture is not None:
         try:
@@ -82,28 +91,3 @@ def check_command(
         except Exception as error:  # the verdict stands whatever the model does on the scan
             print(f"Not drawn: {error}")
     return report
-
-
-def load_model(model: str) -> Any:
-    """A potential from a file, or any model from Python code.
-
-    Args:
-        model: checkpoint or saved potential, or ``package.module:name`` or ``file.py:name``.
-
-    Returns:
-        the model; a class or a function without arguments is called to make it.
-
-    Raises:
-        ValueError: there is no such file or name.
-    """
-    place, separator, name = model.rpartition(":")
-    if not separator or Path(model).exists():
-        return load_potential(model)
-    try:
-        file = Path(place).resolve() if place.endswith(".py") else None
-        sys.path.insert(0, os.getcwd() if file is None else str(file.parent))
-        found = getattr(importlib.import_module(place if file is None else file.stem), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"'model' must name a Python object that exists, got {model!r}: {error}") from error
-    makes = inspect.isclass(found) or (inspect.isfunction(found) and not inspect.signature(found).parameters)
-    return found() if makes else found

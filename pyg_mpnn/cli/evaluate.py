@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.files import refuse_input_as_output, write_json
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training import Errors, evaluate
 from pyg_mpnn.training.table import error_table
@@ -22,6 +22,9 @@ def evaluate_command(
     forces_key: str | None = None,
     stress_key: str | None = None,
     virial_key: str | None = None,
+    energy_unit: EnergyUnit | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
     json: str | None = None,
     batch_size: int = 32,
     batch_atoms: int | None = None,
@@ -29,18 +32,24 @@ def evaluate_command(
     device: Literal["cpu", "cuda"] = "cpu",
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
+    trust: list[str] | None = None,
 ) -> Errors:
     """Print the errors of a trained potential on a set of structures.
 
     Args:
-        model: Checkpoint of a training (best.ckpt) or saved potential.
+        model: Checkpoint of a training (best.ckpt) or saved potential, or Python code of yours as file.py:name or
+            package.module:name.
         data: File or files of structures with energies and forces: an rMD17/MD17 npz or anything that ASE reads. The
             word ``ethanol`` means the shipped test structures.
         energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         json: File to write the errors to, as numbers in meV and A.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of the number of structures.
@@ -49,6 +58,7 @@ def evaluate_command(
         threads: Number of CPU threads; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
+        trust: Code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The errors.
@@ -56,19 +66,20 @@ def evaluate_command(
     Units:
         meV, meV/A, meV/A^3 and GPa.
     """
+    refuse_input_as_output("json", json, [model, *([data] if isinstance(data, str) else data)])
     threads = threads_for(compile, threads)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     check_device(device)
-    potential = load_potential(model).to(device).compile(compile)
+    potential = open_potential(model, trust=trust).to(device).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
+    names = energy_key, forces_key, stress_key, virial_key
+    labels = LabelNames(*names, energy_unit, length_unit, parse_types(types))
     errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(json_format.dumps(errors.summary(), indent=2) + "\n")
+        write_json(json, errors.summary())
         print(f"\nWritten to {json}")
     return errors

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
+from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.inspect import Inspection
 
 
@@ -22,6 +23,9 @@ def inspect_command(
     forces_key: str | None = None,
     stress_key: str | None = None,
     virial_key: str | None = None,
+    energy_unit: EnergyUnit | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
     json: str | None = None,
     threads: int | None = None,
 ) -> Inspection:
@@ -43,7 +47,11 @@ def inspect_command(
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         json: File to write the findings to, with all numbers.
         threads: Number of CPU threads; PyTorch decides without it.
 
@@ -57,13 +65,16 @@ def inspect_command(
 
     from pyg_mpnn.inspect import inspect_frames, load_labelled
 
+    files = [name for item in (data, test or ()) for name in ([item] if isinstance(item, str) else item)]
+    refuse_input_as_output("json", json, files)
     if steps < 0:
         raise ValueError(f"'steps' must not be negative, got {steps}")
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    labels = LabelNames(energy_key, forces_key, stress_key, virial_key)
+    names = energy_key, forces_key, stress_key, virial_key
+    labels = LabelNames(*names, energy_unit, length_unit, parse_types(types))
     frames = load_labelled(data, labels=labels)
     held_out = [] if test is None else load_labelled(test, "test", labels)
     with tqdm(unit="check", leave=False, disable=not sys.stderr.isatty()) as bar:
@@ -76,7 +87,6 @@ def inspect_command(
         found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
     print(found)
     if json is not None:
-        Path(json).parent.mkdir(parents=True, exist_ok=True)
-        Path(json).write_text(found.to_json() + "\n")
+        write_text(json, found.to_json() + "\n")
         print(f"Written to {json}")
     return found

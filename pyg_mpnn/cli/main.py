@@ -10,10 +10,11 @@ import jsonargparse
 
 from pyg_mpnn.cli.check import check_command
 from pyg_mpnn.cli.evaluate import evaluate_command
+from pyg_mpnn.cli.export import export_command
 from pyg_mpnn.cli.inspect import inspect_command
-from pyg_mpnn.cli.parser import Help, Parser, join_files, parser_of
+from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
 from pyg_mpnn.deploy import CompilationError, keep_freed_memory
-from pyg_mpnn.training import TrainingSettings, train, train_property
+from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.ablation import AblationSettings, ablate
 
 _EPILOG = """examples:
@@ -25,6 +26,9 @@ _EPILOG = """examples:
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
+  pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
+  pyg-mpnn export --model run/best.ckpt --out potential.pt2
   pyg-mpnn ablate --data ethanol --only attention l_max --minutes 3 --out blocks
 """
 _NOT_RUN = 1  # exit code of a check of a model that does not run
@@ -53,6 +57,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
     commands.add_subcommand("predict", parser_of(run_prediction), help="energies and forces of structures, into a file")
     commands.add_subcommand("relax", parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
     commands.add_subcommand("vib", parser_of(run_vibrations), help="vibrations from the exact Hessian")
+    commands.add_subcommand("export", parser_of(export_command), help="a file that runs without this package")
     commands.add_subcommand("ablate", _ablate_parser(), help="which building block pays on given structures")
     return parser
 
@@ -85,13 +90,15 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
     from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
-    parsed = make_parser().parse_args(join_files(sys.argv[1:] if arguments is None else arguments))
+    words = join_files(sys.argv[1:] if arguments is None else arguments)
+    words = join_composition(words) if words[:1] in (["train"], ["ablate"]) else words
+    words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
+    parsed = make_parser().parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
     keep_freed_memory()
     if parsed.subcommand == "train":
-        settings = TrainingSettings(**values)
-        train(settings) if settings.target is None else train_property(settings)
+        train(TrainingSettings(**values))
     elif parsed.subcommand == "inspect":
         inspect_command(**values)
     elif parsed.subcommand == "ablate":
@@ -107,6 +114,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         run_prediction(**values)
     elif parsed.subcommand == "relax":
         return 0 if run_relaxation(**values).converged else _NOT_CONVERGED
+    elif parsed.subcommand == "export":
+        export_command(**values)
     elif parsed.subcommand == "vib":
         run_vibrations(**values)
     else:

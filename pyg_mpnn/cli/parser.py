@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jsonargparse
+import yaml
 
 _FILES = ("--data", "--test")  # flags that take one file or several
 _ALIASES = {"--structure": "--structures", "--structures": "--structure"}  # one or many, by command: take either
@@ -35,7 +36,7 @@ class Parser(jsonargparse.ArgumentParser):
             kwargs["action"] = "store_true"
         if args and args[0] in _ALIASES:
             args = (args[0], _ALIASES[args[0]])
-        lists = {"--cutoff": float, "--only": str}  # in place of the syntax of jsonargparse for lists
+        lists = {"--cutoff": float, "--only": str, "--trust": str}  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             default = kwargs["default"]
             default = None if default is None else list(default)
@@ -81,3 +82,66 @@ def join_files(words: Sequence[str]) -> list[str]:
         groups[-1] += [flag, value] if equals and flag in _FILES else [word]
     joined = [[g[0], json.dumps(g[1:])] if len(g) > 2 and g[0] in _FILES else g for g in groups]
     return [word for group in joined for word in group]
+
+
+def join_composition(words: Sequence[str], flag: str = "--model") -> list[str]:
+    """Arguments in which parts and their own arguments are one value, as the settings take it.
+
+    ``--model X`` becomes ``--model.class X``, and ``--model.basis X --model.basis.degree 12`` the value
+    ``{"class": "X", "degree": 12}`` of ``--model.basis``.
+
+    Args:
+        words: the arguments as the shell gave them.
+        flag: the flag of the composition.
+
+    Returns:
+        the same with one word for each argument of the composition.
+
+    Raises:
+        ValueError: an argument without a value, or one that is given twice.
+
+    Example:
+        >>> join_composition("train --model net.py:Net --model.basis net.py:B --model.basis.degree 12".split())
+        ['train', '--model.class=net.py:Net', '--model.basis={"class": "net.py:B", "degree": 12}']
+    """
+    others: list[str] = []
+    tree: dict[str, Any] = {}
+    seen: set[str] = set()
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.partition("=")
+        if name != flag and not name.startswith(f"{flag}."):
+            others.append(word)
+            continue
+        if not equals:
+            if not waiting or waiting[0].startswith("--"):
+                raise ValueError(f"'{name}' must have a value, got none")
+            value = waiting.pop(0)
+        path = name.removeprefix(flag).lstrip(".").replace("-", "_").split(".") if name != flag else []
+        if not path and value.startswith("{"):
+            others += [flag, value]
+            continue
+        if name in seen:
+            raise ValueError(f"'{name}' must be given once, got it twice")
+        seen.add(name)
+        _insert(tree, path or ["class"], value)
+    return [*others, *(f"{flag}.{key}={_word(value)}" for key, value in tree.items())]
+
+
+def _insert(tree: dict[str, Any], path: Sequence[str], value: str) -> None:
+    """Put a value into nested mappings, in which a name of a part that has arguments is its class."""
+    for key in path[:-1]:
+        inner = tree.get(key, {})
+        tree[key] = inner if isinstance(inner, dict) else {"class": inner}
+        tree = tree[key]
+    last = tree.get(path[-1])
+    read = value if path[-1] == "class" else yaml.safe_load(value)
+    if isinstance(last, dict) and not isinstance(read, dict):  # its arguments came first
+        last["class"] = value
+    else:
+        tree[path[-1]] = read
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

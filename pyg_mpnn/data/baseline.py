@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from pyg_mpnn.data.convert import full_stress, to_atoms
 from pyg_mpnn.data.frames import prepare_frames
-from pyg_mpnn.models import EnergyModel, SumPotential
+from pyg_mpnn.models import EnergyModel
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
 def subtract_baseline(
-    frames: Sequence[Data], baseline: EnergyModel | SumPotential | Calculator, *, progress: bool | None = None
+    frames: Sequence[Data], baseline: EnergyModel | Calculator, *, progress: bool | None = None
 ) -> list[Data]:
     r"""Structures with the difference to a baseline as labels: the targets of delta learning.
 
@@ -73,8 +73,8 @@ def subtract_baseline(
     return prepared
 
 
-def _evaluate(baseline: EnergyModel | SumPotential | Calculator, frame: Data, names: Sequence[str]) -> list[Tensor]:
-    if isinstance(baseline, EnergyModel | SumPotential):
+def _evaluate(baseline: EnergyModel | Calculator, frame: Data, names: Sequence[str]) -> list[Tensor]:
+    if isinstance(baseline, EnergyModel):
         structure = frame.clone().to(baseline.device)
         with torch.no_grad():
             output = baseline(structure, forces="forces" in names, stress="stress" in names)

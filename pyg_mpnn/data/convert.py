@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.labels import LabelNames, find_labels
+from pyg_mpnn.data.labels import LabelCensus, LabelNames, LabelSource
 
 if TYPE_CHECKING:
     import ase
@@ -32,52 +32,67 @@ def require_ase(task: str) -> None:
         raise ImportError(f'{task} needs ASE, which is not installed: pip install "pyg_mpnn[train]".') from error
 
 
-def to_data(atoms: ase.Atoms, dtype: torch.dtype = torch.float64, labels: LabelNames | None = None) -> Data:
+def to_data(
+    atoms: ase.Atoms, dtype: torch.dtype = torch.float64, labels: LabelNames | LabelSource | None = None
+) -> Data:
     """One ASE structure as PyG data, with the labels that it carries.
 
     Unless they are named, labels are taken from one place, the first that has any: ``REF_energy``, ``REF_forces``,
     ``REF_stress`` in ``info`` and ``arrays``; the results stored in the calculator (nothing is computed, constraints
-    are not applied); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. A structure that is
-    periodic in no direction gets no ``cell``, and only one that is periodic in three directions gets a stress.
+    are not applied); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. Without a stress, ``virials`` or
+    ``virial`` (eV) give it: minus the virial over the volume. A structure that is periodic in no direction gets no
+    ``cell``, and only crystals and slabs whose cell has a volume get a stress.
     ``config_weight`` in ``info`` (in a row of an ASE database, its key of this name) is the weight of the structure in
     the loss of a training.
 
     Args:
         atoms: the structure.
         dtype: floating-point type of all but the energy, which is float64.
-        labels: what the labels are called where they are not found as above.
+        labels: what the labels are called where they are not found as above, and units; or where they are, decided
+            for several structures together.
 
     Returns:
-        ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``, ``weight``.
+        ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``, ``weight``, and
+        ``isolated`` where ``config_type`` says so.
 
     Units:
         A, eV, eV/A, eV/A^3 with ASE's sign, as in ASE.
 
     Raises:
-        ValueError: a stress has neither 6 nor 9 components; a weight is no number.
+        ValueError: a stress has neither 6 nor 9 components; a weight is no number; labels are in several places.
 
     Example:
         >>> from ase.build import bulk
         >>> to_data(bulk("Si")).cell.shape
         torch.Size([1, 3, 3])
     """
+    if not isinstance(labels, LabelSource):
+        census = LabelCensus(labels)
+        census.add(atoms)
+        labels = census.choose("the structure")
+    angstrom = labels.scale[1]
     data = Data(
         z=torch.as_tensor(atoms.numbers, dtype=torch.int64).clone(),
-        pos=torch.as_tensor(atoms.positions, dtype=dtype).clone(),
+        pos=torch.tensor(atoms.positions * angstrom, dtype=dtype),
     )
     if atoms.pbc.any():
-        data.cell = torch.as_tensor(atoms.cell.array, dtype=dtype).reshape(1, 3, 3).clone()
+        data.cell = torch.tensor(atoms.cell.array * angstrom, dtype=dtype).reshape(1, 3, 3)
         data.pbc = torch.as_tensor(atoms.pbc).reshape(1, 3).clone()
-    found = find_labels(atoms, labels)
+    found = labels.find(atoms)
     if "energy" in found:
-        data.energy = torch.as_tensor(np.array(found["energy"], dtype=np.float64)).reshape(-1)
+        data.energy = torch.as_tensor(found["energy"]).reshape(-1)
     if "forces" in found:
-        data.forces = torch.as_tensor(np.array(found["forces"], dtype=np.float64), dtype=dtype)
-    if "stress" in found and atoms.pbc.all():
+        data.forces = torch.as_tensor(found["forces"], dtype=dtype)
+    if "stress" in found and atoms.pbc.sum() >= 2 and atoms.cell.rank == 3:
         data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
+    for name in labels.others:
+        if name in found:
+            data[name] = torch.as_tensor(found[name])
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:
         data.weight = _weight(weight, dtype)
+    if str(atoms.info.get("config_type", "")).lower().replace("_", "") == "isolatedatom":
+        data.isolated = torch.tensor([True])
     return data
 
 

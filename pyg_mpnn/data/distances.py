@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_mpnn.data.dataset import PreparedStructures
 from pyg_mpnn.data.frames import prepare_frames
 from pyg_mpnn.geometry import edge_vectors, neighbor_list
 
 
-def shortest_distances(frames: Iterable[Data], cutoff: float) -> dict[tuple[int, int], float]:
+def shortest_distances(frames: Iterable[Data] | PreparedStructures, cutoff: float) -> dict[tuple[int, int], float]:
     """Shortest distance of each pair of elements over all structures, images in cells included.
 
     Args:
-        frames: structures, at least one.
+        frames: structures, at least one, prepared (then nothing is checked or searched again) or not.
         cutoff: largest distance to look at, in A.
 
     Returns:
@@ -35,16 +37,29 @@ def shortest_distances(frames: Iterable[Data], cutoff: float) -> dict[tuple[int,
         ([(1, 1), (1, 6), (1, 8), (6, 6), (6, 8)], True)
     """
     found: dict[tuple[int, int], float] = {}
-    number = 0
-    for number, frame in enumerate(frames, start=1):  # one at a time: they may be streamed
-        (frame,) = prepare_frames([frame], first=number - 1)
-        pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
-        edge_index, shifts = neighbor_list(pos, cutoff, cell=cell, pbc=pbc)
-        dist = torch.linalg.vector_norm(edge_vectors(pos, edge_index, shifts, cell), dim=-1)
+    for frame, edge_index, dist in _pairs(frames, cutoff):
         first, second = frame.z[edge_index].sort(dim=0).values
         for pair in set(zip(first.tolist(), second.tolist(), strict=True)):
             shortest = float(dist[(first == pair[0]) & (second == pair[1])].min())
             found[pair] = min(shortest, found.get(pair, shortest))
+    return found
+
+
+def _pairs(frames: Iterable[Data] | PreparedStructures, cutoff: float) -> Iterator[tuple[Data, Tensor, Tensor]]:
+    """Each structure with its pairs of atoms and their distances, one at a time: they may be on the disk."""
+    prepared = isinstance(frames, PreparedStructures) and cutoff <= frames.cutoffs[-1]
+    number = 0
+    for number, one in enumerate(_each(frames) if prepared else frames, start=1):
+        frame = one if prepared else prepare_frames([one], first=number - 1)[0]
+        pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
+        edges = (frame.edge_index, frame.shifts) if prepared else neighbor_list(pos, cutoff, cell=cell, pbc=pbc)
+        cell = None if cell is None else cell.double()
+        dist = torch.linalg.vector_norm(edge_vectors(pos, *edges, cell), dim=-1)
+        inside = dist < cutoff
+        yield frame, edges[0][:, inside], dist[inside]
     if number == 0:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
-    return found
+
+
+def _each(frames: PreparedStructures) -> Iterator[Data]:
+    return (frames.with_edges(index) for index in range(len(frames)))

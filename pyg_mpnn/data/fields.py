@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_mpnn.units import HARTREE, KCAL_PER_MOL
+from pyg_mpnn.data.labels import EV, EnergyUnit
 
-EnergyUnit = Literal["eV", "kcal/mol", "hartree"]
-EV: dict[str, float] = {"eV": 1.0, "kcal/mol": KCAL_PER_MOL, "hartree": HARTREE}
 QM9_U0 = 7  # column of PyG's QM9 targets: the internal energy at 0 K, in eV
 
 
@@ -28,7 +26,7 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
         data: one structure (not a batch).
         units: the unit of the energy labels; lengths are always A. ``"pyg"`` takes what PyG documents: kcal/mol where
             the forces are called ``force`` (MD17), else eV (QM9, and the names of this package). Any other value is
-            taken at its word: ``"eV"``, ``"kcal/mol"`` or ``"hartree"`` (forces in that unit per A).
+            taken at its word: ``"eV"``, ``"hartree"``, ``"kcal/mol"`` or ``"kJ/mol"`` (forces in that unit per A).
 
     Returns:
         The structure; applied to its own result with ``units="pyg"``, it changes nothing.
@@ -65,10 +63,12 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
         out.pbc = data.pbc.reshape(1, 3)
     if "weight" in data:
         out.weight = torch.as_tensor(data.weight).reshape(-1)
+    if "isolated" in data:
+        out.isolated = torch.as_tensor(data.isolated).reshape(-1)
     if "target" in data:
         out.target = torch.as_tensor(data.target).reshape(-1).double()
     if "shifts" in data:
-        for name in ("edge_index", "shifts", "edge_scale"):
+        for name in ("edge_index", "shifts", "cutoff"):
             if name in data:
                 out[name] = data[name]
     for name, value in _labels(data).items():

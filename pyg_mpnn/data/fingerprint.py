@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch_geometric.data import Data
@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 _FIELDS = ("z", "pos", "cell", "pbc", "energy", "forces", "stress", "weight", "target")
 
 
-def data_hash(source: str | Path | Sequence[Data]) -> str:
+def data_hash(source: str | Path | Sequence[Data], labels: Iterable[str] = ()) -> str:
     """SHA-256 of a file, or of structures in memory.
 
     A file gives the hash of its bytes, the one that ``sha256sum`` prints. Structures give the hash of their values as
@@ -20,6 +20,7 @@ def data_hash(source: str | Path | Sequence[Data]) -> str:
 
     Args:
         source: a file, or structures with the field names of this package.
+        labels: further fields of structures that count.
 
     Returns:
         64 hexadecimal digits.
@@ -40,7 +41,7 @@ def data_hash(source: str | Path | Sequence[Data]) -> str:
         return digest.hexdigest()
     frames: Sequence[Data] = source
     for frame in frames:
-        for name in _FIELDS:
+        for name in (*_FIELDS, *sorted(labels)):
             if name in frame:
                 values = frame[name].detach().cpu().double().numpy()
                 digest.update(f"{name}{values.shape}".encode())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,11 +19,49 @@ FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
     "pbc": ((1, 3), False),
     "weight": ((1,), 1.0),
 }
+FLOATS = ("forces", "stress", "weight")
+"""What is cast to the precision of a model; positions, cells and energies stay in float64."""
+
+
+class CheckedFrames(list[Data]):
+    """Structures that are normalized and checked: who holds them checks nothing again, and changes none.
+
+    Made by :func:`prepare_frames` and by the reader.
+    """
+
+    sources: Sequence[dict[str, Any]] = ()
+    """What was read from which file, plain values."""
+
+    def take(self, places: Iterable[int]) -> CheckedFrames:
+        """Some of the structures.
+
+        Args:
+            places: of the structures.
+
+        Returns:
+            the structures in this order.
+        """
+        taken = CheckedFrames(self[place] for place in places)
+        taken.sources = self.sources
+        return taken
+
+
+class LabelShape(NamedTuple):
+    """What one more field of a structure looks like."""
+
+    level: Literal["structure", "atom"]
+    shape: tuple[int, ...] = ()
+    input: bool = False
+    """Whether it is read and not predicted: then no structure of a set may lack it if another has it."""
 
 
 def prepare_frames(
-    frames: Iterable[Data], units: Literal["pyg"] | EnergyUnit = "pyg", required: Sequence[str] = (), first: int = 0
-) -> list[Data]:
+    frames: Iterable[Data],
+    units: Literal["pyg"] | EnergyUnit = "pyg",
+    required: Sequence[str] = (),
+    first: int = 0,
+    labels: Mapping[str, LabelShape] = MappingProxyType({}),
+) -> CheckedFrames:
     """Structures of any origin as a set: normalized, checked, with the same fields. The input is left alone.
 
     Args:
@@ -29,14 +69,20 @@ def prepare_frames(
         units: as in :func:`normalize_fields`.
         required: labels that each must have.
         first: number of the first in messages.
+        labels: further fields to keep, NaN for an unknown label.
 
     Returns:
-        New structures in the same order.
+        New structures in the same order; those that are checked, as they are.
 
     Raises:
         ValueError: there are none, or one is refused; the message names it.
     """
-    prepared = []
+    if isinstance(frames, CheckedFrames):
+        for index, frame in enumerate(frames, start=first):
+            _check_present(frame, required, f"frame {index}")
+        return frames
+    frames = list(frames)
+    prepared = CheckedFrames()
     for index, frame in enumerate(frames, start=first):
         try:
             prepared.append(normalize_fields(frame, units))
@@ -46,7 +92,50 @@ def prepare_frames(
     if not prepared:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
     align_frames(prepared)
+    keep_labels(labels, frames, prepared)
     return prepared
+
+
+def keep_labels(labels: Mapping[str, LabelShape], given: Sequence[Data], kept: Sequence[Data]) -> None:
+    """Add further fields to normalized structures, the same to all: float64, NaN for labels that some lack.
+
+    Args:
+        labels: level and shape of each field by name.
+        given: structures with the fields.
+        kept: the same ones, normalized; changed in place.
+
+    Raises:
+        ValueError: another shape, an infinite value, or an input that only some have; the message names the frame.
+    """
+    for index, (frame, new) in enumerate(zip(given, kept, strict=True)):
+        for name, label in labels.items():
+            if frame.get(name) is not None:
+                new[name] = _read_label(frame[name], name, label, len(new.z), index)
+    for name, label in labels.items():
+        lacking = [k for k, frame in enumerate(kept) if name not in frame]
+        if len(lacking) in (0, len(kept)):
+            continue
+        if label.input:
+            raise ValueError(
+                f"{name!r} must be in all frames or in none, got {len(lacking)} without it, the first is frame "
+                f"{lacking[0]}: add it (0 for a neutral one)."
+            )
+        for k in lacking:
+            count = len(kept[k].z) if label.level == "atom" else 1
+            kept[k][name] = torch.full((count, *label.shape), torch.nan, dtype=torch.float64)
+
+
+def _read_label(value: Any, name: str, label: LabelShape, num_nodes: int, index: int) -> Tensor:
+    found = torch.as_tensor(value, dtype=torch.float64)
+    count = num_nodes if label.level == "atom" else 1
+    if found.numel() != count * math.prod(label.shape):
+        raise ValueError(
+            f"{name!r} of frame {index} must have the shape {(count, *label.shape)}, a value for each {label.level}, "
+            f"got {tuple(found.shape)}."
+        )
+    if bool(found.isinf().any()) or (label.input and bool(found.isnan().any())):
+        raise ValueError(f"{name!r} of frame {index} must be finite{'' if label.input else ', or NaN where unknown'}.")
+    return found.reshape(count, *label.shape)
 
 
 def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
@@ -88,6 +177,32 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
             f"'pos' of {where} must place the atoms, got all {nodes} at one point: does the file hold positions?"
         )
     _check_present(data, required, where)
+
+
+def is_isolated_atom(frame: Data) -> bool:
+    """Whether a structure is one atom alone, whose energy is the reference energy of its element.
+
+    Args:
+        frame: the structure.
+
+    Returns:
+        whether it has one atom, an energy, and is not periodic or says so (``config_type=IsolatedAtom``).
+    """
+    periodic = "pbc" in frame and bool(frame.pbc.any())
+    return len(frame.z) == 1 and "energy" in frame and ("isolated" in frame or not periodic)
+
+
+def fill_labels(frame: Data, names: Iterable[str]) -> None:
+    """Give a structure the labels that it lacks, NaN for unknown, so that it goes into one batch with others.
+
+    Args:
+        frame: the structure, which is changed.
+        names: ``energy``, ``forces`` or both.
+    """
+    for name in names:
+        if name not in frame:
+            shape, dtype = ((1,), torch.float64) if name == "energy" else (frame.pos.shape, frame.pos.dtype)
+            frame[name] = torch.full(shape, torch.nan, dtype=dtype)
 
 
 def _check_present(data: Data, names: Sequence[str], where: str) -> None:
@@ -135,15 +250,14 @@ def align_frames(frames: Sequence[Data]) -> None:
         frames: structures that passed :func:`check_frame`.
 
     Raises:
-        ValueError: some structures have energies (or forces) and others have none, or one has a cell without ``pbc``.
+        ValueError: some structures have a target and others have none, or one has a cell without ``pbc``.
     """
-    for name in ("energy", "forces", "target"):
-        missing = [k for k, frame in enumerate(frames) if name not in frame]
-        if missing and len(missing) < len(frames):
-            raise ValueError(
-                f"{name!r} must be in all frames or in none, got {len(missing)} frames without it, the first is "
-                f"frame {missing[0]}: leave these out, or all {name} (read_structures(..., {name}=False))."
-            )
+    missing = [k for k, frame in enumerate(frames) if "target" not in frame]
+    if missing and len(missing) < len(frames):
+        raise ValueError(
+            f"'target' must be in all frames or in none, got {len(missing)} frames without it, the first is "
+            f"frame {missing[0]}: leave these out, or all targets."
+        )
     for k, frame in enumerate(frames):
         if "pbc" not in frame and "cell" in frame and bool((frame.cell != 0).any()):
             raise ValueError(f"'pbc' must be given with a cell, got a cell without it in frame {k}: add it.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.fields import EV
+from pyg_mpnn.data.contents import Contents, refuse_names
+from pyg_mpnn.data.labels import ANGSTROM, EV, LabelNames
 
 # our name: (name in revised MD17, name in MD17 and sGDML)
 _KEYS = {
@@ -19,28 +21,49 @@ _KEYS = {
     "energy": ("energies", "E"),
     "forces": ("forces", "F"),
 }
+_ABOUT = ("type", "name", "theory", "md5", "code_version", "E_", "F_", "perms")  # notes and statistics of sGDML
 
 
-def read_md17(path: Path, dtype: torch.dtype) -> list[Data]:
-    """Read the frames of one molecule from an npz file.
+def is_npz(path: Path) -> bool:
+    """Whether a file is NumPy's npz, by its name.
+
+    Args:
+        path: the file.
+
+    Returns:
+        whether it is one.
+    """
+    return path.suffix == ".npz" and path.is_file()
+
+
+def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
+    """Read the frames of one molecule or crystal from an npz file.
 
     Keys of revised MD17 (``nuclear_charges``, ``coords``, ``energies``, ``forces``) or of MD17 and sGDML (``z``, ``R``,
-    ``E``, ``F``). Energies are in kcal/mol unless the file says otherwise (sGDML's ``e_unit``, ``r_unit``).
+    ``E``, ``F``, for crystals ``lattice``). Energies are in kcal/mol and lengths in A unless the file (sGDML's
+    ``e_unit``, ``r_unit``) or the user says otherwise.
 
     Args:
         path: the file.
         dtype: floating-point type of positions and forces; they are converted in float64.
+        names: its units count; names of labels are refused.
+        keep: not used: such a file is read as a whole.
 
     Returns:
         One structure a frame, with the labels that the file has, in eV and A.
 
     Raises:
-        ValueError: not an npz file, positions or elements missing, arrays that do not fit each other, unknown units.
+        ValueError: not an npz file, positions or elements missing, arrays that do not fit each other or hold no
+            numbers, unknown units or other units than the user says, a lattice that could be read in two ways.
     """
-    arrays = _load(path)
+    refuse_names(path, names, "MD17's npz")
+    arrays, others = _load(path)
     if "packing" in arrays:
         arrays = _unpack(arrays)
-    unit = EV[_energy_unit(arrays, path)]
+    energy_unit = _unit(arrays, path, "e_unit", names.energy_unit, "kcal/mol", {unit: unit for unit in EV})
+    lengths = {"Ang": "angstrom", "angstrom": "angstrom", "bohr": "bohr", "Bohr": "bohr"}
+    length_unit = _unit(arrays, path, "r_unit", names.length_unit, "angstrom", lengths)
+    unit, angstrom = EV[energy_unit], ANGSTROM[length_unit]
     named = {name: arrays[key] for name, keys in _KEYS.items() for key in keys if key in arrays}
     for name in ("z", "pos"):
         if name not in named:
@@ -48,16 +71,26 @@ def read_md17(path: Path, dtype: torch.dtype) -> list[Data]:
                 f"'path' must hold the array {' or '.join(map(repr, _KEYS[name]))}, got only "
                 f"{', '.join(arrays) or 'none that MD17 files have'} in {path}."
             )
+    named = {name: _numbers(array, name, path) for name, array in named.items()}
     _check_shapes(named, path)
     z = torch.as_tensor(named["z"].astype(np.int64))
-    frames = [Data(z=z, pos=pos) for pos in torch.as_tensor(named["pos"]).to(dtype)]
+    frames = [Data(z=z, pos=pos) for pos in torch.as_tensor(named["pos"] * angstrom).to(dtype)]
+    if "lattice" in arrays:
+        cell = torch.as_tensor(_lattice(arrays["lattice"], path) * angstrom).to(dtype)
+        for frame in frames:
+            frame.cell, frame.pbc = cell.clone(), torch.ones(1, 3, dtype=torch.bool)
     if "energy" in named:
         for frame, energy in zip(frames, torch.as_tensor(named["energy"].reshape(-1, 1) * unit), strict=True):
             frame.energy = energy
     if "forces" in named:
-        for frame, forces in zip(frames, torch.as_tensor(named["forces"] * unit).to(dtype), strict=True):
+        forces_unit = unit / angstrom
+        for frame, forces in zip(frames, torch.as_tensor(named["forces"] * forces_unit).to(dtype), strict=True):
             frame.forces = forces
-    return frames
+    read = {name: key for name, keys in _KEYS.items() for key in keys if key in arrays}
+    notes = [f"converted from {energy_unit} and {length_unit} to eV and A"]
+    if "lattice" in arrays:
+        notes.append("periodic in the cell 'lattice'")
+    return Contents(path, frames, read, held=[*arrays, *others], unused=others, notes=notes)
 
 
 def how_to_get(path: Path) -> str:
@@ -85,18 +118,43 @@ def how_to_get(path: Path) -> str:
     )
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    wanted = {key for keys in _KEYS.values() for key in keys} | {"e_unit", "r_unit", "packing"}
+def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays that are read, and the names of the others."""
+    wanted = {key for keys in _KEYS.values() for key in keys} | {"e_unit", "r_unit", "packing", "lattice"}
     try:
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise ValueError("it is one array without a name")
-            return {key: file[key] for key in file.files if key in wanted}
-    except (ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+            others = sorted(key for key in file.files if key not in wanted and not key.startswith(_ABOUT))
+            return {key: file[key] for key in file.files if key in wanted}, others
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, MemoryError) as error:
         raise ValueError(
-            f"'path' must be a NumPy npz file, got {path}, which cannot be read as one: {error}"
+            f"'path' must be a NumPy npz file, got {path}, which cannot be read as one (damaged?): {error}"
         ) from error
+
+
+def _numbers(array: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """An array of whole or real numbers in float64, whatever its byte order."""
+    keys = " / ".join(map(repr, _KEYS[name]))
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{keys} must hold real numbers, got {array.dtype} in {path}.")
+    values: np.ndarray = array.astype(np.float64)
+    if name == "z" and not np.array_equal(values, np.rint(values)):
+        raise ValueError(f"{keys} must hold atomic numbers, got {values[values != np.rint(values)][0]} in {path}.")
+    return values
+
+
+def _lattice(lattice: np.ndarray, path: Path) -> np.ndarray:
+    """sGDML's tools write the vectors in rows or in columns."""
+    if lattice.dtype.kind not in "iuf" or lattice.shape != (3, 3):
+        raise ValueError(f"'lattice' must be 3 x 3 numbers, got {lattice.dtype} of shape {lattice.shape} in {path}.")
+    if not np.allclose(lattice, lattice.T, atol=1e-8):
+        raise ValueError(
+            f"'lattice' must be symmetric, got {lattice.tolist()} in {path}, whose vectors may be its rows or its "
+            "columns: write extended XYZ, which says so."
+        )
+    return lattice.astype(np.float64)[None]
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -108,14 +166,18 @@ def _unpack(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays | {"coords": coords, "forces": forces}
 
 
-def _energy_unit(arrays: dict[str, np.ndarray], path: Path) -> str:
-    energy = str(arrays.get("e_unit", "kcal/mol"))
-    length = str(arrays.get("r_unit", "Ang"))
-    if energy not in EV or length != "Ang":
-        raise ValueError(
-            f"'e_unit' must be one of {', '.join(EV)} and 'r_unit' 'Ang', got {energy!r} and {length!r} in {path}."
-        )
-    return energy
+def _unit(
+    arrays: dict[str, np.ndarray], path: Path, key: str, said: str | None, default: str, known: dict[str, str]
+) -> str:
+    """The unit that the file says, or else the user, or else that of MD17."""
+    if key not in arrays:
+        return said or default
+    written = str(arrays[key])
+    if written not in known:
+        raise ValueError(f"{key!r} must be one of {', '.join(known)}, got {written!r} in {path}.")
+    if said is not None and known[written] != said:
+        raise ValueError(f"{key!r} of {path} is {written!r}, got {said!r}: leave the flag out, or correct the file.")
+    return known[written]
 
 
 def _check_shapes(named: dict[str, np.ndarray], path: Path) -> None:

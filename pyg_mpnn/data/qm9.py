@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import importlib.util
 import lzma
-from collections.abc import Sequence
+import os
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
@@ -52,7 +56,7 @@ class QM9(Sequence[Data]):
 
     Raises:
         FileNotFoundError: no data in the folder, and no download; the message has the address and the path.
-        ValueError: an unknown target, or files that do not fit each other.
+        ValueError: an unknown target, files that do not fit each other, or files of PyG that would run code.
 
     Source:
         Ramakrishnan, Dral, Rupp and von Lilienfeld, Sci. Data 1, 140022 (2014), doi:10.6084/m9.figshare.c.978904, CC0.
@@ -177,7 +181,14 @@ def _read_pyg(root: Path, download: bool) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"'root' must be a folder with QM9, got {str(root)!r} without it: {help_}.")
     made = [folder for folder in (raw, root) if not folder.exists()]
     try:
-        dataset = PyGQM9(str(root))
+        with _without_code():
+            dataset = PyGQM9(str(root))
+    except (pickle.UnpicklingError, AssertionError, EOFError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"'root' must hold PyG's QM9 in files that need no code to be read, got others in {root}: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__} Delete {root / 'processed'}, and "
+            f"{raw} too if it was not downloaded by PyG."
+        ) from error
     except OSError as error:
         (raw / url.rsplit("/", 1)[-1]).unlink(missing_ok=True)  # a half of it would be taken for the whole
         for folder in made:
@@ -188,6 +199,22 @@ def _read_pyg(root: Path, download: bool) -> dict[str, np.ndarray]:
             f"{help_}."
         ) from error
     return _from_pyg(dataset)
+
+
+@contextmanager
+def _without_code() -> Iterator[None]:
+    """Read files without running what is in them: PyG falls back to that where a file asks for it."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Weights only load failed")
+            yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _from_pyg(dataset: Any) -> dict[str, np.ndarray]:

@@ -1,19 +1,30 @@
-"""Files to structures."""
+"""Files to structures: the one reader of all commands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import importlib.resources
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.convert import require_ase, to_data
-from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.data.labels import LabelNames, missing_label
-from pyg_mpnn.data.md17 import how_to_get, read_md17
-from pyg_mpnn.data.xyz import check_whole
+from pyg_mpnn.data.contents import refuse_typos
+from pyg_mpnn.data.convert import to_data
+from pyg_mpnn.data.formats import find_format
+from pyg_mpnn.data.frames import CheckedFrames, LabelShape, align_frames, check_frame, keep_labels
+from pyg_mpnn.data.labels import LABELS, LabelNames, LabelSource, held
+
+if TYPE_CHECKING:
+    import ase
+
+SAMPLE = "ethanol"
+"""The word that names the shipped sample wherever a file is asked for."""
 
 
 def read_structures(
@@ -26,19 +37,20 @@ def read_structures(
 ) -> list[Data]:
     """Read structures, checked and in the units of this package.
 
-    ``.npz``: revised MD17, MD17 or sGDML (kcal/mol there). Everything else is read by ASE, in ASE's units: extended XYZ
-    (also ``.gz``, ``.xz``), ``.db``, ``.traj`` and more; :func:`to_data` says where labels are looked for. If some
-    structures are periodic and others are not, all get ``cell`` and ``pbc``, and ``stress`` is NaN where it is unknown.
-    A number ``config_weight`` in the ``info`` of a structure (in extended XYZ, in its comment line) weighs its energy,
-    forces and stress in the loss of a training; where some structures have one, the others get 1.
+    ``.npz``: revised MD17, MD17 or sGDML (kcal/mol unless the file says otherwise). Everything else is read by ASE, in
+    ASE's units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj`` and more. Labels have the same names in all
+    structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else ``energy``, ``forces``, ``stress``; else
+    those of ``labels``. If some structures are periodic and others are not, all get ``cell`` and ``pbc``, and
+    ``stress`` is NaN where it is unknown. A number ``config_weight`` in the ``info`` of a structure (in extended XYZ,
+    in its comment line) weighs its energy, forces and stress in the loss of a training; where some structures have one,
+    the others get 1.
 
     Args:
         path: a file, or several that are joined in this order.
         energy: whether each structure must have an energy; if not, energies are left out.
         forces: whether each structure must have forces; if not, forces are left out.
         dtype: floating-point type of all but the energy, which is float64.
-        labels: what the labels are called where they have other names, in files that ASE reads; those of ``.npz`` are
-            fixed.
+        labels: what the files do not say: other names of labels, units, elements of types.
 
     Returns:
         One structure a frame, with the fields ``z``, ``pos`` and as available ``cell``, ``pbc``, ``energy``,
@@ -55,7 +67,8 @@ def read_structures(
         FileNotFoundError: there is no such file.
         ImportError: the format needs ASE, which is not installed.
         ValueError: the format is unknown, the file is damaged or holds no structure; a position, energy or force is
-            missing or not finite, shapes do not fit, or an element is unknown (the message names the frame).
+            missing or not finite, shapes do not fit, or an element is unknown (the message names the frame); labels
+            have different names in one file, or no structure has a label that is named.
 
     Source:
         Christensen and von Lilienfeld, Mach. Learn.: Sci. Technol. 1, 045018 (2020), arXiv:2007.09593 (revised MD17);
@@ -67,73 +80,120 @@ def read_structures(
         >>> len(frames), frames[0].forces.shape
         (1000, torch.Size([9, 3]))
     """
-    paths = [path] if isinstance(path, (str, Path)) else list(path)
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(item) for item in path]
     if not paths:
         raise ValueError("'path' must name at least one file, got an empty sequence.")
-    frames = [frame for item in paths for frame in _read_file(Path(item), energy, forces, dtype, labels)]
+    names = labels or LabelNames()
+    contents = [find_format(item).read(item, dtype, names, True) for item in paths]
+    refuse_typos(contents, names)
+    keep = {"energy": energy, "forces": forces, "stress": True}
+    wanted = [name for name in LABELS if keep[name]]
+    required = [name for name in wanted if name != "stress"]
+    frames = [frame for found in contents for frame in found.checked(wanted, required)]
     align_frames(frames)
     return frames
 
 
-def _read_file(path: Path, energy: bool, forces: bool, dtype: torch.dtype, labels: LabelNames | None) -> list[Data]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"'path' must be a file, got {str(path)!r}, which is none: check the name.{how_to_get(path)}"
-        )
-    wanted = {"energy": energy, "forces": forces}
-    required = [name for name, keep in wanted.items() if keep]
-    frames = read_md17(path, dtype) if path.suffix == ".npz" else _read_ase(path, dtype, required, labels)
-    if not frames:
-        raise ValueError(f"'path' must hold at least one structure, got none in {path}.")
-    for index, frame in enumerate(frames):
-        for name, keep in wanted.items():
-            if not keep and name in frame:
-                del frame[name]
-        check_frame(frame, f"frame {index} of {path}", required)
-    return frames
+def load_frames(
+    source: str | Path | Sequence[str | Path],
+    split: str = "train",
+    labels: LabelNames | None = None,
+    *,
+    wanted: Collection[str] = LABELS,
+    required: Collection[str] = (),
+    others: Mapping[str, LabelShape] = MappingProxyType({}),
+) -> CheckedFrames:
+    """Read what a command is told to, and print what was found in each file.
 
-
-def _read_ase(path: Path, dtype: torch.dtype, required: Sequence[str], labels: LabelNames | None) -> list[Data]:
-    require_ase(f"reading {path.name}")
-    import ase.io
-    from ase.io.formats import UnknownFileTypeError
-
-    if path.stat().st_size == 0:
-        return []
-    try:
-        images = list(iterate_rows(path)) if path.suffix == ".db" else ase.io.read(path, index=":")
-    except UnknownFileTypeError as error:
-        raise ValueError(
-            f"'path' must be a file that ASE reads or an MD17 '.npz' file, got the unknown format of {path}."
-        ) from error
-    except Exception as error:  # each of ASE's readers fails in its own way
-        raise ValueError(f"'path' must be readable by ASE, got {type(error).__name__} in {path}: {error}") from error
-    check_whole(path)
-    frames = []
-    for index, atoms in enumerate(images):
-        try:
-            frames.append(to_data(atoms, dtype, labels))
-        except ValueError as error:
-            raise ValueError(f"frame {index} of {path}: {error}") from error
-        where = f"frame {index} of {path}"
-        missing = missing_label(atoms, frames[-1], required, where, labels)
-        if missing is not None:
-            check_frame(Data(z=frames[-1].z, pos=frames[-1].pos), where)  # which may be why
-            raise ValueError(missing)
-    return frames
-
-
-def iterate_rows(path: Path) -> Iterator[Any]:
-    """The structures of an ASE database with their keys, which ase.io.read leaves out, one in memory at a time.
+    Structures may have some of the labels only, and each must have one of them.
 
     Args:
-        path: the database.
+        source: A file that :func:`read_structures` reads, the word ``ethanol``, or several of these, which are joined
+            in this order.
+        split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
+        labels: What the files do not say.
+        wanted: The labels to read; none where a command looks at positions alone.
+        required: Labels that some structures must have.
+        others: Further values to read by name: references of other outputs of a model, NaN where a structure has none,
+            and what it reads.
+
+    Returns:
+        One structure a frame.
+
+    Units:
+        A, eV, eV/A, eV/A^3; others as they are.
+
+    Raises:
+        FileNotFoundError: A file is absent.
+        ValueError: A structure is unusable, or none has a label that is required.
+    """
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    names = replace(labels or LabelNames(), others=tuple(others))
+    frames = CheckedFrames()
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(sample_file(split)) if item == SAMPLE else Path(item) for item in sources]
+        contents = [find_format(path).read(path, torch.float64, names, True) for path in paths]
+        refuse_typos(contents, names)
+        for item, found in zip(sources, contents, strict=True):
+            frames.extend(found.checked(wanted, others=[name for name, shape in others.items() if not shape.input]))
+            if (wanted or others) and item != SAMPLE:
+                print(found.describe(), flush=True)
+    for label in required:
+        if not any(label in frame for frame in frames):
+            raise ValueError(contents[-1].missing(label, f"all structures, also in the last of {paths[-1]}"))
+    align_frames(frames)
+    keep_labels(others, frames, frames)
+    frames.sources = [found.summary() for found in contents]
+    return frames
+
+
+def iterate_structures(
+    source: str | Path, split: str = "test", labels: LabelNames | None = None
+) -> Iterator[ase.Atoms]:
+    """The structures of a file for commands that need no labels, checked, with all that ASE's readers keep.
+
+    Args:
+        source: A file that :func:`read_structures` reads, or the word ``ethanol``.
+        split: Which half of the shipped ethanol the word means.
+        labels: What the file does not say.
 
     Yields:
-        ASE's structures.
-    """
-    import ase.db
+        One structure at a time, in A.
 
-    with ase.db.connect(path) as database:
-        for row in database.select():
-            yield row.toatoms(add_additional_information=True)
+    Raises:
+        FileNotFoundError: The file is absent.
+        ValueError: A structure is unusable; the message names it.
+    """
+    names = labels or LabelNames()
+    index = -1
+    with sample_file(split) if source == SAMPLE else contextlib.nullcontext(Path(source)) as path:
+        for index, atoms in enumerate(find_format(path).iterate(path, names)):
+            check_frame(to_data(atoms, labels=LabelSource({})), f"frame {index} of {path}")
+            yield atoms
+    if index < 0:
+        raise ValueError(f"'structures' must hold at least one structure, got none in {source}.")
+
+
+def unused_values(atoms: ase.Atoms) -> list[str]:
+    """Names of what a structure carries besides its atoms.
+
+    Args:
+        atoms: the structure.
+
+    Returns:
+        the names in order.
+    """
+    return sorted(set(held(atoms)[""]) - {"numbers", "positions"})
+
+
+def sample_file(split: str) -> AbstractContextManager[Path]:
+    """The file of the shipped sample.
+
+    Args:
+        split: ``train`` or ``test``.
+
+    Returns:
+        its path, while the context lasts.
+    """
+    resource = importlib.resources.files("pyg_mpnn.data").joinpath(f"rmd17_ethanol_{split}_01.npz")
+    return importlib.resources.as_file(resource)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.compositions import independent
+from pyg_mpnn.data.dataset import PreparedStructures
 from pyg_mpnn.data.frames import prepare_frames
 from pyg_mpnn.geometry import as_cutoffs, edge_vectors, neighbor_list
 
@@ -19,8 +20,8 @@ class Reference:
 
     Args:
         energies: reference energy of each element, by atomic number, in eV.
-        scale: root mean square of the force components, in eV/A; of data without forces, that of the energies per atom
-            that the reference energies leave, in eV.
+        scale: root mean square of the force components, in eV/A; of data without forces, or with forces that are zero,
+            that of the energies per atom that the reference energies leave, in eV.
         neighbors: mean number of neighbours of an atom, one per cutoff.
         rank: number of independent reference energies that the data (and given isolated atoms) determine.
         num_elements: number of elements in the data; with a smaller ``rank`` the energies are one choice of many.
@@ -50,7 +51,9 @@ class Reference:
 
 
 def fit_reference(
-    frames: Iterable[Data], cutoffs: float | Sequence[float], isolated: Mapping[int, float] | None = None
+    frames: Iterable[Data] | PreparedStructures,
+    cutoffs: float | Sequence[float],
+    isolated: Mapping[int, float] | None = None,
 ) -> Reference:
     r"""Fit the reference energies, the force scale and the mean numbers of neighbours on the training frames.
 
@@ -63,8 +66,8 @@ def fit_reference(
     and only the others are fitted, to what is left. Everything is computed in float64.
 
     Args:
-        frames: training structures with energies, and forces in all or in none. No validation or test frames: their
-            energies would leak.
+        frames: training structures, prepared (then nothing is checked or searched again) or not; those without an
+            energy, or without forces, count for the rest. No validation or test frames: their energies would leak.
         cutoffs: the cutoff of the model, or its two or three cutoffs, increasing, in A.
         isolated: energies of isolated atoms by atomic number, in eV, at the level of theory of the data. Elements that
             the frames do not have are left out: the model is not trained on them.
@@ -76,8 +79,8 @@ def fit_reference(
         eV, eV/A; PyG's MD17 is converted from kcal/mol (:func:`normalize_fields`).
 
     Raises:
-        ValueError: there are no frames; ``cutoffs`` are none, not positive or not increasing; a frame has no energy or
-            a bad value, or only some frames have forces; a given energy is not finite; all forces are zero.
+        ValueError: there are no frames, or none with an energy; ``cutoffs`` are none, not positive or not increasing; a
+            frame has a bad value; a given energy is not finite; forces are zero and energies are those of the elements.
 
     Source:
         own design; minimum norm by the singular value decomposition of numpy.linalg.lstsq.
@@ -90,54 +93,63 @@ def fit_reference(
     """
     radii = as_cutoffs(cutoffs)
     seen = _Seen()
-    for index, frame in enumerate(frames):
-        seen.add(frame, index, radii)
-    if not seen.energies:
+    if isinstance(frames, PreparedStructures):
+        for frame in (frames.with_edges(k) for k in range(len(frames))):
+            seen.add(frame, _edges_within(frame, radii, frames.cutoffs))
+    else:
+        for index, one in enumerate(frames):
+            (frame,) = prepare_frames([one], first=index)
+            seen.add(frame, _edges_within(frame, radii))
+    if not seen.structures:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
-    energies, rank = _fit_energies(seen.counts, seen.energies, isolated or {})
+    if not seen.energies:
+        raise ValueError("'energy' is missing in all frames: one at least must have it, to be learned from.")
+    energies, rank = _fit_energies(seen.counts, seen.energies, isolated or {}, seen.elements)
     alone = [{element: 1} for element in energies if element in (isolated or {})]
     compositions = tuple(independent([*alone, *seen.counts]))
     return Reference(energies, _fit_scale(seen, energies), seen.mean_neighbors(), rank, len(energies), compositions)
 
 
-def fit_energies(frames: Sequence[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
+def fit_energies(frames: Iterable[Data], isolated: Mapping[int, float]) -> tuple[dict[int, float], int]:
     """The reference energies alone, as :func:`fit_reference` fits them.
 
     Args:
-        frames: structures with energies, at least one.
+        frames: structures, at least one with an energy.
         isolated: energies of isolated atoms by atomic number, in eV.
 
     Returns:
         The reference energy of each element in eV, and how many of them the data determine.
     """
-    return _fit_energies([_count_elements(frame) for frame in frames], [float(f.energy) for f in frames], isolated)
+    counts, energies, elements = [], [], set()
+    for frame in frames:
+        elements.update(frame.z.tolist())
+        if "energy" in frame:
+            counts.append(_count_elements(frame))
+            energies.append(float(frame.energy))
+    return _fit_energies(counts, energies, isolated, elements)
 
 
 class _Seen:
     """What one pass over the structures leaves: little, so that they need not be in memory together."""
 
     def __init__(self) -> None:
-        self.counts: list[dict[int, int]] = []  # atoms of each element, by structure
+        self.structures = 0
+        self.elements: set[int] = set()
+        self.counts: list[dict[int, int]] = []  # atoms of each element, by structure with an energy
         self.energies: list[float] = []
-        self.with_forces = 0
         self.squares, self.components = 0.0, 0
         self.edges: np.ndarray | None = None
         self.nodes = 0
 
-    def add(self, frame: Data, index: int, radii: Sequence[float]) -> None:
-        (frame,) = prepare_frames([frame], required=["energy"], first=index)
-        self.counts.append(_count_elements(frame))
-        self.energies.append(float(frame.energy))
+    def add(self, frame: Data, edges: np.ndarray) -> None:
+        self.structures += 1
+        self.elements.update(frame.z.tolist())
+        if "energy" in frame:
+            self.counts.append(_count_elements(frame))
+            self.energies.append(float(frame.energy))
         if "forces" in frame:
-            self.with_forces += 1
             self.squares += float(frame.forces.double().square().sum())
             self.components += frame.forces.numel()
-        if 0 < self.with_forces < len(self.energies):
-            raise ValueError(
-                "'forces' must be in all frames or in none, got some without, the first is frame "
-                f"{0 if 'forces' in frame else index}: leave these out, or all forces."
-            )
-        edges = _edges_within(frame, radii)
         self.edges = edges if self.edges is None else self.edges + edges
         self.nodes += len(frame.z)
 
@@ -152,9 +164,12 @@ def _count_elements(frame: Data) -> dict[int, int]:
 
 
 def _fit_energies(
-    counts_by_structure: Sequence[Mapping[int, int]], energies: Sequence[float], isolated: Mapping[int, float]
+    counts_by_structure: Sequence[Mapping[int, int]],
+    energies: Sequence[float],
+    isolated: Mapping[int, float],
+    known: Collection[int],
 ) -> tuple[dict[int, float], int]:
-    elements = sorted({element for counts in counts_by_structure for element in counts})
+    elements = sorted(known)
     counts = np.array([[of.get(element, 0) for element in elements] for of in counts_by_structure], dtype=np.float64)
     target = np.array(energies)
     given = np.array([element in isolated for element in elements], dtype=bool)
@@ -170,38 +185,46 @@ def _fit_energies(
 
 
 def _fit_scale(seen: _Seen, energies: Mapping[int, float]) -> float:
-    if seen.with_forces:
-        scale = float(np.sqrt(seen.squares / max(seen.components, 1)))
-    else:
+    scale = float(np.sqrt(seen.squares / max(seen.components, 1)))
+    if scale < 1e-9:  # eV/A: there are none, or they are zero by symmetry
         left = [
             (energy - sum(count * energies[z] for z, count in counts.items())) / max(sum(counts.values()), 1)
             for energy, counts in zip(seen.energies, seen.counts, strict=True)
         ]
         scale = float(np.sqrt(np.mean(np.square(left))))
-    if scale < 1e-9:  # eV or eV/A: rounding of the energies
+    if scale < 1e-9:  # eV: rounding of the energies
         raise ValueError("'frames' must differ in their forces or energies, got only zeros: there is nothing to learn.")
     return scale
 
 
-def count_neighbors(frames: Iterable[Data], cutoffs: Sequence[float]) -> tuple[float, ...]:
+def count_neighbors(frames: Iterable[Data] | PreparedStructures, cutoffs: Sequence[float]) -> tuple[float, ...]:
     """Mean number of neighbours of an atom within each cutoff.
 
     Args:
-        frames: structures.
+        frames: structures, prepared or not.
         cutoffs: cutoffs in A, increasing.
 
     Returns:
         one number a cutoff.
     """
     edges, nodes = np.zeros(len(cutoffs)), 0
-    for frame in frames:
-        edges += _edges_within(frame, cutoffs)
+    prepared = isinstance(frames, PreparedStructures)
+    for frame in (frames.with_edges(k) for k in range(len(frames))) if prepared else frames:
+        edges += _edges_within(frame, cutoffs, frames.cutoffs if prepared else None)
         nodes += len(frame.pos)
     return tuple((edges / max(nodes, 1)).tolist())
 
 
-def _edges_within(frame: Data, cutoffs: Sequence[float]) -> np.ndarray:
+def _edges_within(frame: Data, cutoffs: Sequence[float], found: Sequence[float] | None = None) -> np.ndarray:
+    """Numbers of edges within each cutoff, of those that were found for these cutoffs or else are searched now."""
     pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
-    edge_index, shifts = neighbor_list(pos, cutoffs[-1], cell=cell, pbc=pbc)
+    if found is not None and tuple(found) == tuple(cutoffs):
+        edge_index, shifts = frame.edge_index, frame.shifts
+        if len(cutoffs) == 1:
+            return np.array([edge_index.shape[1]], dtype=np.float64)
+    else:
+        edge_index, shifts = neighbor_list(pos, cutoffs[-1], cell=cell, pbc=pbc)
+    cell = None if cell is None else cell.double()
     dist = edge_vectors(pos, edge_index, shifts, cell).norm(dim=-1)
-    return np.array([int((dist < cutoff).sum()) for cutoff in cutoffs], dtype=np.float64)
+    inside = [int((dist < cutoff).sum()) for cutoff in cutoffs[:-1]]
+    return np.array([*inside, edge_index.shape[1]], dtype=np.float64)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from typing import Literal
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.read import read_structures
+from pyg_mpnn.data.read import read_structures, sample_file
 
 
 def ethanol(split: Literal["train", "test"]) -> list[Data]:
@@ -39,6 +38,5 @@ def ethanol(split: Literal["train", "test"]) -> list[Data]:
     """
     if split not in ("train", "test"):
         raise ValueError(f"'split' must be 'train' or 'test', got {split!r}.")
-    resource = importlib.resources.files("pyg_mpnn.data").joinpath(f"rmd17_ethanol_{split}_01.npz")
-    with importlib.resources.as_file(resource) as path:
+    with sample_file(split) as path:
         return read_structures(path)

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from pyg_mpnn.files import write_text
+
 _OPEN: dict[str, Any] = {}  # database by folder
 
 
@@ -62,10 +64,52 @@ def read_index(folder: Path) -> dict[str, Any] | None:
 
     Returns:
         the index that :func:`write_store` was given.
+
+    Raises:
+        ValueError: the folder is damaged.
     """
     path = folder / "index.json"
-    index: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        index = dict(json.loads(path.read_text()))
+        size = int(index.pop("size", 0))  # unknown in older folders
+    except (ValueError, TypeError) as error:
+        raise _damaged(folder, "a damaged index") from error
+    data = folder / "data.mdb"
+    if not data.is_file() or data.stat().st_size < size:  # LMDB maps it: to read behind its end kills the process
+        raise _damaged(folder, f"a data.mdb of {data.stat().st_size if data.is_file() else 0} in place of {size} bytes")
     return index
+
+
+def check_store(folder: Path, count: int) -> None:
+    """Refuse a folder with another number of structures than its index says.
+
+    Args:
+        folder: The folder.
+        count: The number in the index.
+
+    Raises:
+        ValueError: There are fewer or more.
+    """
+    with _reading(folder) as environment:
+        entries = environment.stat()["entries"]
+    if entries != count:
+        raise _damaged(folder, f"{entries} structures in place of {count}")
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[Any]:
+    """The open database, whose errors name the folder."""
+    lmdb = import_lmdb()
+    try:
+        yield _environment(folder)
+    except lmdb.Error as error:
+        raise _damaged(folder, f"what LMDB refuses ({error})") from error
+
+
+def _damaged(folder: Path, found: str) -> ValueError:
+    return ValueError(f"'cache' must be whole, got {folder} with {found}: remove the folder, it is made anew.")
 
 
 def write_store(folder: Path, structures: Iterable[dict[str, torch.Tensor]], index: dict[str, Any]) -> None:
@@ -78,15 +122,18 @@ def write_store(folder: Path, structures: Iterable[dict[str, torch.Tensor]], ind
 
     Raises:
         FileExistsError: the folder is another's.
+        OSError: it cannot be written, for instance because the disk is full.
     """
     if folder.exists() and not (folder / "index.json").is_file():
         raise FileExistsError(f"'cache' must be a folder of this class or absent, got {str(folder)!r}: remove it.")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    environment = import_lmdb().open(str(partial), map_size=2**42, lock=False, sync=False)
+    lmdb = import_lmdb()
     batch: list[tuple[bytes, bytes]] = []
+    environment = None
     try:
+        environment = lmdb.open(str(partial), map_size=2**42, lock=False, sync=False)
         for number, tensors in enumerate(structures):
             buffer = io.BytesIO()
             torch.save(tensors, buffer)
@@ -95,9 +142,18 @@ def write_store(folder: Path, structures: Iterable[dict[str, torch.Tensor]], ind
                 _put(environment, batch)
         _put(environment, batch)
         environment.sync()
-    finally:
         environment.close()
-    (partial / "index.json").write_text(json.dumps(index))
+        size = (partial / "data.mdb").stat().st_size
+        write_text(partial / "index.json", json.dumps({**index, "size": size}))
+    except BaseException as error:
+        if environment is not None:
+            environment.close()
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, (lmdb.Error, MemoryError)):
+            raise OSError(
+                f"'{folder}' could not be written: {error}. Is the disk full? Make room, or name another 'cache'."
+            ) from error
+        raise
     _close(folder)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
@@ -116,11 +172,14 @@ def read_store(folder: Path, number: int) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: the folder does not hold it.
     """
-    with _environment(folder).begin() as transaction:
+    with _reading(folder) as environment, environment.begin() as transaction:
         content = transaction.get(_key(number))
     if content is None:
-        raise ValueError(f"'cache' must be whole, got {folder} without structure {number}: remove the folder.")
-    tensors: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+        raise _damaged(folder, f"structure {number} missing")
+    try:
+        tensors: dict[str, torch.Tensor] = torch.load(io.BytesIO(content), weights_only=True)
+    except Exception as error:  # what torch raises depends on the bytes; its advice is to run them as code
+        raise _damaged(folder, f"structure {number} damaged") from error
     return tensors
 
 

@@ -12,34 +12,32 @@ import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.convert import require_ase, to_data
-from pyg_mpnn.data.frames import FILL, check_frame
-from pyg_mpnn.data.labels import LabelNames, missing_label
-from pyg_mpnn.data.read import iterate_rows
-from pyg_mpnn.data.store import import_lmdb, lock, read_index, read_store, write_store
-from pyg_mpnn.data.xyz import check_whole
+from pyg_mpnn.data.contents import refuse_typos
+from pyg_mpnn.data.formats import Format, find_format
+from pyg_mpnn.data.frames import FILL, FLOATS, fill_labels
+from pyg_mpnn.data.labels import LABELS, LabelNames
+from pyg_mpnn.data.store import check_store, import_lmdb, lock, read_index, read_store, write_store
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
 
-_FORMAT = 1
-_LABELS = ("energy", "forces")
-_FLOATS = ("pos", "cell", "forces", "stress", "weight")
+_FORMAT = 3  # 1: edges of rounded positions; 2: no summary of the labels
+_FILLED = (*FILL, *LABELS[:2])
 
 
 class StreamedDataset(Dataset[Data]):
     """Structures of a file, streamed from the disk with their neighbour lists, for PyG's ``DataLoader``.
 
-    The first use goes once through the file (ASE database, extended XYZ, trajectory), one structure at a time, and
-    writes each, checked and with its edges, to an LMDB folder beside it. Later uses, and all epochs and workers, read
-    only that. The folder belongs to the content of the file (SHA-256), the cutoffs, the dtype and the names of labels:
-    where the file has changed, the folder is stale and is made anew, which is announced. Items are those of
-    :class:`StructureDataset` on the same structures, to the last bit; memory does not grow with their number but for
-    two integers each.
+    The first use goes twice through the file (ASE database, extended XYZ, trajectory), one structure at a time: to see
+    what its labels are called, and to write each, checked and with its edges, to an LMDB folder beside it. Later uses,
+    and all epochs and workers, read only that. The folder belongs to the content of the file (SHA-256), the cutoffs,
+    the dtype and what ``labels`` says: where the file has changed, the folder is stale and is made anew, which is
+    announced. Items are those of :class:`StructureDataset` on the same structures, to the last bit; memory does not
+    grow with their number but for two integers each.
 
     Args:
-        path: the file. Every structure must have an energy and forces.
+        path: the file. A label that some structures have is NaN (unknown) in the others.
         cutoff: cutoff of the model in A, or several, increasing.
-        dtype: floating-point type of all but the energy, which stays float64.
-        labels: what the labels are called where they have other names, as for :func:`read_structures`.
+        dtype: floating-point type of forces, stress and weight; all else is float64.
+        labels: what the file does not say, as for :func:`read_structures`.
         cache: folder to write to; by default the name of the file with cutoffs, dtype and a hash of ``labels``, where
             there are any, beside it.
 
@@ -77,18 +75,18 @@ class StreamedDataset(Dataset[Data]):
     ) -> None:
         import_lmdb()
         self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"'path' must be a file, got {str(path)!r}, which is none: check the name.")
-        self.cutoffs, self.dtype, self.labels = as_cutoffs(cutoff), dtype, labels
+        kind = find_format(self.path)
+        self.cutoffs, self.dtype, self.labels = as_cutoffs(cutoff), dtype, labels or LabelNames()
         name = str(dtype).removeprefix("torch.")
         radii = "-".join(f"{radius:g}" for radius in self.cutoffs)
-        names = {} if labels is None else labels.given
-        of_names = f"-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}" if names else ""
+        said = self.labels.key
+        of_names = f"-{hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]}" if said else ""
         default = self.path.with_name(f"{self.path.name}.{radii}A-{name}{of_names}.lmdb")
         self.cache = default if cache is None else Path(cache)
         key = {"format": _FORMAT, "sha256": _file_hash(self.path), "cutoffs": list(self.cutoffs), "dtype": name}
-        if names:
-            key["labels"] = names
+        if said:
+            key["labels"] = said
+        key = json.loads(json.dumps(key))
         index = read_index(self.cache)
         if index is None or index["key"] != key:
             with lock(self.cache):
@@ -99,38 +97,50 @@ class StreamedDataset(Dataset[Data]):
                             f"{self.cache} is of other content, cutoff, dtype or labels than {self.path}: made anew",
                             flush=True,
                         )
-                    self._build(key)
+                    self._build(kind, key)
                     index = read_index(self.cache)
         assert index is not None
         self.num_atoms: list[int] = index["num_atoms"]
         self.num_edges: list[int] = index["num_edges"]
+        self.summary: dict[str, Any] = index["summary"]
         self._fields: list[str] = index["fields"]
+        check_store(self.cache, len(self.num_atoms))
 
-    def _build(self, key: dict[str, Any]) -> None:
+    @property
+    def structures(self) -> StreamedFrames:
+        """The structures as the file has them, in float64 and without edges."""
+        return StreamedFrames(self)
+
+    def subset(self, places: Sequence[int]) -> StreamedSubset:
+        """Some of the structures.
+
+        Args:
+            places: of the structures.
+
+        Returns:
+            their data set.
+        """
+        return StreamedSubset(self, places)
+
+    def _build(self, kind: Format, key: dict[str, Any]) -> None:
         index: dict[str, Any] = {"key": key, "num_atoms": [], "num_edges": [], "fields": []}
-        write_store(self.cache, self._prepare(index), index)
+        write_store(self.cache, self._prepare(kind, index), index)
 
-    def _prepare(self, index: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
+    def _prepare(self, kind: Format, index: dict[str, Any]) -> Iterator[dict[str, torch.Tensor]]:
         """The structures of the file, checked and with edges, counted in the index."""
-        check_whole(self.path)
         attach = RadiusGraph(self.cutoffs)
-        for number, frame in enumerate(_iterate(self.path, self.labels)):
-            where = f"frame {number} of {self.path}"
-            check_frame(frame, where, _LABELS)
-            cast = Data(**frame.to_dict())
-            for name in ("pos", "cell"):
-                if name in cast:
-                    cast[name] = cast[name].to(self.dtype)
+        found = kind.read(self.path, torch.float64, self.labels, False)
+        refuse_typos([found], self.labels)
+        for number, frame in enumerate(found.checked(LABELS)):
             try:
-                found = attach(cast)
+                attached = attach(Data(**frame.to_dict()))
             except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
+                raise ValueError(f"frame {number} of {self.path}: {error}") from error
             index["num_atoms"].append(len(frame.z))
-            index["num_edges"].append(int(found.edge_index.shape[1]))
-            index["fields"] = sorted({*index["fields"], *(name for name in FILL if name in frame)})
-            yield _pack(frame, found)
-        if not index["num_atoms"]:
-            raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
+            index["num_edges"].append(int(attached.edge_index.shape[1]))
+            index["fields"] = sorted({*index["fields"], *(name for name in _FILLED if name in frame)})
+            yield _pack(frame, attached)
+        index["summary"] = found.summary()
 
     def read(self, index: int) -> Data:
         """One structure as the file has it, in float64 and without edges.
@@ -141,20 +151,28 @@ class StreamedDataset(Dataset[Data]):
         Returns:
             the structure.
         """
-        stored = self._get(index)
-        return Data(
-            **{name: value for name, value in stored.items() if name not in ("edge_index", "shifts", "edge_scale")}
-        )
+        return _without(self.with_edges(index), ("edge_index", "shifts", "cutoff"))
+
+    def with_edges(self, index: int) -> Data:
+        """One structure as the file has it, in float64, with its edges.
+
+        Args:
+            index: place in the file, from 0.
+
+        Returns:
+            the structure.
+        """
+        return Data(**self._get(index), cutoff=self.cutoffs[-1])
 
     def _get(self, index: int) -> dict[str, torch.Tensor]:
         if not 0 <= index < len(self):
             raise IndexError(f"'index' must be at least 0 and below {len(self)}, got {index}.")
         stored = read_store(self.cache, index)
         for name in self._fields:
-            if name not in stored:
+            if name in FILL and name not in stored:
                 shape, fill = FILL[name]
                 stored[name] = torch.full(shape, fill, dtype=torch.bool if name == "pbc" else torch.float64)
-        for name in ("edge_index", "shifts", "edge_scale"):
+        for name in ("edge_index", "shifts"):
             if name in stored:
                 stored[name] = stored[name].long()
         return stored
@@ -163,8 +181,12 @@ class StreamedDataset(Dataset[Data]):
         return len(self.num_atoms)
 
     def __getitem__(self, index: int) -> Data:
-        stored = self._get(index)
-        return Data(**{name: value.to(self.dtype) if name in _FLOATS else value for name, value in stored.items()})
+        item = _without(self.with_edges(index), ("isolated",))
+        fill_labels(item, [name for name in LABELS[:2] if name in self._fields])
+        for name in FLOATS:
+            if name in item:
+                item[name] = item[name].to(self.dtype)
+        return item
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {len(self)} structures)"
@@ -181,10 +203,6 @@ class StreamedFrames(Sequence[Data]):
     def __init__(self, dataset: StreamedDataset, indices: Sequence[int] | None = None) -> None:
         self.dataset = dataset
         self.indices = list(range(len(dataset)) if indices is None else indices)
-
-    def prepared(self) -> StreamedSubset:
-        """The same structures for a loader, with edges and in the dtype of the data set."""
-        return StreamedSubset(self.dataset, self.indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -207,6 +225,43 @@ class StreamedSubset(Dataset[Data]):
         self.dataset, self.indices = dataset, list(indices)
 
     @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """Cutoffs of the edges in A."""
+        return self.dataset.cutoffs
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the items."""
+        return self.dataset.dtype
+
+    @property
+    def structures(self) -> StreamedFrames:
+        """The structures as the file has them, in float64 and without edges."""
+        return StreamedFrames(self.dataset, self.indices)
+
+    def subset(self, places: Sequence[int]) -> StreamedSubset:
+        """Some of the structures.
+
+        Args:
+            places: of the structures.
+
+        Returns:
+            their data set.
+        """
+        return StreamedSubset(self.dataset, [self.indices[place] for place in places])
+
+    def with_edges(self, index: int) -> Data:
+        """One structure as the file has it, in float64, with its edges.
+
+        Args:
+            index: place in the subset.
+
+        Returns:
+            the structure.
+        """
+        return self.dataset.with_edges(self.indices[index])
+
+    @property
     def num_atoms(self) -> list[int]:
         """Number of atoms of each structure."""
         return [self.dataset.num_atoms[index] for index in self.indices]
@@ -223,33 +278,16 @@ class StreamedSubset(Dataset[Data]):
         return self.dataset[self.indices[index]]
 
 
-def _iterate(path: Path, labels: LabelNames | None) -> Iterator[Data]:
-    """The structures of a file, one in memory at a time."""
-    require_ase(f"reading {path.name}")
-    import ase.io
-
-    images: Iterator[Any] = iterate_rows(path) if path.suffix == ".db" else ase.io.iread(path, index=":")
-    number = 0
-    while True:
-        try:
-            atoms = next(images)
-            frame = to_data(atoms, labels=labels)
-        except StopIteration:
-            return
-        except Exception as error:  # each of ASE's readers fails in its own way
-            raise ValueError(f"frame {number} of {path} must be readable by ASE, got {error}") from error
-        missing = missing_label(atoms, frame, _LABELS, f"frame {number} of {path}", labels)
-        if missing is not None:
-            raise ValueError(missing)
-        yield frame
-        number += 1
+def _without(frame: Data, names: Sequence[str]) -> Data:
+    for name in names:
+        if name in frame:
+            del frame[name]
+    return frame
 
 
 def _pack(frame: Data, found: Data) -> dict[str, torch.Tensor]:
     content: dict[str, torch.Tensor] = frame.to_dict()
     content |= {"edge_index": found.edge_index.int(), "shifts": found.shifts.short()}
-    if "edge_scale" in found:
-        content["edge_scale"] = found.edge_scale.to(torch.int8)
     return content
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal
@@ -10,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.deploy.allocator import keep_freed_memory
+from pyg_mpnn.deploy.cache import CacheError, cache_error
 from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
 from pyg_mpnn.deploy.support import CompilationError, why_not
-from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
 
 CompileMode = Literal["auto", "on", "off"]
 
@@ -24,7 +27,7 @@ class Compiler:
     ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and inputs, with
     free numbers of atoms, edges and graphs. For evaluation that graph is compiled ahead of time to a package that is
     kept on disk; for training it is compiled with its derivative. Weights are inputs: a step of the optimizer, loaded
-    weights or averaged ones are seen. Parts of the module must not be replaced afterwards. From then on the process
+    weights or averaged ones are seen. Where a part was replaced, code is made anew. From then on the process
     keeps the memory of freed tensors, see :func:`keep_freed_memory`.
 
     Args:
@@ -37,6 +40,8 @@ class Compiler:
     def __init__(self, mode: CompileMode) -> None:
         self.mode = mode
         self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
+        self._parts: list[tuple[dict[str, nn.Module | None], tuple[nn.Module | None, ...]]] = []
+        self._said: set[str] = set()
 
     def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
         """Results, or ``None`` where eager evaluation shall give them.
@@ -60,9 +65,15 @@ class Compiler:
         if min(lengths) < 2:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
-        key = (kind, inputs.pos.dtype, inputs.pos.device, torch.get_num_threads())  # which torch.compile guards
+        dtype, device = _network(module)
+        elements = getattr(module, "elements", None)  # plain numbers in the code
+        key = (kind, elements, dtype, device, torch.get_num_threads())  # which torch.compile guards
+        if any(tuple(children.values()) != before for children, before in self._parts):  # a part was replaced
+            self._compiled.clear()
+        if not self._compiled:
+            self._parts = [(part._modules, tuple(part._modules.values())) for part in module.modules()]
         if key not in self._compiled:
-            self._compiled[key] = self._compile(module, kind, inputs.pos)
+            self._compiled[key] = self._compile(module, kind)
         entry = self._compiled[key]
         if entry is None:
             return None
@@ -73,20 +84,31 @@ class Compiler:
         outputs = unflatten(kind, entry(inputs.flat()))
         return outputs if outputs.virial is None else outputs._replace(virial=outputs.virial[:graphs])
 
-    def _compile(self, module: nn.Module, kind: Kind, pos: Tensor) -> _Entry | None:
-        reason = why_not(pos.device)
-        if reason is None:
-            keep_freed_memory()
-            try:
-                return _Entry(module, kind, pos)
-            except Exception as error:
-                if self.mode == "on":
-                    raise CompilationError(f"'mode' must be 'auto' or 'off' for this potential: {_ADVICE}") from error
-                reason = f"{_ADVICE}: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    def _compile(self, module: nn.Module, kind: Kind) -> _Entry | None:
+        dtype, device = _network(module)
+        reason = why_not(device)
+        if reason is not None:
+            self._refuse(reason)
+            return None
+        keep_freed_memory()
+        try:
+            traced = trace(module, kind, dtype, device)
+        except Exception as error:
+            self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            return None
+        try:
+            return _Entry(module, kind, traced)
+        except Exception as error:
+            self._refuse(_why_not_made(error), error)
+            return None
+
+    def _refuse(self, reason: str, error: Exception | None = None) -> None:
+        """Raise in mode ``"on"``; else say it once."""
         if self.mode == "on":
-            raise CompilationError(f"energies and forces cannot be compiled here: {reason}")
-        warnings.warn(f"energies and forces are not compiled: {reason}", stacklevel=5)
-        return None
+            raise CompilationError(f"energies and forces cannot be compiled here: {reason}") from error
+        if reason not in self._said:
+            self._said.add(reason)
+            warnings.warn(f"energies and forces are not compiled: {reason}", stacklevel=6)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Compiler:
         """A compiler with nothing compiled: entries hold the tensors of one module."""
@@ -100,22 +122,49 @@ class Compiler:
 
 
 _ADVICE = (
-    "a part of it cannot be traced or compiled (blocks of your own must not branch on values of tensors, nor use other "
-    "tensors than weights, buffers and inputs)"
+    "a part of it cannot be traced (blocks of your own must not branch on values of tensors, nor use other tensors "
+    "than weights, buffers and inputs)"
 )
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+
+
+def _why_not_made(error: Exception) -> str:
+    """Why a traced graph was not compiled or loaded: the cache folder, or else something in torch."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CacheError):
+            return str(cause)
+        if isinstance(cause, OSError) and cause.errno in _DISK:
+            return str(cache_error(cause))
+        cause = cause.__cause__ or cause.__context__
+    return f"torch could not make or load the code: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
 
 
 class _Entry:
     """Compiled code of one kind, with the places of the tensors that it reads."""
 
-    def __init__(self, module: nn.Module, kind: Kind, pos: Tensor) -> None:
-        traced = trace(module, kind, pos.dtype, pos.device)
+    def __init__(self, module: nn.Module, kind: Kind, traced: Traced) -> None:
         example = example_tensors(module, traced, kind)
+        self.trained = kind.trained
         self.run: Compiled = (generate_training if kind.trained else generate_inference)(traced, example)
         self.places = [_place(module, name.removeprefix("module.")) for name in traced.names]
 
     def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
-        return self.run([*(owner[key] for owner, key in self.places), *inputs])
+        state = [owner[key] for owner, key in self.places]
+        if not self.trained:  # a package reads memory as if it were contiguous; weights that are need no copy
+            state = [tensor.contiguous() for tensor in state]
+        return self.run([*state, *inputs])
+
+
+def _network(module: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Dtype and device of the weights or, without any, of the buffers."""
+    state = itertools.chain(module.parameters(), module.buffers())
+    floating = next(tensor for tensor in state if tensor.is_floating_point())
+    return floating.dtype, floating.device
 
 
 def _place(module: nn.Module, name: str) -> tuple[Any, str]:

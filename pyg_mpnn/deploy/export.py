@@ -28,12 +28,12 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
     traced = trace(module, kind, floating.dtype, floating.device)
-    exported = _OneStructure(traced, example_tensors(module, traced, kind), reference, kind, floating.dtype)
+    exported = _OneStructure(traced, example_tensors(module, traced, kind), reference, kind)
     z, pos, _, edge_index, shifts, cell, near = exported.example
     assert cell is not None
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free}, {0: free}, {1: free}, {0: free}, None, tuple({0: free} for _ in near))
-    arguments = (z, pos.double(), edge_index, shifts, cell[0].double(), near)
+    arguments = (z, pos, edge_index, shifts, cell[0], near)
     with announce(f"Compiling {path.name}", 1.3 * expected_seconds(traced, "inference")):
         build(exported, arguments, shapes, path)
 
@@ -43,12 +43,10 @@ class _OneStructure(nn.Module):
 
     reference: Tensor
 
-    def __init__(
-        self, traced: Traced, tensors: list[Tensor], reference: Tensor, kind: Kind, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, traced: Traced, tensors: list[Tensor], reference: Tensor, kind: Kind) -> None:
         super().__init__()
         self.held = (traced.graph,)  # not a part: export would lose its constants
-        self.kind, self.dtype = kind, dtype
+        self.kind = kind
         self.names = [name.replace(".", "_") for name in traced.names]
         for name, tensor in zip(self.names, tensors, strict=False):
             self.register_buffer(name, tensor.detach().clone())
@@ -60,8 +58,7 @@ class _OneStructure(nn.Module):
         self, z: Tensor, pos: Tensor, edge_index: Tensor, shifts: Tensor, cell: Tensor, near: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # the graph wants at least two structures: a second one that no atom is in
-        cells = torch.stack([cell, cell]).to(self.dtype)
-        inputs = Inputs(z, pos.to(self.dtype), torch.zeros_like(z), edge_index, shifts, cells, near)
+        inputs = Inputs(z, pos, torch.zeros_like(z), edge_index, shifts, torch.stack([cell, cell]), near)
         (graph,) = self.held
         results = graph(*(getattr(self, name) for name in self.names), *inputs.flat())
         outputs = unflatten(self.kind, results)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
-from pyg_mpnn.deploy.support import cache_folder, code_folder, digest, generating, machine, tracing
+from pyg_mpnn.deploy.cache import keep
+from pyg_mpnn.deploy.support import cache_folder, digest, generating, machine, tracing
 from pyg_mpnn.deploy.trace import Traced
 
 Compiled = Callable[[list[Tensor]], list[Tensor]]
@@ -32,15 +33,13 @@ def generate_inference(traced: Traced, example: list[Tensor]) -> Compiled:
     Returns:
         a function of the list of tensors.
     """
-    folder = code_folder() / "packages"
-    path = folder / f"{digest(_fingerprint(traced, example))}.pt2"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with announce(
-            f"Compiling energies and forces (kept in {cache_folder()})", expected_seconds(traced, "inference")
-        ):
-            build_package(traced, example, path)
-    return load_package(path)
+    with keep(digest(f"package {_fingerprint(traced, example)}")) as (folder, whole):
+        path = folder / "package.pt2"
+        if not whole:
+            what = f"Compiling energies and forces (kept in {cache_folder()})"
+            with announce(what, expected_seconds(traced, "inference")):
+                build_package(traced, example, path)
+        return load_package(path)
 
 
 def build_package(traced: Traced, example: list[Tensor], path: Path) -> None:
@@ -53,7 +52,7 @@ def build_package(traced: Traced, example: list[Tensor], path: Path) -> None:
     """
     free = torch.export.Dim.DYNAMIC
     shapes = [None if axis is None else {axis: free} for axis in traced.dynamic]
-    build(_Arguments(traced.graph), ([tensor.detach() for tensor in example],), (shapes,), path)
+    build(_Arguments(traced.graph), ([tensor.detach().contiguous() for tensor in example],), (shapes,), path)
 
 
 def build(module: nn.Module, arguments: tuple[Any, ...], shapes: tuple[Any, ...], path: Path) -> None:
@@ -68,7 +67,7 @@ def build(module: nn.Module, arguments: tuple[Any, ...], shapes: tuple[Any, ...]
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
         with torch.no_grad(), tracing():
             program = torch.export.export(module, arguments, dynamic_shapes=shapes)
-        with generating():
+        with generating(Path(scratch)):
             package = torch._inductor.aoti_compile_and_package(program, package_path=str(Path(scratch) / "package.pt2"))
         os.replace(package, path)
 
@@ -107,11 +106,12 @@ def generate_training(traced: Traced, example: list[Tensor]) -> Compiled:
         if axis is not None:
             torch._dynamo.mark_dynamic(tensor, axis)
     weights = [tensor for tensor in example if tensor.requires_grad]
-    what = f"Compiling the training step (some seconds where {cache_folder()} has it)"
-    announced = announce(what, expected_seconds(traced, "training"))
-    with announced, _quiet(), generating(), tracing(), torch.enable_grad():
-        results = run(example)
-        torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]
+    with keep(digest(f"training {_fingerprint(traced, example)} {torch.get_num_threads()}")) as (folder, whole):
+        what = "Loading the training step" if whole else f"Compiling the training step (kept in {cache_folder()})"
+        announced = announce(what, expected_seconds(traced, "training") / (10 if whole else 1))
+        with announced, _quiet(), generating(folder), tracing(), torch.enable_grad():
+            results = run(example)
+            torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]
     return run
 
 

@@ -41,6 +41,19 @@ def why_not(device: torch.device) -> str | None:
     return None
 
 
+@torch.compiler.disable(reason="a potential is compiled by potential.compile(), not by torch.compile(potential)")  # type: ignore[untyped-decorator]
+def refuse_outer_compilation() -> None:
+    """Say what compiles a potential: ``torch.compile`` does not differentiate twice through its own backward.
+
+    Raises:
+        CompilationError: always.
+    """
+    raise CompilationError(
+        "a potential must be compiled by its own method, got torch.compile(potential), which takes no forces: call "
+        "potential.compile() instead, or compile a program around it with torch.compiler.disable"
+    )
+
+
 def threads_for(mode: str, threads: int | None) -> int | None:
     """CPU threads of a run: those asked for, else one where it compiles, whose loops are for one thread.
 
@@ -95,7 +108,7 @@ def tracing() -> Iterator[None]:
 
 
 @contextmanager
-def generating() -> Iterator[None]:
+def generating(folder: Path) -> Iterator[None]:
     """Settings of code generation.
 
     No buffer is given away that a second backward reads, and biases are left to fusion. Loops are for one thread, and
@@ -105,20 +118,24 @@ def generating() -> Iterator[None]:
     (torch's limit is 4096), and products with a free length are not taken apart (torch's limit is 32 for both factors
     together). What a package says of its machine is forgotten afterwards: torch would keep it among its settings, so
     that a training compiled after a package would not be found again by a process that loads it.
+
+    Args:
+        folder: where torch keeps its files meanwhile, whatever ``TORCHINDUCTOR_CACHE_DIR`` says.
+
+    Yields:
+        nothing.
     """
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
     import torch._inductor.decomposition
     from torch._inductor.codegen.cpp import CppKernel
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads
     decomposition: Any = torch._inductor.decomposition
     decide = decomposition.guard_or_false
     metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
-    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    if folder in (None, default_cache_dir()):  # torch sets it to its own folder when imported; yours stays
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(code_folder() / "torch")
+    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
     def cascade(kernel: CppKernel, reduction_type: str, dtype: torch.dtype, use_scalar: bool) -> bool:
         assert kernel.call_ranges is not None
@@ -136,7 +153,7 @@ def generating() -> Iterator[None]:
         functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads = old  # type: ignore[method-assign]
         decomposition.guard_or_false = decide
         inductor.aot_inductor.metadata = metadata
-        if folder is None:
+        if before is None:
             del os.environ["TORCHINDUCTOR_CACHE_DIR"]
         else:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before

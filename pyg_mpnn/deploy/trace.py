@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """Tensors that differ from call to call."""
+    """Tensors that differ from call to call: contiguous, whole numbers in int64, places in float64."""
 
     z: Tensor  # (nodes,)
     pos: Tensor  # (nodes, 3)
@@ -72,7 +72,7 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
         module: has ``interaction_energies(z, edge_index, edge_vec, batch, num_graphs, near)``, written without
             branches on values of tensors, and without ``num_graphs`` in a shape.
         kind: what to compute.
-        dtype: dtype of the module.
+        dtype: dtype of the network, which gets the differences of positions in it.
         device: device of the module.
 
     Returns:
@@ -83,11 +83,11 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
     """
     energies_of = _InteractionEnergies(module)
     state = {name: tensor.detach() for name, tensor in energies_of.state_dict(keep_vars=True).items()}
-    example = _example(kind, dtype, device)
+    example = _example(kind, device)
 
     def evaluate(tensors: list[Tensor]) -> list[Tensor]:
         weights = dict(zip(state, tensors[: len(state)], strict=True))
-        outputs = _evaluate(energies_of, weights, _inputs(kind, tensors[len(state) :]), kind)
+        outputs = _evaluate(energies_of, weights, _inputs(kind, tensors[len(state) :]), kind, dtype)
         return [tensor for tensor in outputs if tensor is not None]
 
     tensors = [tensor.requires_grad_(kind.trained and tensor.is_floating_point()) for tensor in state.values()]
@@ -107,8 +107,8 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
 def example_tensors(module: nn.Module, traced: Traced, kind: Kind) -> list[Tensor]:
     """The list of tensors that a traced graph was made with, weights as in the module."""
     state = _InteractionEnergies(module).state_dict(keep_vars=True)
-    floating = next(tensor for tensor in state.values() if tensor.is_floating_point())
-    return [*(state[name] for name in traced.names), *_example(kind, floating.dtype, floating.device).flat()]
+    device = next(iter(state.values())).device
+    return [*(state[name] for name in traced.names), *_example(kind, device).flat()]
 
 
 def unflatten(kind: Kind, tensors: list[Tensor]) -> Outputs:
@@ -128,18 +128,19 @@ class _InteractionEnergies(nn.Module):
         return energies
 
 
-def _evaluate(module: nn.Module, weights: dict[str, Tensor], inputs: Inputs, kind: Kind) -> Outputs:
+def _evaluate(module: nn.Module, weights: dict[str, Tensor], inputs: Inputs, kind: Kind, dtype: torch.dtype) -> Outputs:
     pos, cell = inputs.pos.detach().requires_grad_(), inputs.cell
     strained, strain = pos, None
     if kind.stress:
         assert cell is not None
         strain = pos.new_zeros(cell.shape[0], 3, 3).requires_grad_()
         strained, cell = apply_strain(pos, cell, strain, inputs.batch)
-    edge_vec = edge_vectors(strained, inputs.edge_index, inputs.shifts, cell, inputs.batch)
+    edge_vec = edge_vectors(strained, inputs.edge_index, inputs.shifts, cell, inputs.batch).to(dtype)
     arguments = (inputs.z, inputs.edge_index, edge_vec, inputs.batch, inputs.near or None)
     energies = functional_call(module, weights, arguments)
     forces, virial = energy_gradients(energies, pos, strain, create_graph=kind.trained)
-    return Outputs(energies, forces, virial, (edge_vec == 0).all(dim=1).any())
+    virial = None if virial is None else virial.to(dtype)
+    return Outputs(energies, forces.to(dtype), virial, (edge_vec == 0).all(dim=1).any())
 
 
 def _inputs(kind: Kind, tensors: list[Tensor]) -> Inputs:
@@ -148,16 +149,16 @@ def _inputs(kind: Kind, tensors: list[Tensor]) -> Inputs:
     return Inputs(z, pos, batch, edge_index, shifts, cell, tuple(rest[2 if kind.periodic else 0 :]))
 
 
-def _example(kind: Kind, dtype: torch.dtype, device: torch.device) -> Inputs:
+def _example(kind: Kind, device: torch.device) -> Inputs:
     """Three chains of atoms; all axes of free length differ."""
     length, count = 7, 3
     nodes = torch.arange(count * length)
     batch = nodes // length
     pairs = nodes[:-1][batch[:-1] == batch[1:]]
     edge_index = torch.cat([torch.stack([pairs, pairs + 1]), torch.stack([pairs + 1, pairs])], dim=1)
-    pos = torch.stack([nodes * 1.1, (nodes * 1.3).sin(), (nodes * 0.7).cos()], dim=1).to(dtype)
+    pos = torch.stack([nodes * 1.1, (nodes * 1.3).sin(), (nodes * 0.7).cos()], dim=1).double()
     shifts = torch.zeros(edge_index.shape[1], 3, dtype=torch.long) if kind.periodic else None
-    cell = (30.0 * torch.eye(3, dtype=dtype)).repeat(count, 1, 1) if kind.periodic else None
+    cell = (30.0 * torch.eye(3, dtype=torch.float64)).repeat(count, 1, 1) if kind.periodic else None
     near = tuple(torch.arange(11 + 6 * scale) for scale in range(kind.scales - 1))
     inputs = Inputs(torch.ones_like(nodes), pos, batch, edge_index, shifts, cell, near)
     return Inputs(*(_to(part, device) for part in inputs))

@@ -1,4 +1,4 @@
-"""One to three nested cutoffs, and the smallest of them that an edge lies in."""
+"""One to three nested cutoffs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
-
-import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
 
 
 def as_cutoffs(cutoff: float | Sequence[float]) -> tuple[float, ...]:
@@ -34,7 +30,7 @@ def as_cutoffs(cutoff: float | Sequence[float]) -> tuple[float, ...]:
     """
     cutoffs = tuple(cutoff) if isinstance(cutoff, Sequence) and not isinstance(cutoff, str) else (cutoff,)
     for value in cutoffs:
-        if not isinstance(value, Real):
+        if not isinstance(value, Real) or isinstance(value, bool):
             raise TypeError(f"'cutoff' must be a number (in A), got {value!r}: pass for example 5.0.")
         if not 0.0 < value < math.inf:
             raise ValueError(f"'cutoff' must be positive and finite (in A), got {value}: pass for example 5.0.")
@@ -51,28 +47,3 @@ def as_single_cutoff(cutoff: float) -> float:
     if len(cutoffs) != 1:
         raise ValueError(f"'cutoff' must be a single radius (in A), got {cutoff}: pass the largest one.")
     return cutoffs[0]
-
-
-def edge_scale(dist: Float[Tensor, " edges"], cutoffs: Sequence[float]) -> Int64[Tensor, " edges"]:
-    """Index of the smallest cutoff that contains each edge (``dist < cutoff``).
-
-    The edges of scale s are those with an index of at most s. Edges beyond the last cutoff count as inside it.
-
-    Args:
-        dist: lengths of the edges.
-        cutoffs: increasing radii.
-
-    Returns:
-        One index into ``cutoffs`` per edge.
-
-    Shapes:
-        dist (edges,); result (edges,).
-
-    Units:
-        A.
-
-    Example:
-        >>> edge_scale(torch.tensor([1.0, 3.0, 4.9]), (3.0, 5.0))
-        tensor([0, 1, 1])
-    """
-    return torch.bucketize(dist.detach(), dist.new_tensor(cutoffs[:-1]), right=True)

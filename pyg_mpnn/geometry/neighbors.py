@@ -89,10 +89,65 @@ def neighbor_list(
         >>> wire.shifts[:, 0]
         tensor([-1,  0,  0,  1])
     """
-    cutoff = as_single_cutoff(cutoff)
-    structures = check_structures(pos, batch, num_graphs, cell, pbc)
+    return find(check_structures(pos, batch, num_graphs, cell, pbc), as_single_cutoff(cutoff), backend)
+
+
+def check_edges(
+    edges: NeighborList,
+    pos: Float[Tensor, "nodes 3"],
+    cutoff: float,
+    *,
+    batch: Int64[Tensor, " nodes"] | None = None,
+    cell: Float[Tensor, "3 3"] | Float[Tensor, "graphs 3 3"] | None = None,
+    pbc: Bool[Tensor, "3"] | Bool[Tensor, "graphs 3"] | None = None,
+) -> None:
+    """Refuse an edge list that is not complete: the check of edges from elsewhere that a potential does not repeat.
+
+    For structures whose atoms are all there: a list with ghost atoms has edges in one direction only.
+
+    Args:
+        edges: the list, ``edge_index`` and ``shifts``.
+        pos: positions of the atoms.
+        cutoff: radius up to which all edges must be there; longer ones may be.
+        batch: as for :func:`neighbor_list`.
+        cell: as for :func:`neighbor_list`.
+        pbc: as for :func:`neighbor_list`.
+
+    Shapes:
+        pos (nodes, 3), batch (nodes,), cell (3, 3) or (graphs, 3, 3), pbc (3,) or (graphs, 3).
+
+    Units:
+        A.
+
+    Raises:
+        ValueError: an edge that is missing, there twice or in one direction only; and the errors of
+            :func:`neighbor_list`.
+
+    Source:
+        own design: comparison with :func:`neighbor_list`.
+
+    Example:
+        >>> import torch
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [4.0, 0.0, 0.0]])
+        >>> check_edges(neighbor_list(pos, 3.0), pos, 3.0)
+        >>> check_edges(neighbor_list(pos, 3.0), pos, 5.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: 'edges' must hold all pairs within 5 A, got none from atom 2 to centre 0 with shift [0, 0, 0].
+    """
+    given, count = _rows(edges).unique(dim=0, return_counts=True)
+    _refuse_rows(given[count > 1], "hold each pair once, got twice that")
+    swapped = torch.cat([given[:, [1, 0]], -given[:, 2:]], dim=1)
+    _refuse_rows(_missing(swapped, given), "hold both directions of each pair, got none")
+    margin = 1e-6 * cutoff  # pairs at the cutoff within rounding have no say
+    wanted = _rows(neighbor_list(pos, cutoff - margin, batch=batch, cell=cell, pbc=pbc))
+    _refuse_rows(_missing(wanted, given), f"hold all pairs within {cutoff:g} A, got none")
+
+
+def find(structures: Structures, cutoff: float, backend: Backend = "auto") -> NeighborList:
+    """As :func:`neighbor_list`, for what is checked already."""
     edge_index, shifts = search(structures, cutoff + structures.margin(cutoff), backend)
-    order = _order(edge_index, shifts, pos.shape[0])
+    order = _order(edge_index, shifts, structures.pos.shape[0])
     return select(NeighborList(edge_index.index_select(1, order), shifts.index_select(0, order)), structures, cutoff)
 
 
@@ -127,3 +182,21 @@ def _order(edge_index: Tensor, shifts: Tensor, num_nodes: int) -> Tensor:
     x, y, z = (shifts - low).unbind(1)
     order = ((x * width[1] + y) * width[2] + z).argsort(stable=True)
     return order[pair[order].argsort(stable=True)]
+
+
+def _rows(edges: NeighborList) -> Tensor:
+    """One row j, i, n for each edge."""
+    return torch.cat([edges.edge_index.t(), edges.shifts], dim=1)
+
+
+def _missing(wanted: Tensor, given: Tensor) -> Tensor:
+    """Rows of the first that are not among those of the second, which has each once."""
+    wanted = wanted.unique(dim=0)
+    rows, count = torch.cat([given, wanted, given]).unique(dim=0, return_counts=True)
+    return rows[count == 1]
+
+
+def _refuse_rows(rows: Tensor, problem: str) -> None:
+    if len(rows):
+        j, i, *shift = rows[0].tolist()
+        raise ValueError(f"'edges' must {problem} from atom {j} to centre {i} with shift {shift}.")

@@ -15,15 +15,16 @@ from pyg_mpnn.inspect.finding import Finding
 __all__ = ["check_composition"]
 
 
-def check_composition(frames: Sequence[Data]) -> Finding:
+def check_composition(frames: Sequence[Data], alone: Sequence[Data] = ()) -> Finding:
     """Count structures, elements, compositions, and the rank of the matrix of compositions.
 
     Below full rank, reference energies of the elements are one choice of many: energies of other compositions than
-    those in the data, and of isolated atoms, mean nothing then. Energies of isolated atoms
-    (``TrainingSettings.isolated``) mend that.
+    those in the data, and of isolated atoms, mean nothing then. Energies of isolated atoms mend that: structures of
+    one atom in the data, which a training takes for them, or ``TrainingSettings.isolated``.
 
     Args:
         frames: structures.
+        alone: structures of one isolated atom, which are not among ``frames``.
 
     Returns:
         The finding.
@@ -53,6 +54,16 @@ def check_composition(frames: Sequence[Data]) -> Finding:
         f"{len(frames)} structures ({periodic} periodic) of {span} atoms, {len(names)} compositions ({most}); rank "
         f"{rank} of {len(elements)} elements."
     )
-    if rank < len(elements):
-        text += " Energies of other compositions and of isolated atoms will mean nothing (forces will)."
-    return Finding("composition", "note" if rank < len(elements) else "ok", text, numbers)
+    known = sorted({int(frame.z) for frame in alone} & set(elements))
+    numbers["isolated_atoms_eV"] = {chemical_symbols[int(frame.z)]: float(frame.energy) for frame in alone}
+    if alone:
+        names_of = ", ".join(chemical_symbols[z] for z in known)
+        text += f" Isolated atoms of {names_of} set the reference energies in a training: keep them in the file."
+    free = [column for column, z in enumerate(elements) if z not in known]
+    open_ = int(np.linalg.matrix_rank(counts[:, free])) < len(free) if free else False
+    if open_:
+        text += (
+            " Energies of other compositions and of isolated atoms will mean nothing (forces will): add isolated atoms "
+            "to the file (structures of one atom), or give --isolated."
+        )
+    return Finding("composition", "note" if open_ else "ok", text, numbers)

@@ -1,4 +1,4 @@
-"""Structures to look at: energies are needed, forces may be missing."""
+"""Structures to look at: those with an energy, forces or not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from torch_geometric.data import Data
-
-from pyg_mpnn.data import LabelNames, read_structures
-from pyg_mpnn.training.evaluate import load_frames
+from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.frames import CheckedFrames
+from pyg_mpnn.data.read import load_frames
 
 __all__ = ["load_labelled"]
 
@@ -18,13 +17,13 @@ def load_labelled(
     source: str | Path | Sequence[str | Path],
     split: Literal["train", "test"] = "train",
     labels: LabelNames | None = None,
-) -> list[Data]:
-    """Read structures with energies, and with forces if all of them have these; the checks say so if not.
+) -> CheckedFrames:
+    """Read the structures with energies, which all checks need; how many have none is printed.
 
     Args:
         source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``, or several of these.
         split: Which half of the shipped ethanol the word means.
-        labels: What the labels are called in files that ASE reads.
+        labels: What the files do not say.
 
     Returns:
         One structure a frame.
@@ -34,12 +33,11 @@ def load_labelled(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a structure is unusable.
+        ValueError: a structure is unusable, or none has an energy.
     """
-    try:
-        return load_frames(source, split, labels)
-    except ValueError as error:
-        if not str(error).startswith("'forces' is missing"):
-            raise
-        print(f"{error} Looking at the energies alone.")
-        return read_structures(source, forces=False, labels=labels)
+    frames = load_frames(source, split, labels, required=["energy"])
+    places = [place for place, frame in enumerate(frames) if "energy" in frame]
+    if len(places) == len(frames):
+        return frames
+    print(f"{len(frames) - len(places)} structures without an energy are not looked at")
+    return frames.take(places)

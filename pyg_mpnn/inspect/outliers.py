@@ -41,7 +41,7 @@ def check_outliers(frames: Sequence[Data]) -> Finding:
     energies = _residuals(frames)
     odd = {"energy": _cut_off(energies)}
     strongest = None
-    if "forces" in frames[0]:
+    if all("forces" in frame for frame in frames):
         strongest = np.array([float(frame.forces.double().norm(dim=1).max()) for frame in frames])
         odd["force"] = [k for k in _cut_off(strongest) if strongest[k] > np.median(strongest)]
     middle, spread = float(np.median(energies)), float(np.subtract(*np.quantile(energies, [0.75, 0.25])))

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.frames import prepare_frames
+from pyg_mpnn.data.frames import is_isolated_atom, prepare_frames
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.inspect.composition import check_composition
 from pyg_mpnn.inspect.consistency import check_consistency
@@ -77,7 +77,7 @@ def inspect_frames(
     """Look at structures before training on them.
 
     Args:
-        frames: structures with energies, and forces in all or in none.
+        frames: structures with energies; checks of forces look at those that have them.
         test: structures of the test.
         cutoff: of the model to train, in A, or several.
         size: of the model to train.
@@ -100,15 +100,18 @@ def inspect_frames(
         >>> found.warnings
         ()
     """
-    data = prepare_frames(frames, required=("energy",))
+    every = prepare_frames(frames, required=("energy",))
+    data = [frame for frame in every if not is_isolated_atom(frame)] or every
+    alone = [frame for frame in every if is_isolated_atom(frame)] if len(data) < len(every) else []
+    pulled = [frame for frame in data if "forces" in frame] or data
     held_out = prepare_frames(test, required=("energy",)) if len(test) else []
     cutoffs = as_cutoffs(cutoff)
     checks: list[tuple[str, Callable[[], Finding]]] = [
-        ("composition", lambda: check_composition(data)),
+        ("composition", lambda: check_composition(data, alone)),
         ("distances", lambda: check_distances(data)),
         ("energy units", lambda: check_energy_units(data)),
-        ("force units", lambda: check_force_units(data)),
-        ("consistency", lambda: check_consistency(data)),
+        ("force units", lambda: check_force_units(pulled)),
+        ("consistency", lambda: check_consistency(pulled)),
         ("stress", lambda: check_stress(data)),
         ("outliers", lambda: check_outliers(data)),
         ("duplicates", lambda: check_duplicates(data, held_out)),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pyg_mpnn.layers.attention import Attention, SigmoidAttention, SoftmaxAttention
+from pyg_mpnn.layers.channel_mixing import ChannelMixing
 from pyg_mpnn.layers.contraction import Contraction
 from pyg_mpnn.layers.density import DirectionalDensity
 from pyg_mpnn.layers.density_update import DensityUpdate
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
+from pyg_mpnn.layers.equivariant_product import EquivariantProduct, coupling_paths
+from pyg_mpnn.layers.filter_convolution import FilterConvolution
+from pyg_mpnn.layers.gather_density import GatherDensity
 from pyg_mpnn.layers.interaction import Interaction
 from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
@@ -15,6 +19,10 @@ from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.multi_scale import MultiScale
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.layers.product_interaction import ProductInteraction
+from pyg_mpnn.layers.product_update import ProductUpdate
+from pyg_mpnn.layers.vector_convolution import VectorConvolution
+from pyg_mpnn.layers.vector_update import VectorUpdate
 
 __all__ = [
     "AtomEmbedding",
@@ -35,4 +43,13 @@ __all__ = [
     "MessageLayer",
     "Interaction",
     "MultiScale",
+    "FilterConvolution",
+    "VectorConvolution",
+    "VectorUpdate",
+    "ChannelMixing",
+    "EquivariantProduct",
+    "coupling_paths",
+    "ProductUpdate",
+    "GatherDensity",
+    "ProductInteraction",
 ]

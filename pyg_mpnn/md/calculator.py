@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
+from pyg_mpnn.models import EnergyModel, load_potential
 from pyg_mpnn.models.checks import check_device
 
 try:
@@ -35,10 +36,12 @@ class PotentialCalculator(Calculator):
 
     The calculator works on its own copy of the potential, in evaluation mode: what happens to the potential afterwards
     does not reach the calculator, and the potential given is left as it was. Energies come with every evaluation,
-    forces and stress only when asked; a stress brings the forces with it. Asking for the forces first and the energy
-    after them, as ASE's dynamics does, is one evaluation. The neighbour list is kept, and searched anew when an atom
-    has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic in all three
-    directions.
+    forces and stress where they were asked for at the last structure; the first evaluation has all that there is (of a
+    compiled potential what is asked, as the rest would be compiled for it). So to ask for energy, forces and stress, in
+    any order, is one evaluation. After a failed one there are no results. The neighbour list is kept, and searched anew
+    when an atom has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic
+    in all three directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges,
+    where asked.
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
@@ -53,7 +56,8 @@ class PotentialCalculator(Calculator):
 
     Raises:
         TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
-        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, or 'skin' is negative.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, 'skin' is negative, or
+            the potential has no energy.
 
     Source:
         own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
@@ -73,7 +77,7 @@ class PotentialCalculator(Calculator):
 
     def __init__(
         self,
-        potential: EnergyModel | SumPotential | str | Path,
+        potential: EnergyModel | str | Path,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         skin: float = 0.5,
@@ -81,8 +85,15 @@ class PotentialCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         _check_place(device, dtype)
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if not self.potential.has_energy:
+            raise ValueError("'potential' must have an energy, got a model with other outputs alone")
+        units = {name: output.unit for name, output in self.potential.all_outputs().items()}
+        own = [name for name, unit in (("dipole", "e*A"), ("charges", "e")) if units.get(name) == unit]
+        self.implemented_properties = [*type(self).implemented_properties, *own]
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
+        self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
+        self._asked_before: set[str] = set()
 
     def calculate(
         self,
@@ -98,16 +109,18 @@ class PotentialCalculator(Calculator):
             system_changes: what ASE found to be different from the last call; not used.
 
         Raises:
-            PropertyNotImplementedError: if a stress is asked of a structure that is not periodic in three directions.
+            PropertyNotImplementedError: if a stress is asked of a molecule, a wire, or a slab without a height.
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
                 was not trained on, two atoms coincide, or there is no structure at all.
         """
         if atoms is not None and self.check_state(atoms):  # ASE's own callers have put a copy here before
             self.atoms = atoms.copy()
+        self.results = {}  # those of the structure before, which an error must not leave
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
-        stress = "stress" in properties
-        _check_structure(self.atoms, stress)
+        _check_structure(self.atoms, "stress" in properties)
+        wanted = {*properties, *self._asked_before}
+        stress = "stress" in wanted and bool(self.atoms.pbc.all())
         z, pos, cell, pbc = self._tensors(self.atoms)
         edge_index, shifts = self.skin_list(pos, cell, pbc)
         with torch.no_grad():
@@ -118,8 +131,9 @@ class PotentialCalculator(Calculator):
                 pbc=None if pbc is None else pbc[None],
                 edge_index=edge_index,
                 shifts=shifts,
-                forces=stress or "forces" in properties,
+                forces=stress or "forces" in wanted,
                 stress=stress,
+                outputs=bool({"dipole", "charges"} & set(wanted)),
             )
         energy = output.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
@@ -127,6 +141,26 @@ class PotentialCalculator(Calculator):
             self.results["forces"] = _array(output.forces)
         if output.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(_array(output.stress[0]))
+        if "dipole" in output.others:
+            self.results["dipole"] = _array(output.dipole[0])
+        if "charges" in output.others:
+            self.results["charges"] = _array(output.charges)
+
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """One result; a structure that is new is evaluated for all that was asked of the one before.
+
+        Args:
+            name: out of ``implemented_properties``.
+            atoms: the structure; the one of the last call if None.
+            allow_calculation: whether to evaluate where the result is not at hand.
+
+        Returns:
+            the result, None where it is not at hand and must not be computed.
+        """
+        if atoms is not None and self.check_state(atoms):
+            self._asked_before, self._asked = self._asked, set()
+        self._asked.add(name)
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Name what is different from the last call, to the last bit.
@@ -153,20 +187,19 @@ class PotentialCalculator(Calculator):
         return [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        dtype, device = self.potential.dtype, self.device
+        device = self.device
         z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
-        pos = torch.tensor(atoms.positions, dtype=dtype, device=device)
+        pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
         if not atoms.pbc.any():
             return z, pos, None, None
-        # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
-        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=dtype, device=device)
+        cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
-def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
+def _own_copy(potential: EnergyModel | str | Path) -> EnergyModel:
     if isinstance(potential, str | Path):
         return load_potential(potential)
-    if not isinstance(potential, EnergyModel | SumPotential):
+    if not isinstance(potential, EnergyModel):
         raise TypeError(
             f"'potential' must be a Potential or the path of a saved one, got {type(potential).__name__}; "
             f"load a checkpoint with load_potential(path)"
@@ -195,10 +228,11 @@ def _check_structure(atoms: Atoms, stress: bool) -> None:
             f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
             f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"
         )
-    if stress and not atoms.pbc.all():
+    if stress and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3):
         raise PropertyNotImplementedError(
-            f"'stress' needs a cell that is periodic in three directions, got pbc {atoms.pbc}; "
-            f"a molecule, wire or slab has no volume to divide by"
+            f"'stress' needs a cell that is periodic in two or three directions, with three vectors, got pbc "
+            f"{atoms.pbc} with cell {atoms.cell.tolist()}; a molecule or wire has no volume to divide by, and a slab "
+            f"needs a vector across it"
         )
 
 

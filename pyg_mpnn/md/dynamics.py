@@ -14,6 +14,7 @@ from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import energy_drift
@@ -21,7 +22,7 @@ from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained,
 from pyg_mpnn.md.recorder import Recorder
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 
 __all__ = ["run_dynamics"]
 
@@ -47,6 +48,9 @@ def run_dynamics(
     trajectory_interval: int = 10,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "auto",
+    trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> DynamicsSummary:
     """Run molecular dynamics with a trained potential, and report on it.
 
@@ -59,9 +63,9 @@ def run_dynamics(
     The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json and energy_drift.png.
 
     Args:
-        model: saved potential or training checkpoint.
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         out: folder for the results; must be new or empty.
         steps: number of time steps.
         timestep: in fs.
@@ -77,6 +81,9 @@ def run_dynamics(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
             and more where it is possible (on a CPU, with a C++ compiler), on, off.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The summary, also in summary.json.
@@ -98,12 +105,13 @@ def run_dynamics(
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
-    atoms = single_structure(structure)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    atoms = single_structure(structure, labels=labels)
     mode = "off" if compile == "auto" and steps < LONG else compile
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     threads = threads_for(mode, threads)
-    potential = load_potential(model)
+    potential = open_potential(model, trust=trust)
     folder = empty_folder(out)
     dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
     intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import ase.io
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
@@ -15,34 +14,42 @@ from ase.formula import Formula
 from torch import nn
 
 from pyg_mpnn.data.compositions import combines
+from pyg_mpnn.data.labels import LabelNames
+from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
 
 __all__ = ["cpu_threads", "empty_folder", "single_structure", "note_unlike_trained"]
 
 
-def single_structure(structure: str | Path, *, min_atoms: int = 2, constraints: bool = False) -> Atoms:
-    """Read the structure that a command starts from.
+def single_structure(
+    structure: str | Path,
+    *,
+    min_atoms: int = 2,
+    constraints: bool = False,
+    labels: LabelNames | None = None,
+    announce: bool = True,
+) -> Atoms:
+    """Read the structure that a command starts from, and print what the file holds besides that is not used.
 
     Args:
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         min_atoms: fewer atoms than this are refused.
         constraints: whether the structure may have constraints.
+        labels: what the file does not say.
+        announce: whether to print what is not used.
 
     Returns:
         The structure.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if there are too few atoms, or constraints where none may be.
+        ValueError: if it is damaged, there are too few atoms, or constraints where none may be.
     """
-    if structure == "ethanol":
-        from pyg_mpnn.data import ethanol, to_atoms
-
-        return to_atoms(ethanol("test")[0])
-    if not Path(structure).is_file():
-        raise FileNotFoundError(f"'structure' must be a file that ASE reads or the word ethanol, got {structure}")
-    atoms = ase.io.read(structure)
-    assert isinstance(atoms, Atoms)
+    structures = iterate_structures(structure, "test", labels)
+    if structure == SAMPLE:
+        return next(structures)
+    for count, atoms in enumerate(structures, start=1):  # noqa: B007
+        pass
     if len(atoms) < min_atoms:
         raise ValueError(
             f"'structure' must have at least {min_atoms} atoms to move against each other, got {len(atoms)}"
@@ -52,6 +59,11 @@ def single_structure(structure: str | Path, *, min_atoms: int = 2, constraints: 
             f"'structure' must have no constraints, got {atoms.constraints}; remove them with atoms.set_constraint(), "
             f"or run ASE's dynamics with a PotentialCalculator"
         )
+    if announce and count > 1:
+        print(f"{structure}: the last of {count} structures")
+    unused = unused_values(atoms)
+    if announce and unused:
+        print(f"{structure}: present but not used: {', '.join(unused)}")
     return atoms
 
 

@@ -10,12 +10,12 @@ from ase import Atoms
 from jaxtyping import Float
 from tqdm import tqdm
 
-from pyg_mpnn.models.sum_potential import AnyPotential
+from pyg_mpnn.models import EnergyModel
 
 __all__ = ["hessian"]
 
 
-def hessian(potential: AnyPotential, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
+def hessian(potential: EnergyModel, atoms: Atoms, *, progress: bool = False) -> Float[np.ndarray, "nodes 3 nodes 3"]:
     r"""Hessian of the energy: the forces differentiated once more by automatic differentiation, no finite steps.
 
     .. math:: H_{i\alpha, j\beta} = \frac{\partial^2 E}{\partial r_{i\alpha} \, \partial r_{j\beta}}
@@ -59,7 +59,7 @@ def hessian(potential: AnyPotential, atoms: Atoms, *, progress: bool = False) ->
     cell = torch.tensor(atoms.cell.complete().array, dtype=torch.float64, device=device)[None] if periodic else None
     pbc = torch.tensor(atoms.pbc, device=device)[None] if periodic else None
     with torch.enable_grad():
-        forces = potential(z, pos, cell=cell, pbc=pbc).forces
+        forces = potential(z, pos, cell=cell, pbc=pbc, outputs=False).forces
         if not forces.requires_grad:  # no edges
             return np.zeros((*pos.shape, *pos.shape))
         entries = tqdm(forces.reshape(-1), unit="row", disable=None if progress else True, leave=False)

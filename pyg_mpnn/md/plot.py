@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyg_mpnn.files import write_picture
 from pyg_mpnn.md.drift import EnergyDrift
 from pyg_mpnn.md.recorder import DynamicsLog
 
@@ -51,7 +52,7 @@ def plot_energy_drift(path: Path, log: DynamicsLog, drift: EnergyDrift | None, t
     for panel in panels:
         panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
     panels[0].set_title(title, fontsize="medium")
-    figure.savefig(path, dpi=120)
+    write_picture(path, figure.savefig, dpi=120)
 
 
 def _draw_total(panel: Axes, time: np.ndarray, total: np.ndarray, drift: EnergyDrift) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import ase.io
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -18,11 +14,15 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from torch_geometric.data import Batch, Data
 from tqdm import tqdm
 
+from pyg_mpnn.data.convert import to_data
+from pyg_mpnn.data.formats import find_format
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import refuse_input_as_output, write_whole
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.models.checks import check_device
-from pyg_mpnn.models.sum_potential import AnyPotential
 
 __all__ = ["run_prediction"]
 
@@ -41,20 +41,24 @@ def run_prediction(
     device: str | None = None,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
+    trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
-    Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
-    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
-    order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
-    for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+    Per structure ``energy`` and, if asked for, ``stress`` of crystals and slabs; per atom ``forces`` and ``energies``,
+    whose sum is the energy: ASE's names, so that ``ase.io.read`` gives them as results of a calculator. Other outputs
+    of the model have their own names; they read the ``charge`` of a structure, neutral without one. Structures keep
+    their order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be
+    taken for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
-        model: saved potential or training checkpoint.
-        structures: file of structures, in any format that ASE reads or an rMD17/MD17 npz; labels are not needed. The
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
+        structures: file of structures, in any format that training reads; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
-        stress: predict stresses too, of the structures that are periodic in three directions.
+        stress: predict stresses too, of the structures that are periodic in two or three directions.
         batch_size: structures per batch; it changes the speed and the memory, not the result.
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
@@ -62,6 +66,9 @@ def run_prediction(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The number of structures.
@@ -73,81 +80,55 @@ def run_prediction(
         FileNotFoundError: if there is no such file of structures.
         FileExistsError: if 'out' exists and is not to be replaced.
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
-            that the potential was not trained on, or a stress is asked for and no structure is a crystal.
+            that the potential was not trained on, or a stress is asked for and no structure has one.
     """
-    target = _check_target(Path(out), structures, overwrite)
+    target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
-    if structures != "ethanol" and not Path(structures).is_file():
-        raise FileNotFoundError(f"'structures' must be a file or the word ethanol, got {structures}")
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    if structures != SAMPLE:
+        find_format(Path(structures))
     check_device(device)
     threads = threads_for(compile, threads)
-    potential = load_potential(model).to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
-    potential.compile(compile)
-    frames = enumerate(_frames(structures))
+    potential = open_potential(model, trust=trust).compile(compile)
+    potential.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    frames = enumerate(iterate_structures(structures, "test", labels))
+    unused: set[str] = set()
     count = crystals = 0
     seen: dict[str, Atoms] = {}  # one structure of each composition
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    try:
-        with cpu_threads(threads), os.fdopen(handle, "w") as file, tqdm(unit="structure", disable=None) as bar:
-            while batch := list(islice(frames, batch_size)):
-                crystals += _predict(potential, batch, structures, stress)
-                seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
-                write_extxyz(file, [atoms for _, atoms in batch])
-                count += len(batch)
-                bar.update(len(batch))
-        if not count:
-            raise ValueError(f"'structures' must hold at least one structure, got none in {structures}")
+    with cpu_threads(threads), write_whole(target) as file, tqdm(unit="structure", disable=None) as bar:
+        while batch := list(islice(frames, batch_size)):
+            unused.update(*(unused_values(atoms) for _, atoms in batch))
+            batch = [(index, _bare(atoms)) for index, atoms in batch]
+            crystals += _predict(potential, batch, structures, stress)
+            seen |= {atoms.get_chemical_formula(): atoms for _, atoms in batch}
+            write_extxyz(file, [atoms for _, atoms in batch])
+            count += len(batch)
+            bar.update(len(batch))
         if stress and not crystals:
             raise ValueError(
-                f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
+                f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    if unused and structures != SAMPLE:
+        print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
     note_unlike_trained(potential, seen.values())
-    which = f", stress ({crystals} of them)" if stress else ""
-    print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
+    what = ["energy, forces, atom energies"] if potential.has_energy else []
+    what += [*([f"stress ({crystals} of them)"] if stress else []), *potential.all_outputs()]
+    print(f"{count} structures with {', '.join(what)} written to {target}")
     return count
 
 
-def _check_target(out: Path, structures: str | Path, overwrite: bool) -> Path:
+def _check_target(out: Path, structures: str | Path, model: str | Path, overwrite: bool) -> Path:
     if out.suffix not in (".xyz", ".extxyz"):
         raise ValueError(f"'out' must end in .xyz or .extxyz, the format that is written, got {out}")
     if out.exists() and (not overwrite or out.is_dir()):
         raise FileExistsError(f"'out' must be a new file, got {out}: choose another name or say overwrite")
-    if out.exists() and Path(structures).exists() and out.samefile(structures):
-        raise ValueError(f"'out' must not be the file that is read, got {out}: choose another name")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    refuse_input_as_output("out", out, [structures, model])
     return out
 
 
-def _umask() -> int:
-    """The user's mask, which files made by tempfile ignore."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _frames(structures: str | Path) -> Iterator[Atoms]:
-    """Structures without labels, one at a time where the format allows it."""
-    from pyg_mpnn.data import ethanol, read_structures, to_atoms
-
-    if structures == "ethanol" or Path(structures).suffix == ".npz":
-        for data in ethanol("test") if structures == "ethanol" else read_structures(structures):
-            yield _bare(to_atoms(data))
-        return
-    try:
-        for atoms in ase.io.iread(structures):
-            yield _bare(atoms)
-    except Exception as error:  # each of ASE's readers fails in its own way
-        raise ValueError(
-            f"'structures' must be readable by ASE, got {type(error).__name__} in {structures}: {error}"
-        ) from error
-
-
 def _bare(atoms: Atoms) -> Atoms:
+    """A structure without labels, which would be taken for predictions."""
     atoms.calc = None
     for name in _LABELS:
         for key in (name, f"REF_{name}"):
@@ -156,10 +137,10 @@ def _bare(atoms: Atoms) -> Atoms:
     return atoms
 
 
-def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
-    """Attach the predictions to the structures; return how many are crystals."""
-    data = [_to_data(atoms, f"frame {index} of {where}") for index, atoms in batch]
-    crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
+def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
+    """Attach the predictions to the structures; return how many have a stress."""
+    data = [_to_data(atoms, f"frame {index} of {where}", potential) for index, atoms in batch]
+    crystals = [bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3) for _, atoms in batch]
     place = next(potential.parameters()).device
     try:
         output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))
@@ -170,10 +151,19 @@ def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str
             except ValueError as error:
                 raise ValueError(f"frame {index} of {where}: {error}") from error
         raise
+    sizes = [len(atoms) for _, atoms in batch]
+    for name, values in output.others.items():
+        of_atoms = potential.all_outputs()[name].level == "atom"
+        rows = values.detach().cpu().split(sizes) if of_atoms else values.detach().cpu()
+        for (_, atoms), row in zip(batch, rows, strict=True):
+            held: dict[str, Any] = atoms.arrays if of_atoms else atoms.info
+            held[name] = row.numpy() if row.ndim else float(row)
+    if not potential.has_energy:
+        return sum(crystals)
+    assert output.forces is not None
     energies, forces, atom_energies = (
         item.detach().double().cpu() for item in (output.energy, output.forces, output.atom_energies)
     )
-    sizes = [len(atoms) for _, atoms in batch]
     parts = zip(forces.split(sizes), atom_energies.split(sizes), strict=True)
     for k, ((_, atoms), (force, atom_energy)) in enumerate(zip(batch, parts, strict=True)):
         results = {"energy": float(energies[k]), "forces": force.numpy(), "energies": atom_energy.numpy()}
@@ -183,12 +173,15 @@ def _predict(potential: AnyPotential, batch: list[tuple[int, Atoms]], where: str
     return sum(crystals)
 
 
-def _to_data(atoms: Atoms, where: str) -> Data:
-    from pyg_mpnn.data import to_data
-    from pyg_mpnn.data.frames import check_frame
-
+def _to_data(atoms: Atoms, where: str, potential: EnergyModel) -> Data:
     data = to_data(atoms)
-    check_frame(data, where)
+    for name in dict.fromkeys((*potential.graph_inputs, *(["charge"] if potential.all_outputs() else []))):
+        if name in atoms.info:
+            data[name] = torch.tensor([float(atoms.info[name])], dtype=torch.float64)
+        elif name in potential.graph_inputs:
+            raise ValueError(f"'info' of {where} must have {name!r}, a number that the potential reads, got none")
+        else:
+            data[name] = torch.zeros(1, dtype=torch.float64)  # neutral, as where no structure says otherwise
     if "cell" not in data:  # all structures of a batch have the same fields
         data.cell, data.pbc = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.bool)
     return data

@@ -17,10 +17,12 @@ from ase.io.trajectory import Trajectory
 from ase.optimize import BFGS, FIRE
 from ase.optimize.optimize import Optimizer
 
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.units import GPA
 
 __all__ = ["Relaxation", "run_relaxation"]
@@ -75,10 +77,14 @@ def run_relaxation(
     dtype: Literal["float32", "float64"] = "float64",
     device: str | None = None,
     threads: int | None = None,
+    trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> Relaxation:
     """Relax the atoms, and on request the cell; the exit code is 3 if it did not converge.
 
-    ASE's optimisers on a trained potential. With ``cell`` the atoms and all six strains move at once, until the largest
+    ASE's optimisers on a trained potential. With ``cell`` the atoms and all strains (six of a crystal, the three in the
+    plane of a slab) move at once, until the largest
     force and the gradient with respect to the logarithm of the deformation per atom (in eV) are both below ``fmax``. A
     crystal keeps the symmetry that it starts with, so a saddle point stays one; ``pyg-mpnn vib`` tells. Constraints
     that the file has (fixed atoms) are kept.
@@ -87,17 +93,20 @@ def run_relaxation(
     trajectory.traj (for ``ase gui``), log.csv, summary.json and relaxation.png.
 
     Args:
-        model: saved potential or training checkpoint.
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         out: folder for the results; must be new or empty.
-        cell: relax the cell too, of a structure that is periodic in three directions.
+        cell: relax the cell too, of a crystal or, in its plane, of a slab that lies in a plane of two axes.
         fmax: largest force that counts as none, in eV/A.
         steps: number of steps after which to give up.
         optimizer: bfgs (fewer steps), or fire (more robust far from a minimum, and no matrix of all atoms).
         dtype: float64, or float32, whose rounding may keep the forces above a small ``fmax``.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The summary, also in summary.json.
@@ -106,7 +115,7 @@ def run_relaxation(
         lengths in A, energies in eV, stress in GPa.
 
     Raises:
-        ValueError: if an argument is out of its range, or the cell of a structure shall relax that is not a crystal.
+        ValueError: if an argument is out of its range, or the cell shall relax of neither a crystal nor a slab.
         FileNotFoundError: if there is no such structure.
         FileExistsError: if the folder is not empty.
 
@@ -118,15 +127,15 @@ def run_relaxation(
     from pyg_mpnn.md.relaxation_plot import plot_relaxation  # a missing matplotlib is said before, not after
 
     _check_settings(settings)
-    atoms = single_structure(structure, min_atoms=1, constraints=True)
-    if cell and not atoms.pbc.all():
-        raise ValueError(f"'cell' needs a structure that is periodic in three directions, got pbc {atoms.pbc}")
-    potential = load_potential(model)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
+    strains = _strains(atoms) if cell else None
+    potential = open_potential(model, trust=trust)
     folder = empty_folder(out)
     atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
     volume = atoms.get_volume() if cell else None
     with cpu_threads(threads):
-        rows, converged = _relax(atoms, folder, settings)
+        rows, converged = _relax(atoms, folder, settings, strains)
     summary = Relaxation(
         formula=atoms.get_chemical_formula(),
         converged=converged,
@@ -138,7 +147,8 @@ def run_relaxation(
         volume_change=None if volume is None else float(atoms.get_volume() / volume),
     )
     atoms.info = {**atoms.info, "converged": converged}
-    ase.io.write(folder / "relaxed.extxyz", atoms)
+    with write_whole(folder / "relaxed.extxyz") as file:
+        ase.io.write(file, atoms, format="extxyz")
     write_settings(folder / "summary.json", asdict(summary), settings)
     plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
     note_unlike_trained(potential, [atoms])
@@ -156,22 +166,39 @@ def _check_settings(settings: dict[str, Any]) -> None:
             raise ValueError(f"'{name}' must be one of {', '.join(choices)}, got {settings[name]!r}")
 
 
-def _relax(atoms: Atoms, folder: Path, settings: dict[str, Any]) -> tuple[np.ndarray, bool]:
+def _strains(atoms: Atoms) -> np.ndarray:
+    """Which strains of the cell are free, in Voigt's order: all of a crystal, those in the plane of a slab."""
+    if atoms.pbc.sum() < 2 or atoms.cell.rank < 3:
+        raise ValueError(
+            f"'cell' needs a structure that is periodic in two or three directions, with three cell vectors, got "
+            f"pbc {atoms.pbc} with cell {atoms.cell.tolist()}"
+        )
+    free = np.ones(6)
+    if not atoms.pbc.all():
+        normal = np.cross(*atoms.cell.array[atoms.pbc])
+        across = np.abs(normal) > 1e-6 * np.linalg.norm(normal)
+        if across.sum() != 1:
+            raise ValueError(f"'cell' needs a slab in the plane of two axes, got one with the normal {normal}: turn it")
+        voigt = np.array([[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]])
+        free[(voigt == across.argmax()).any(axis=1)] = 0.0
+    return free
+
+
+def _relax(atoms: Atoms, folder: Path, settings: dict[str, Any], strains: np.ndarray | None) -> tuple[np.ndarray, bool]:
     """Run; return step, energy, largest force and largest stress of each step, and whether it converged."""
-    cell: bool = settings["cell"]
     rows: list[tuple[float, ...]] = []
-    if cell:  # before the first energy: a stress brings energy and forces with it
+    if strains is not None:  # before the first energy: a stress brings energy and forces with it
         atoms.get_stress()
-    moved = FrechetCellFilter(atoms) if cell else atoms
+    moved = atoms if strains is None else FrechetCellFilter(atoms, mask=strains)
     optimizer: Optimizer = {"bfgs": BFGS, "fire": FIRE}[settings["optimizer"]](moved, logfile=None)
-    header = ["step", "energy_eV", "fmax_eV_per_A", *(["max_stress_GPa"] if cell else [])]
+    header = ["step", "energy_eV", "fmax_eV_per_A", *([] if strains is None else ["max_stress_GPa"])]
     print("  ".join(f"{name:>16}" for name in header))
     with open(folder / "log.csv", "w", buffering=1, newline="") as file:
         writer, trajectory = csv.writer(file), Trajectory(folder / "trajectory.traj", "w")
         writer.writerow(header)
 
         def record() -> None:
-            stress = [float(np.abs(atoms.get_stress()).max() / GPA)] if cell else []
+            stress = [] if strains is None else [float(np.abs(strains * atoms.get_stress()).max() / GPA)]
             largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
             row = (optimizer.nsteps, float(atoms.get_potential_energy()), largest, *stress)
             rows.append(row)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pyg_mpnn.files import write_picture
+
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
@@ -40,4 +42,4 @@ def plot_relaxation(path: Path, rows: np.ndarray, fmax: float, title: str) -> No
     below.axhline(fmax, color="0.5", ls="--", lw=1.2, label=f"fmax: {fmax:g} eV/A")
     below.set(xlabel="step", ylabel="force, stress")
     below.legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=120)
+    write_picture(path, figure.savefig, dpi=120)

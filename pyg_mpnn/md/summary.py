@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pyg_mpnn.files import write_json
 from pyg_mpnn.md.drift import EnergyDrift
 from pyg_mpnn.md.recorder import Recorder
 
@@ -114,4 +114,4 @@ def write_settings(path: Path, numbers: dict[str, Any], settings: dict[str, Any]
         "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
         "versions": {"python": platform.python_version(), **versions},
     }
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(path, content)

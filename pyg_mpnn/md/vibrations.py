@@ -10,6 +10,8 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
@@ -17,7 +19,7 @@ from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.relaxation import run_relaxation
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.md.thermochemistry import Thermochemistry, in_words, thermochemistry
-from pyg_mpnn.models import load_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
 
 __all__ = ["Vibrations", "run_vibrations"]
@@ -88,6 +90,9 @@ def run_vibrations(
     spin: float = 0.0,
     device: str | None = None,
     threads: int | None = None,
+    trust: list[str] | None = None,
+    length_unit: LengthUnit | None = None,
+    types: str | None = None,
 ) -> Vibrations:
     """Vibrations of a structure from the exact Hessian of a trained potential, in float64.
 
@@ -100,9 +105,9 @@ def run_vibrations(
     with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for.
 
     Args:
-        model: saved potential or training checkpoint.
-        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample.
+        model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
+        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
+            frame of the shipped sample.
         out: folder for the results; must be new or empty.
         relax: relax the atoms first, in the cell given.
         fmax: largest force that the relaxation leaves, in eV/A.
@@ -112,6 +117,9 @@ def run_vibrations(
         spin: of the electrons: 0 where all are paired, 1 for O2.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
+        length_unit: unit of positions and cell in the file; angstrom without it.
+        types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
 
     Returns:
         The summary, also in vibrations.json.
@@ -131,26 +139,37 @@ def run_vibrations(
     for name in ("fmax", "temperature", "pressure", "symmetry_number", "threads"):
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
-    atoms = single_structure(structure)
+    labels = LabelNames(length_unit=length_unit, types=parse_types(types))
+    atoms = single_structure(structure, labels=labels)
     check_device(device)
-    potential = load_potential(model).double().to(device=device)
+    potential = open_potential(model, trust=trust).double().to(device=device)
     folder = empty_folder(out)
     if relax:
         found = run_relaxation(
-            model, structure, folder / "relaxation", fmax=fmax, steps=2000, device=device, threads=threads
+            model,
+            structure,
+            folder / "relaxation",
+            fmax=fmax,
+            steps=2000,
+            device=device,
+            threads=threads,
+            trust=trust,
+            length_unit=length_unit,
+            types=types,
         )
         if not found.converged:
             raise ArithmeticError(
                 f"the relaxation did not converge (largest force {found.fmax_eV_per_A:.2g} eV/A): go on with pyg-mpnn "
                 f"relax --structure {folder / 'relaxation' / 'relaxed.extxyz'}, or allow a larger 'fmax' ({fmax:g})"
             )
-        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz")
+        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz", announce=False)
     atoms.calc = PotentialCalculator(potential)
     with cpu_threads(threads):
         matrix = hessian(potential, atoms, progress=True)
         modes = normal_modes(atoms, matrix)
         summary = _summarize(atoms, modes, settings)
-    np.save(folder / "hessian.npy", matrix)
+    with write_whole(folder / "hessian.npy", "wb") as file:
+        np.save(file, matrix)
     _write_modes(folder / "modes.extxyz", atoms, modes)
     write_settings(folder / "vibrations.json", asdict(summary), settings)
     title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
@@ -201,7 +220,8 @@ def _write_modes(path: Path, atoms: Atoms, modes: NormalModes) -> None:
         frame.info["frequency_cm"] = float(frequency)
         frame.arrays["mode"] = displacement
         frames.append(frame)
-    ase.io.write(path, frames)
+    with write_whole(path) as file:
+        ase.io.write(file, frames, format="extxyz")
 
 
 def _hydrogen_share(atoms: Atoms, modes: NormalModes) -> np.ndarray | None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pyg_mpnn.files import write_picture
+
 try:
     from matplotlib.figure import Figure
 except ImportError as error:
@@ -41,4 +43,4 @@ def plot_frequencies(path: Path, frequencies: np.ndarray, hydrogen: np.ndarray |
     panel.axvline(0, color="0.6", lw=0.8)
     panel.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     panel.set_title(title, fontsize="medium")
-    figure.savefig(path, dpi=120)
+    write_picture(path, figure.savefig, dpi=120)

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.mpnn import MPNN
+from pyg_mpnn.models.outputs import (
+    AtomwiseOutput,
+    ChargesOutput,
+    DipoleLengthOutput,
+    DipoleOutput,
+    Output,
+    PolarizabilityOutput,
+    ScalarOutput,
+    SpatialExtentOutput,
+)
 from pyg_mpnn.models.potential import Potential
-from pyg_mpnn.models.property import PropertyModel
+from pyg_mpnn.models.product_mpnn import ProductMPNN
 from pyg_mpnn.models.sizes import SIZES
-from pyg_mpnn.models.sum_potential import SumPotential, load_potential
+from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
+from pyg_mpnn.models.terms import EnergyTerm, Geometry
 from pyg_mpnn.models.zbl import ZBL, zbl_energy
 
 __all__ = [
     "MPNN",
+    "ProductMPNN",
     "EnergyModel",
     "Potential",
     "PotentialOutput",
-    "PropertyModel",
+    "Features",
+    "Output",
+    "AtomwiseOutput",
+    "ScalarOutput",
+    "ChargesOutput",
+    "DipoleLengthOutput",
+    "SpatialExtentOutput",
+    "DipoleOutput",
+    "PolarizabilityOutput",
+    "EnergyTerm",
+    "Geometry",
     "SIZES",
     "ZBL",
     "zbl_energy",
     "SumPotential",
     "load_potential",
+    "open_potential",
 ]

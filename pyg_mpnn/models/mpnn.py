@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Union, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pyg_mpnn.basis import Cutoff, DirectionalBasis, Symmetry
+from pyg_mpnn.basis import DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import (
     AtomEmbedding,
@@ -27,8 +27,14 @@ from pyg_mpnn.layers import (
     RawFeatures,
 )
 from pyg_mpnn.layers.learned_features import Invariant
+from pyg_mpnn.models.build import part_factory
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
-from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, AttentionKind, Basis, Directions, Envelope, check_name
+from pyg_mpnn.models.features import Features
+from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, Directions, check_name
+
+Part = Union[str, Callable[..., nn.Module], nn.Module, Mapping[str, Any]]  # noqa: UP007 (Python 3.10)
+"""A part: its short name, a class or another callable that makes it from the sizes the model knows, an instance, or a
+description ``{"class": name, **arguments}``."""
 
 Exchange = Callable[[Tensor | None, Tensor | None], tuple[Tensor | None, Tensor | None]]
 """From features and density of the own atoms to those of own atoms and ghosts, see :meth:`MPNN.forward`."""
@@ -60,17 +66,18 @@ class MPNN(nn.Module):
         channels: channels of the directional density; of no effect without contracted directions.
         l_max: largest degree of the spherical harmonics; of no effect with radial directions.
         num_layers: number of message-passing layers.
-        num_radial: number of radial functions.
-        basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``.
+        num_radial: number of radial functions, which the basis is asked for.
+        basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``, or a part of your own: what is called
+            with the largest cutoff and ``num_radial`` and maps distances ``(edges,)`` to ``(edges, radial)``.
         envelope: cutoff function, ``"polynomial"`` (two continuous derivatives), ``"cosine"`` (one) or ``"bump"``
-            (all).
+            (all), or a part of your own: what is called with a cutoff and maps ``(edges,)`` to ``(edges,)``.
         directions: ``"contracted"`` (invariant), ``"raw"`` (unconstrained) or ``"radial"`` (none).
         invariants: products that the contracted features see, of ``"receiver"``, ``"sender"``, ``"pair"``.
-        attention: ``"sigmoid"``, ``"softmax"`` or ``None``.
+        attention: ``"sigmoid"``, ``"softmax"`` or ``None``, or a part of your own: what is called with
+            ``hidden_channels``, ``edge_dim`` and ``heads`` for each layer and scale, as :class:`~pyg_mpnn.Attention`.
         heads: heads of the attention.
         layers: layers of your own, called as those of this package (``pyg_mpnn/layers/README.md``). What describes
-            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``) is of no effect then, and
-            :attr:`config` is ``None``.
+            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``) is of no effect then.
 
     Shapes:
         ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)``, ``edge_vec`` ``(edges, 3)``; output: the node features
@@ -103,27 +110,27 @@ class MPNN(nn.Module):
         l_max: int = 2,
         num_layers: int = 2,
         num_radial: int = 8,
-        basis: Basis = "bessel",
-        envelope: Envelope = "polynomial",
+        basis: Part = "bessel",
+        envelope: Part = "polynomial",
         directions: Directions = "contracted",
         invariants: Sequence[Invariant] = ("receiver",),
-        attention: AttentionKind | None = None,
+        attention: Part | None = None,
         heads: int = 1,
         layers: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
-        check_name("basis", basis, BASES)
-        check_name("envelope", envelope, ENVELOPES)
         check_name("directions", directions, get_args(Directions))
-        check_name("attention", attention, (*ATTENTIONS, None))
+        make_basis = part_factory("basis", basis, BASES)
+        make_envelope = part_factory("envelope", envelope, ENVELOPES)
+        make_attention = None if attention is None else part_factory("attention", attention, ATTENTIONS)
         if attention is None and heads != 1:
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
         if layers is not None and not layers:
             raise ValueError("'layers' must hold at least one layer, got none")
-        config: dict[str, Any] = {
+        self.config: dict[str, Any] = {
             "cutoff": list(cutoffs),
             "hidden_channels": hidden_channels,
             "edge_dim": edge_dim,
@@ -131,18 +138,19 @@ class MPNN(nn.Module):
             "l_max": l_max,
             "num_layers": num_layers,
             "num_radial": num_radial,
-            "basis": basis,
-            "envelope": envelope,
+            "basis": make_basis if isinstance(basis, Mapping) else basis,
+            "envelope": make_envelope if isinstance(envelope, Mapping) else envelope,
             "directions": directions,
             "invariants": list(invariants),
-            "attention": attention,
+            "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
+            "layers": None if layers is None else list(layers),
         }
-        self.config = config if layers is None else None
-        """Plain values that rebuild the network, ``None`` with layers of your own."""
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
         self.num_layers = num_layers if layers is None else len(layers)
+        self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
+        self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
         def make_features() -> LearnedFeatures:
             if contracted:
@@ -154,7 +162,7 @@ class MPNN(nn.Module):
         def make_messages() -> Messages:
             features = make_features()
             edge_mlp = EdgeMLP(hidden_channels, features.out_channels, edge_dim, edge_dim)
-            weights = None if attention is None else ATTENTIONS[attention](hidden_channels, edge_dim, heads)
+            weights = None if make_attention is None else make_attention(hidden_channels, edge_dim, heads)
             return Messages(features, edge_mlp, num_radial, attention=weights)
 
         def make_layer() -> Interaction | MultiScale:
@@ -166,8 +174,7 @@ class MPNN(nn.Module):
             return MultiScale([make_messages() for _ in cutoffs], update, density_update, powers)
 
         self.embedding = AtomEmbedding(hidden_channels)
-        self.radial = BASES[basis](cutoffs[-1], num_radial)
-        self.envelopes = nn.ModuleList(ENVELOPES[envelope](radius) for radius in cutoffs)
+        self.envelopes = nn.ModuleList(make_envelope(radius) for radius in cutoffs)
         self.directional = None if directions == "radial" else DirectionalBasis(l_max)
         self.density = DirectionalDensity(hidden_channels, channels, num_radial, l_max) if contracted else None
         self.layers = nn.ModuleList((make_layer() for _ in range(num_layers)) if layers is None else layers)
@@ -190,7 +197,7 @@ class MPNN(nn.Module):
     @property
     def smoothness(self) -> float:
         """Number of continuous derivatives of the features at the cutoffs."""
-        return min(float(envelope.smoothness) for envelope in self.envelopes)  # type: ignore[arg-type]
+        return min(float(getattr(envelope, "smoothness", 1)) for envelope in self.envelopes)
 
     @property
     def symmetry(self) -> Symmetry:
@@ -226,8 +233,8 @@ class MPNN(nn.Module):
                 f"got {list(neighbors)}"
             )
         counts = [
-            max(_effective(envelope, count), 1.0)  # type: ignore[arg-type]
-            for envelope, count in zip(self.envelopes, neighbors, strict=True)
+            max(effective_neighbors(envelope, count, cutoff), 1.0)
+            for envelope, count, cutoff in zip(self.envelopes, neighbors, self.cutoffs, strict=True)
         ]
         for layer in self.layers:
             layer.set_neighbors(counts)  # type: ignore[operator]
@@ -245,10 +252,21 @@ class MPNN(nn.Module):
         num_own: int | None = None,
         exchange: Exchange | None = None,
     ) -> list[Float[Tensor, "_ channels"]]:
-        """Node features after each layer.
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, memory=memory, num_own=num_own, exchange=exchange).x)
 
-        ``near`` is what :meth:`near_edges` gives, which is called where it is not given. With ``memory="low"`` the
-        edges, sorted by receiver, are worked on in chunks, see ``pyg_mpnn.models.chunks``.
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        memory: Memory = "normal",
+        num_own: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
 
         One domain of a larger structure: the first ``num_own`` atoms are its own, the others ghosts, atoms of other
         domains (or periodic images) within one cutoff of an own one. Edges end at own atoms only, and so do the
@@ -256,6 +274,19 @@ class MPNN(nn.Module):
         and returns those of all atoms, the own ones first, as a differentiable function. ``x`` is ``None`` in the first
         call, because the features of the elements are known, ``density`` is ``None`` where there is none; the answer is
         ``None`` there too.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: with ``"low"`` the edges, sorted by receiver, are worked on in chunks, see
+                ``pyg_mpnn.models.chunks``.
+            num_own: number of atoms of this domain of a larger structure, which come first.
+            exchange: what gives features and density of all atoms of a domain from those of its own.
+
+        Returns:
+            features, and the density where directions are contracted.
         """
         if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
             raise ValueError(
@@ -282,7 +313,7 @@ class MPNN(nn.Module):
             else:
                 x, density = layer(given_x, *edges, given_density)
             features.append(x)
-        return features
+        return Features(features, density)
 
     def near_edges(self, edge_vec: Float[Tensor, "edges 3"]) -> list[Int[Tensor, " _"]]:
         """Indices of the edges within each cutoff but the largest.
@@ -313,11 +344,26 @@ class MPNN(nn.Module):
         return [*scales, _Edges(edge_index, radial, self.envelopes[-1](dist), sphere)]
 
     def __repr__(self) -> str:
-        if self.config is None:
-            return f"{type(self).__name__}(cutoff={list(self.cutoffs)}, layers={list(self.layers)})"
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
 
 
-def _effective(envelope: Cutoff, count: float) -> float:
+def _make_basis(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
+    """The radial basis, and how many functions it has."""
+    basis = make(cutoff, num_radial)
+    own = getattr(basis, "cutoff", cutoff)
+    if own != cutoff:
+        raise ValueError(f"'basis' must have the largest cutoff of the model, {cutoff:g} A, got {own:g}")
+    count = getattr(basis, "num_radial", num_radial)
+    values = basis(torch.tensor([0.5 * cutoff, 0.75 * cutoff]))
+    if values.shape != (2, count):
+        raise ValueError(
+            f"'basis' must map distances (edges,) to (edges, {count}), got {tuple(values.shape)} for 2 edges from "
+            f"{type(basis).__name__}.forward: give it an attribute num_radial, or pass num_radial={values.shape[-1]}"
+        )
+    return basis, count
+
+
+def effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:
+    """Mean number of neighbours, each counted by its cutoff function, see :meth:`MPNN.set_neighbors`."""
     x = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    return count * float((3 * x**2 * envelope(x * envelope.cutoff)).mean())
+    return count * float((3 * x**2 * envelope(x * cutoff)).mean())

@@ -16,6 +16,7 @@ from pyg_mpnn.basis import (
     RadialBasis,
 )
 from pyg_mpnn.layers import Attention, SigmoidAttention, SoftmaxAttention
+from pyg_mpnn.readout import LearnedSumReadout, Readout, SumReadout
 
 BASES: Mapping[str, type[RadialBasis]] = {
     "bessel": BesselBasis,
@@ -24,11 +25,11 @@ BASES: Mapping[str, type[RadialBasis]] = {
 }
 ENVELOPES: Mapping[str, type[Cutoff]] = {"polynomial": PolynomialCutoff, "cosine": CosineCutoff, "bump": BumpCutoff}
 ATTENTIONS: Mapping[str, type[Attention]] = {"sigmoid": SigmoidAttention, "softmax": SoftmaxAttention}
+READOUTS: Mapping[str, type[Readout]] = {"sum": SumReadout, "learned": LearnedSumReadout}
+SHORT_NAMES: Mapping[str, type] = {**BASES, **ENVELOPES, **ATTENTIONS, **READOUTS}
+"""All of them."""
 
-Basis = Literal["bessel", "gaussian", "exp_normal"]
-Envelope = Literal["polynomial", "cosine", "bump"]
 Directions = Literal["contracted", "raw", "radial"]
-AttentionKind = Literal["sigmoid", "softmax"]
 
 
 def check_name(argument: str, value: str | None, choices: Any) -> None:

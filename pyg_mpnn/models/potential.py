@@ -1,30 +1,38 @@
-"""A potential: representation, atomic energies, readout and derivatives."""
+"""The model: a representation, an energy with its derivatives, and other outputs by name."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.deploy import CompilationError, export_package, why_not
+from pyg_mpnn.layers.embedding import NUM_ELEMENTS
+from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
 from pyg_mpnn.models.chunks import Memory
-from pyg_mpnn.models.energy_model import EnergyModel
-from pyg_mpnn.models.files import read_potential, write_model
+from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
+from pyg_mpnn.models.features import Features, compute_features
 from pyg_mpnn.models.mpnn import MPNN
-from pyg_mpnn.models.sizes import SIZES, Size
+from pyg_mpnn.models.outputs import AtomwiseOutput, Output, check_output, check_values
+from pyg_mpnn.models.parts import READOUTS
+from pyg_mpnn.models.sizes import Size, compose
+from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
+from pyg_mpnn.models.terms import EnergyTerm, Geometry, check_term, check_terms
 from pyg_mpnn.models.zbl import ZBL
-from pyg_mpnn.readout import AtomwiseEnergy, LearnedSumReadout, Readout, SumReadout
+from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
+
+Isolated = Literal["zero", "free"]
 
 
 class Potential(EnergyModel):
-    r"""Energy, forces and stress of molecules and crystals.
+    r"""Energy, forces and stress of molecules and crystals, and other outputs by name.
 
     .. math:: E = \sum_i E_i, \quad F = -\frac{\partial E}{\partial \mathrm{pos}}, \quad
               \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon}
@@ -33,16 +41,32 @@ class Potential(EnergyModel):
     energy must be invariant under rotation: a representation that does not declare it is refused, unless
     ``symmetry="unconstrained"`` says that this is wanted.
 
+    What the network gives for an atom of the same element without neighbours is subtracted from each atom:
+
+    .. math:: E_i = e_i - e_0[z_i] + E_0[z_i]
+
+    with the network's energy :math:`e_i` of the atom and :math:`e_0` of an isolated one. So an isolated atom has
+    exactly its reference energy, and energies go to the sum of those as the atoms are drawn apart.
+
     Args:
         representation: maps ``(z, edge_index, edge_vec)`` to a list of node features ``(nodes, channels)``; has the
-            attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``.
-            :class:`~pyg_mpnn.MPNN` in its base size where not given.
+            attributes ``cutoff``, ``out_channels``, ``num_layers`` (length of the list) and ``symmetry``. Where it has
+            an attribute ``graph_inputs``, for instance ``("charge",)``, it is called with these fields of the structure
+            too, ``(nodes,)`` each. :class:`~pyg_mpnn.MPNN` in its base size where not given.
         heads: ``"all"`` for an energy head on every layer's features, summed, or ``"last"``.
-        hidden_channels: width of the hidden layer of a head.
+        hidden_channels: width of the hidden layer of a head; of no effect with ``head``.
+        head: network of your own in place of the head, from ``(nodes, out_channels)`` to ``(nodes, 1)``; needs
+            ``heads="last"``.
         readout: sums the atoms, extensive; :class:`~pyg_mpnn.SumReadout` where not given.
         symmetry: ``"invariant"``, or ``"unconstrained"`` to accept a representation that is not.
         zbl: repulsion of nuclei that is added to the energies, for distances that no training data have; ``None`` for
             none.
+        terms: what else is added to the energies: :class:`~pyg_mpnn.EnergyTerm` or energy models.
+        outputs: what the model gives besides the energy, by name.
+        energy: whether the model has an energy; without it ``heads``, ``readout``, ``zbl`` and ``terms`` must be left
+            out.
+        isolated: ``"zero"`` to subtract the energy of an isolated atom (neutral, where the representation reads a
+            charge) as above, or ``"free"`` for whatever the network gives, as in files of older versions.
 
     Shapes:
         ``z`` ``(nodes,)``, ``pos`` ``(nodes, 3)``, ``batch`` ``(nodes,)``, ``cell`` ``(graphs, 3, 3)``, ``pbc``
@@ -55,7 +79,8 @@ class Potential(EnergyModel):
         ValueError: a representation that is not invariant, an intensive readout, an unknown name; when called: elements
             not trained on, coincident atoms, positions that are not finite, shapes that do not fit, stress without a
             crystal.
-        TypeError: a representation without the attributes above; when called: missing or wrongly typed tensors.
+        TypeError: a representation without the attributes above, an output or a term that is none; when called:
+            missing or wrongly typed tensors.
 
     Source:
         Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); stress from a strain derivative as in Knuth
@@ -75,9 +100,14 @@ class Potential(EnergyModel):
         *,
         heads: Literal["all", "last"] = "all",
         hidden_channels: int = 64,
+        head: nn.Module | None = None,
         readout: Readout | None = None,
         symmetry: Symmetry = "invariant",
         zbl: ZBL | None = None,
+        terms: Sequence[EnergyTerm | EnergyModel] = (),
+        outputs: Mapping[str, Output] | None = None,
+        energy: bool = True,
+        isolated: Isolated = "zero",
     ) -> None:
         super().__init__()
         representation = MPNN() if representation is None else representation
@@ -85,6 +115,8 @@ class Potential(EnergyModel):
         check_representation(representation, symmetry)
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
+        if isolated not in get_args(Isolated):
+            raise ValueError(f"'isolated' must be one of {get_args(Isolated)}, got {isolated!r}")
         if not readout.extensive:
             raise ValueError(
                 f"'readout' must be extensive for energies, got {type(readout).__name__}: the energy of two separate "
@@ -97,73 +129,71 @@ class Potential(EnergyModel):
                 f"ZBL(cutoff={cutoff:g})"
             )
         self.representation, self.readout, self.heads, self.symmetry = representation, readout, heads, symmetry
-        self.hidden_channels = hidden_channels
+        self.hidden_channels, self.isolated, self.own_head = hidden_channels, isolated, head is not None
         num_heads = int(representation.num_layers) if heads == "all" else 1  # type: ignore[arg-type]
         in_channels = int(representation.out_channels)  # type: ignore[arg-type]
-        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads)
+        self.energy = energy
+        self.atomwise = AtomwiseEnergy(in_channels, hidden_channels, num_heads, head) if energy else None
         self.zbl = zbl
+        check_terms(terms, cutoff)
+        self.terms = nn.ModuleList(terms)
+        if not energy and (zbl is not None or head is not None or len(self.terms)):
+            raise ValueError("'head', 'zbl' and 'terms' must be left out where 'energy' is False: they are of energies")
+        self.outputs = nn.ModuleDict()
+        for name, output in (outputs or {}).items():
+            check_output(name, output, symmetry)
+            output.build(representation)
+            self.outputs[name] = output
+        if not energy and not len(self.outputs):
+            raise ValueError("'outputs' must hold at least one output where 'energy' is False, got none")
 
     @classmethod
-    def from_size(cls, size: Size = "base", *, cutoff: float | Sequence[float] = 5.0, **overrides: Any) -> Potential:
+    def from_size(
+        cls, size: Size = "base", *, cutoff: float | Sequence[float] | None = None, **overrides: Any
+    ) -> Potential:
         """Build a potential of a named size.
 
         Args:
             size: ``"small"``, ``"base"`` or ``"large"``.
-            cutoff: cutoff radius in angstrom, or several increasing ones.
-            **overrides: other keyword arguments of :class:`~pyg_mpnn.MPNN`, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"`` or ``"learned"``), ``symmetry`` and ``zbl`` (True to add a
-                :class:`~pyg_mpnn.ZBL`) of the potential.
+            cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
+            **overrides: other keyword arguments of the representation, which win over those of the size, and
+                ``potential_heads``, ``head`` (a part), ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``,
+                ``isolated``, ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of
+                the potential. ``representation`` names another one, as ``file.py:Class``; parts may be classes,
+                ``functools.partial`` or descriptions, see :func:`pyg_mpnn.models.build.build`.
 
         Returns:
             a potential with random weights.
+
+        Raises:
+            ValueError: an unknown size or argument, or a part that cannot be made.
         """
-        if size not in SIZES:
-            raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
-        own = {"heads": overrides.pop("potential_heads", "all"), "readout": overrides.pop("readout", "sum")}
-        own |= {"symmetry": overrides.pop("symmetry", "invariant"), "zbl": overrides.pop("zbl", False)}
-        return cls.from_config({**own, "mpnn": {**SIZES[size], "cutoff": cutoff, **overrides}})
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Potential:
-        """Build a potential from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a potential with random weights.
-        """
-        options = dict(config)
-        known = inspect.signature(MPNN).parameters
-        unknown = set(options["mpnn"]) - set(known)
-        if unknown:
-            raise ValueError(
-                f"'config' must hold arguments of MPNN ({', '.join(known)}) or potential_heads, readout, symmetry, "
-                f"zbl, got {', '.join(sorted(unknown))}"
-            )
-        representation = MPNN(**options.pop("mpnn"))
-        readout = options.pop("readout", "sum")
-        if readout not in ("sum", "learned"):
-            raise ValueError(f"'readout' must be 'sum' or 'learned', got {readout!r}")
-        sums = SumReadout() if readout == "sum" else LearnedSumReadout(representation.out_channels)
-        zbl = ZBL(cutoff=representation.cutoff) if options.pop("zbl", False) else None
-        return cls(representation, readout=sums, zbl=zbl, **options)
+        options = dict(overrides)
+        if cutoff is not None:  # one radius as a number, which is what networks of the user's take
+            options["cutoff"] = cutoff[0] if isinstance(cutoff, Sequence) and len(cutoff) == 1 else cutoff
+        description, trust = compose(size, options)
+        zbl = description.pop("zbl", None)
+        description["representation"] = build(description["representation"], trust, "model")
+        if zbl is True:
+            zbl = ZBL(cutoff=float(description["representation"].cutoff))
+        readout = description.pop("readout", None)
+        if isinstance(readout, str):
+            readout = part_factory("readout", readout, READOUTS)
+        elif readout is not None:
+            readout = build(readout, trust, "readout")
+        if readout is not None and not isinstance(readout, nn.Module):  # a class, which is told the width
+            width = (int(description["representation"].out_channels),)
+            readout = readout(*(width if takes_arguments(readout) else ()))
+        head = build(description.pop("head", None), trust, "head")
+        if head is not None and not isinstance(head, nn.Module):
+            head = head(int(description["representation"].out_channels))
+        potential: Potential = build({**description, "head": head, "readout": readout, "zbl": zbl or None}, trust)
+        return potential
 
     @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this potential, for files and model cards; ``None`` for parts of your own."""
-        if not isinstance(self.representation, MPNN) or type(self.readout) not in (SumReadout, LearnedSumReadout):
-            return None
-        if self.representation.config is None:  # layers of your own
-            return None
-        return {
-            "mpnn": self.representation.config,
-            "heads": self.heads,
-            "hidden_channels": self.hidden_channels,
-            "readout": "sum" if type(self.readout) is SumReadout else "learned",
-            "symmetry": self.symmetry,
-            **({} if self.zbl is None else {"zbl": True}),
-        }
+    def head(self) -> nn.Module | None:
+        """The network of the user's in place of the head; ``None`` where there is none."""
+        return self.atomwise.heads[0] if self.atomwise is not None and self.own_head else None
 
     @property
     def cutoff(self) -> float:
@@ -176,20 +206,39 @@ class Potential(EnergyModel):
         return tuple(getattr(self.representation, "cutoffs", (self.cutoff,)))
 
     @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Numbers of a structure that the representation reads, such as ``charge``: one a graph."""
+        return tuple(getattr(self.representation, "graph_inputs", ()))
+
+    def all_outputs(self) -> dict[str, Output]:
+        """What the model gives besides energies, forces and stress, by name."""
+        return dict(self.outputs.items())  # type: ignore[arg-type]
+
+    @property
+    def has_energy(self) -> bool:
+        """Whether there are energies, forces and stress."""
+        return self.energy
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Dtype of the network: of forces and stress. Energies are float64 always."""
-        return self.atomwise.scale.dtype
+        """Dtype of the network: of forces and stress. Energies and other outputs are float64 always."""
+        if self.atomwise is not None:
+            return self.atomwise.scale.dtype
+        return next(tensor.dtype for tensor in (*self.parameters(), *self.buffers()) if tensor.is_floating_point())
 
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers that the potential knows: those trained on, or all before :meth:`set_reference`."""
-        return self.atomwise.elements
+        if self.atomwise is not None:
+            return self.atomwise.elements
+        known = [set(part.atomwise.elements) for part in self.outputs.values() if isinstance(part, AtomwiseOutput)]
+        return tuple(sorted(set.intersection(*known))) if known else tuple(range(1, NUM_ELEMENTS + 1))
 
     @property
     def smoothness(self) -> float:
         """Number of continuous derivatives of the energy, as the parts declare it, else 1."""
-        own = float(getattr(self.representation, "smoothness", 1))
-        return own if self.zbl is None else min(own, self.zbl.smoothness)
+        parts = (self.representation, *([] if self.zbl is None else [self.zbl]), *self.terms)
+        return min(float(getattr(part, "smoothness", 1)) for part in parts)
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -200,9 +249,9 @@ class Potential(EnergyModel):
 
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
-        for part in (self.representation, self.atomwise, self.readout):
+        for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
             if hasattr(part, "reset_parameters"):
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
 
     def set_reference(
         self, reference_energies: Mapping[int, float], scale: float, neighbors: Sequence[float] | None = None
@@ -215,7 +264,17 @@ class Potential(EnergyModel):
             neighbors: mean number of neighbours of an atom, one for each cutoff; goes to the ``set_neighbors`` of the
                 representation, where it has one.
         """
+        if self.atomwise is None:
+            raise ValueError("'reference_energies' need a model with an energy, got one without (energy=False)")
         self.atomwise.set_reference(reference_energies, scale)
+        self.set_neighbors(neighbors)
+
+    def set_neighbors(self, neighbors: Sequence[float] | None) -> None:
+        """Fix the mean number of neighbours of an atom, where the representation has a ``set_neighbors``.
+
+        Args:
+            neighbors: one number for each cutoff; ``None`` to change nothing.
+        """
         if neighbors is not None and hasattr(self.representation, "set_neighbors"):
             self.representation.set_neighbors(neighbors)  # type: ignore[operator]
 
@@ -239,12 +298,15 @@ class Potential(EnergyModel):
         return near
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise if an atom is of an element without reference energy.
+        """Raise if an atom is of an element without reference energy; other outputs look for themselves.
 
         Args:
             z: atomic numbers.
         """
-        self.atomwise.check_elements(z)
+        if self.atomwise is None:
+            super().check_elements(z)
+        else:
+            self.atomwise.check_elements(z)
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """Reference energies of graphs and of atoms.
@@ -257,6 +319,7 @@ class Potential(EnergyModel):
         Returns:
             energies in eV, float64, ``(graphs,)`` and ``(nodes,)``.
         """
+        assert self.atomwise is not None
         return self.atomwise.reference_energies(z, batch, num_graphs), self.atomwise.reference[z]
 
     def interaction_energies(
@@ -285,17 +348,149 @@ class Potential(EnergyModel):
 
         Returns:
             energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
+
+        Raises:
+            ValueError: a model that reads more than edges: numbers of graphs, positions.
         """
+        if self.why_eager is not None:
+            raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
         options: dict[str, Any] = domain if near is None else {"near": near, **domain}
-        if memory != "normal":
-            options["memory"] = memory
-        features = self.representation(z, edge_index, edge_vec, **options)
-        values = self.atomwise(features if self.heads == "all" else features[-1:])
-        energies = self.readout.atom_values(values, batch[: domain.get("num_own")], num_graphs, features[-1])
-        if self.zbl is None:
-            return energies
-        repulsion = self.zbl.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory)
-        return energies + repulsion[: domain.get("num_own")]
+        return self._energies(Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None), memory, options)[0]
+
+    def features(self, data: Data | Tensor, *tensors: Tensor | None) -> Features:
+        """Features of the atoms, as the outputs get them: for uncertainty, comparison of structures, own heads.
+
+        Args:
+            data: as in :meth:`forward`.
+            *tensors: as in :meth:`forward`.
+
+        Returns:
+            ``x``, node features after each layer (``features.x[-1]`` are those of the last), and ``density``, the
+            directional density after the last layer where the representation has one.
+        """
+        given = [*tensors, *([None] * (6 - len(tensors)))]
+        structure = self.with_inputs(read_structure(data, *given), data)
+        structure = structure.with_edges(self.cutoff)
+        return self._features(self._geometry(structure, structure.pos, None), structure.inputs, {})
+
+    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
+        """The structure with the graph inputs of the representation, and total charges where they are known.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures.
+            data: what they were read from.
+
+        Returns:
+            the structure.
+        """
+        optional = ("charge",) if len(self.outputs) else ()
+        return structure._replace(inputs=read_inputs(data, self.graph_inputs, optional, structure.num_graphs))
+
+    @property
+    def why_eager(self) -> str | None:
+        """Why compiled code cannot evaluate this model; ``None`` where it can."""
+        if any(getattr(term, "needs_positions", False) for term in self.terms):
+            return "compiled code takes no terms that read positions"
+        return super().why_eager if self.has_energy else "it has no energy"
+
+    def _geometry(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> Geometry:
+        pos, cell, edge_vec = self._place(structure, pos, strain)
+        assert structure.edge_index is not None
+        edges = structure.edge_index, edge_vec
+        return Geometry(structure.z, structure.batch, structure.num_graphs, *edges, pos, cell)
+
+    def _features(self, atoms: Geometry, inputs: Mapping[str, Tensor], options: Mapping[str, Any]) -> Features:
+        of_atoms = {name: inputs[name][atoms.batch].to(atoms.edge_vec.dtype) for name in self.graph_inputs}
+        return compute_features(self.representation, atoms.z, atoms.edge_index, atoms.edge_vec, **of_atoms, **options)
+
+    def _interaction(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
+    ) -> tuple[Tensor, Features | None]:
+        reads_more = any(getattr(term, "needs_positions", False) for term in self.terms)
+        if not (len(self.outputs) or self.graph_inputs or reads_more):
+            return super()._interaction(structure, pos, strain, memory)  # through the public interaction_energies
+        return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
+
+    def _energies(
+        self, atoms: Geometry, memory: Memory, options: Mapping[str, Any], inputs: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Features]:
+        """Energies of the atoms without their reference energies, and the features that they come from."""
+        inputs = inputs or {}
+        in_chunks = {} if memory == "normal" else {"memory": memory}
+        if self.isolated == "free":
+            features = self._features(atoms, inputs, {**options, **in_chunks})
+            energies = self._read(features, atoms)
+        else:
+            alone = self._isolated(atoms)
+            neutral = {name: value.new_zeros(alone.num_graphs) for name, value in inputs.items()}
+            if "num_own" in options:  # whose own atoms are the first ones, followed by those of its neighbours
+                features = self._features(atoms, inputs, {**options, **in_chunks})
+                energies, of_isolated = (
+                    self._read(features, atoms),
+                    self._read(self._features(alone, neutral, {}), alone),
+                )
+            else:
+                both = atoms._replace(
+                    z=torch.cat([atoms.z, alone.z]),
+                    batch=torch.cat([atoms.batch, atoms.num_graphs + alone.batch]),
+                    num_graphs=atoms.num_graphs + alone.num_graphs,
+                )
+                joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
+                features = self._features(both, joined, {**options, **in_chunks})
+                count, found = len(atoms.z), self._read(features, both)
+                energies, of_isolated = found[:count], found[count:]
+                density = None if features.density is None else features.density[:count]
+                features = Features([x[:count] for x in features.x], density)
+            of_element = of_isolated.new_zeros(NUM_ELEMENTS + 1).index_copy(0, alone.z, of_isolated)
+            energies = energies - of_element.index_select(0, atoms.z[: energies.shape[0]])
+        for term in (*([] if self.zbl is None else [self.zbl]), *self.terms):
+            energies = energies + self._term(term, atoms, memory)[: energies.shape[0]].to(energies.dtype)
+        return energies, features
+
+    def _isolated(self, atoms: Geometry) -> Geometry:
+        """One atom of each known element without neighbours, each in a graph of its own."""
+        elements = torch.tensor(self.elements, device=atoms.z.device)
+        graphs = torch.arange(len(elements), device=atoms.z.device)
+        return Geometry(elements, graphs, len(elements), atoms.edge_index[:, :0], atoms.edge_vec[:0], None, None)
+
+    def _read(self, features: Features, atoms: Geometry) -> Tensor:
+        """Energy of each atom as the network gives it."""
+        assert self.atomwise is not None
+        values = self.atomwise(features.x if self.heads == "all" else features.x[-1:])
+        return self.readout.atom_values(values, atoms.batch[: values.shape[0]], atoms.num_graphs, features.x[-1])
+
+    def _term(self, term: nn.Module, atoms: Geometry, memory: Memory) -> Tensor:
+        if isinstance(term, EnergyModel):
+            edges = atoms.edge_index, atoms.edge_vec
+            return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
+        assert isinstance(term, EnergyTerm)
+        energies: Tensor = term(atoms)
+        check_term(term, energies, len(atoms.z))
+        return energies
+
+    def _evaluate(
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool, outputs: bool
+    ) -> PotentialOutput:
+        if self.has_energy:
+            return super()._evaluate(structure, forces, stress, memory, create_graph, outputs)
+        others = self._others(structure, None, memory) if outputs else {}
+        return PotentialOutput(None, None, None, None, others)
+
+    def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
+        if not len(self.outputs):
+            return {}
+        for output in self.outputs.values():
+            output.check(structure)  # type: ignore[operator]
+        if features is None:
+            in_chunks = {} if memory == "normal" else {"memory": memory}
+            atoms = self._geometry(structure, structure.pos, None)
+            features = self._features(atoms, structure.inputs, in_chunks)
+        found = {name: output(features, structure) for name, output in self.outputs.items()}
+        for name, values in found.items():
+            check_values(name, self.outputs[name], values, structure)  # type: ignore[arg-type]
+        return found
 
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
@@ -306,8 +501,10 @@ class Potential(EnergyModel):
         energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
         dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
         its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. Torch looks at dtypes and shapes only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment,
-        and reads beyond a tensor that is too small otherwise.
+        give NaN. All tensors must be contiguous (row by row, as in C) and on the CPU: the package reads their memory as
+        such, so that others, a transposed or strided view above all, give wrong numbers. Torch looks at dtypes,
+        shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads beyond a tensor
+        that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
@@ -315,55 +512,18 @@ class Potential(EnergyModel):
         Raises:
             CompilationError: compilation is not possible here, as for :meth:`compile`.
         """
-        reason = why_not(self.atomwise.reference.device)
+        if self.atomwise is None or len(self.outputs):
+            raise CompilationError(f"only energy, forces and stress can be exported, got {', '.join(self.outputs)} too")
+        reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
 
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights to a file; an existing file is replaced only by a complete one.
-
-        Args:
-            path: file to write, by convention ``*.pt``.
-
-        Raises:
-            TypeError: a composition that plain values do not rebuild.
-        """
-        if self.config is None:
-            raise TypeError(
-                "'save' needs an MPNN with SumReadout or LearnedSumReadout, got "
-                f"{type(self.representation).__name__} with {type(self.readout).__name__}: save state_dict() and "
-                "rebuild your own composition in code"
-            )
-        write_model(path, self.config, self.state_dict(), self.compositions)
-
-    @classmethod
-    def load(cls, path: str | Path, map_location: str | torch.device = "cpu") -> Potential:
-        """Read a potential from :meth:`save` or from a checkpoint of ``pyg-mpnn train``, without executing code.
-
-        Args:
-            path: file to read.
-            map_location: device to load to.
-
-        Returns:
-            the potential, in evaluation mode and in the dtype it was saved in.
-
-        Raises:
-            ValueError: a file that holds no potential of this package.
-        """
-        config, state, compositions = read_potential(path, map_location)
-        if "class" in config:
-            raise ValueError(f"'path' must hold a Potential, got {path} with a {config['class']}: use load_potential")
-        potential = cls.from_config(config)
-        potential.to(device=map_location, dtype=state["atomwise.scale"].dtype)
-        potential.load_state_dict(state)
-        potential.compositions = compositions
-        return potential.eval()
-
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        return (
-            f"{type(self).__name__}({self.representation}, heads={self.heads!r}, {self.readout}, "
-            f"{'' if self.zbl is None else f'{self.zbl}, '}{parameters} parameters)"
-        )
+        parts = [str(self.representation), f"heads={self.heads!r}", str(self.readout), f"isolated={self.isolated!r}"]
+        parts = parts if self.has_energy else parts[:1]
+        parts += [str(term) for term in (self.zbl, *self.terms) if term is not None]
+        parts += [f"{name}={output}" for name, output in self.outputs.items()]
+        return f"{type(self).__name__}({', '.join(parts)}, {parameters} parameters)"

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeAlias, Union
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompileMode
+from pyg_mpnn.models.build import Trust
 from pyg_mpnn.models.chunks import Memory
-from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
-from pyg_mpnn.models.files import read_potential, write_model
-from pyg_mpnn.models.potential import Potential
-from pyg_mpnn.models.structure import Structure, read_structure
-from pyg_mpnn.models.variables import gradients
-from pyg_mpnn.models.zbl import ZBL
-
-AnyPotential: TypeAlias = Union[EnergyModel, "SumPotential"]
+from pyg_mpnn.models.energy_model import EnergyModel
+from pyg_mpnn.models.features import Features
+from pyg_mpnn.models.files import load_model, open_model
+from pyg_mpnn.models.outputs import Output
+from pyg_mpnn.models.structure import Structure
 
 
-class SumPotential(nn.Module):
-    r"""Sum of potentials, called, saved and run as one.
+class SumPotential(EnergyModel):
+    r"""Sum of potentials, called, compiled, saved and run as one.
 
     .. math:: E = \sum_p E^{(p)}, \quad F = \sum_p F^{(p)}, \quad \sigma = \sum_p \sigma^{(p)}
 
     Neighbours are searched once, for the largest cutoff; each part gets the edges within its own. Parts may be sums.
+    Other outputs of the parts are those of the sum; of one name they are added up too, as for a learned difference.
 
     Args:
         *potentials: the parts, at least one: :class:`~pyg_mpnn.Potential`, :class:`~pyg_mpnn.ZBL` or others.
@@ -55,20 +52,24 @@ class SumPotential(nn.Module):
         tensor(True)
     """
 
-    def __init__(self, *potentials: AnyPotential) -> None:
+    def __init__(self, *potentials: EnergyModel) -> None:
         super().__init__()
         if not potentials:
             raise ValueError("'potentials' must hold at least one potential, got none")
         for potential in potentials:
-            if not isinstance(potential, EnergyModel | SumPotential):
+            if not isinstance(potential, EnergyModel):
                 raise TypeError(
                     f"'potentials' must be potentials of this package, got {type(potential).__name__}: add an ASE "
                     "calculator with ase.calculators.mixing.SumCalculator"
                 )
+            if not potential.has_energy:
+                raise ValueError(
+                    f"'potentials' must have energies, got one with {', '.join(potential.all_outputs())} alone"
+                )
         self.parts = nn.ModuleList(potentials)
 
     @property
-    def potentials(self) -> tuple[AnyPotential, ...]:
+    def potentials(self) -> tuple[EnergyModel, ...]:
         """The parts."""
         return tuple(self.parts)  # type: ignore[arg-type]
 
@@ -80,8 +81,7 @@ class SumPotential(nn.Module):
     @property
     def cutoffs(self) -> tuple[float, ...]:
         """All cutoffs in angstrom, increasing."""
-        found = (getattr(part, "cutoffs", (part.cutoff,)) for part in self.potentials)
-        return tuple(sorted({cutoff for cutoffs in found for cutoff in cutoffs}))
+        return tuple(sorted({cutoff for part in self.potentials for cutoff in part.cutoffs}))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -89,138 +89,200 @@ class SumPotential(nn.Module):
         return reduce(torch.promote_types, [part.dtype for part in self.potentials])
 
     @property
-    def device(self) -> torch.device:
-        """Where the parts are."""
-        return self.potentials[0].device
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers that all parts know."""
+        known = set.intersection(*(set(part.elements) for part in self.potentials))
+        return tuple(sorted(known))
 
     @property
     def smoothness(self) -> float:
         """Number of continuous derivatives of the energy that all parts declare."""
-        return min(float(getattr(part, "smoothness", 1)) for part in self.potentials)
+        return min(float(part.smoothness) for part in self.potentials)
 
     @property
     def lacks(self) -> dict[str, str]:
         """What :func:`pyg_mpnn.testing.check_potential` shall not ask for, with the reason."""
-        return {name: why for part in self.potentials for name, why in getattr(part, "lacks", {}).items()}
+        return {name: why for part in self.potentials for name, why in part.lacks.items()}
 
     @property
-    def config(self) -> dict[str, Any] | None:
-        """Plain values that rebuild this sum; ``None`` where a part has none."""
-        parts = [getattr(part, "config", None) for part in self.potentials]
-        return None if None in parts else {"class": "SumPotential", "parts": parts}
+    def works_in_chunks(self) -> bool:
+        """Whether ``memory="low"`` is possible: where it is for all parts."""
+        return all(part.works_in_chunks for part in self.potentials)
 
-    def forward(
+    @property
+    def num_near(self) -> int:
+        """Number of index lists that :meth:`near_edges` gives."""
+        return sum(self._is_shorter(part) + part.num_near for part in self.potentials)
+
+    def near_edges(self, edge_vec: Tensor) -> Sequence[Tensor]:
+        """For each part the edges within its cutoff, where it is not the largest, and then those that it asks for.
+
+        Args:
+            edge_vec: vectors from centre to neighbour in angstrom.
+
+        Returns:
+            index lists.
+        """
+        lists: list[Tensor] = []
+        for part in self.potentials:
+            own = edge_vec.detach()
+            if self._is_shorter(part):
+                lists.append((own.square().sum(-1) < part.cutoff**2).nonzero().squeeze(-1))
+                own = own.index_select(0, lists[-1])
+            lists += part.near_edges(own)
+        return lists
+
+    def check_elements(self, z: Tensor) -> None:
+        """Raise if an atom is of an element that a part does not know.
+
+        Args:
+            z: atomic numbers.
+        """
+        for part in self.potentials:
+            part.check_elements(z)
+
+    def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
+        """Sums of the reference energies of the parts, of graphs and of atoms.
+
+        Args:
+            z: atomic numbers of known elements.
+            batch: graph of each atom.
+            num_graphs: number of graphs.
+
+        Returns:
+            energies in eV, float64, ``(graphs,)`` and ``(nodes,)``.
+        """
+        found = [part.reference_energies(z, batch, num_graphs) for part in self.potentials]
+        return reduce(torch.add, [graphs for graphs, _ in found]), reduce(torch.add, [atoms for _, atoms in found])
+
+    def interaction_energies(
         self,
-        data: Data | Tensor,
-        pos: Tensor | None = None,
-        batch: Tensor | None = None,
-        cell: Tensor | None = None,
-        pbc: Tensor | None = None,
-        edge_index: Tensor | None = None,
-        shifts: Tensor | None = None,
-        *,
-        forces: bool = True,
-        stress: bool = False,
+        z: Tensor,
+        edge_index: Tensor,
+        edge_vec: Tensor,
+        batch: Tensor,
+        num_graphs: int,
+        near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
-    ) -> PotentialOutput:
-        """Energy, and on request forces and stress; arguments as of :class:`~pyg_mpnn.Potential`."""
-        trained = self.training and torch.is_grad_enabled()
-        with gradients(enabled=forces or stress):
-            structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts, dtype=self.dtype)
-            return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
+    ) -> Tensor:
+        """Energy of each atom without its reference energy, summed over the parts.
 
-    def evaluate(
-        self, structure: Structure, *, forces: bool, stress: bool, memory: Memory, trained: bool
-    ) -> PotentialOutput:
-        """As :meth:`forward`, which reads and checks the structure first.
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            batch: graph of each atom.
+            num_graphs: number of graphs.
+            near: what :meth:`near_edges` gives, which is called where it is not given.
+            memory: as in :meth:`forward`.
+
+        Returns:
+            energies in eV, in the widest dtype of the parts, ``(nodes,)``.
+        """
+        lists: Iterator[Tensor] = iter(self.near_edges(edge_vec) if near is None else near)
+        energies = []
+        for part in self.potentials:
+            index, vec = edge_index, edge_vec
+            if self._is_shorter(part):
+                inside = next(lists)
+                index, vec = index.index_select(1, inside), vec.index_select(0, inside)
+            own = [next(lists) for _ in range(part.num_near)]
+            vec = vec.to(part.dtype)
+            energies.append(part.interaction_energies(z, index, vec, batch, num_graphs, own or None, memory))
+        return reduce(torch.add, energies)
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Numbers of a structure that a part reads."""
+        return tuple(dict.fromkeys(name for part in self.potentials for name in part.graph_inputs))
+
+    def all_outputs(self) -> dict[str, Output]:
+        """What the parts give besides energies, by name; outputs of one name are added up."""
+        return {name: output for part in self.potentials for name, output in part.all_outputs().items()}
+
+    @property
+    def why_eager(self) -> str | None:
+        """Why compiled code cannot evaluate this sum; ``None`` where it can."""
+        return next((part.why_eager for part in self.potentials if part.why_eager is not None), None)
+
+    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
+        """The structure with the graph inputs of all parts.
 
         :meta private:
 
         Args:
             structure: one or more structures.
-            forces: whether to return forces.
-            stress: whether to return stress.
-            memory: as of the parts.
-            trained: whether the results are differentiated again.
+            data: what they were read from.
 
         Returns:
-            energy, forces, stress and atom energies.
+            the structure.
         """
-        structure = structure.with_edges(self.cutoff)
-        options: dict[str, Any] = {"forces": forces, "stress": stress, "memory": memory, "trained": trained}
-        outputs = [part.evaluate(structure.within(part.cutoff).to(part.dtype), **options) for part in self.potentials]
-        return PotentialOutput._make(_add(values) for values in zip(*outputs, strict=True))
-
-    def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
-        """Virial of each graph, periodic or not.
-
-        Args:
-            data: as in :meth:`forward`.
-            *tensors: as in :meth:`forward`.
-
-        Returns:
-            minus the derivative of the energy with respect to strain, in eV, ``(graphs, 3, 3)``.
-        """
-        return torch.stack([part.virial(data, *tensors).to(self.dtype) for part in self.potentials]).sum(dim=0)
-
-    def compile(self, mode: CompileMode = "auto") -> SumPotential:  # type: ignore[override]
-        """Compile each part, see :meth:`Potential.compile`.
-
-        Args:
-            mode: ``"auto"``, ``"on"`` or ``"off"``.
-
-        Returns:
-            this sum.
-        """
+        inputs: dict[str, Tensor] = {}
         for part in self.potentials:
-            part.compile(mode)
-        return self
+            inputs |= part.with_inputs(structure, data).inputs
+        return structure._replace(inputs=inputs)
 
-    def save(self, path: str | Path) -> None:
-        """Write configuration and weights of all parts to one file, for :func:`load_potential`.
+    def _interaction(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
+    ) -> tuple[Tensor, Features | None]:
+        if self.why_eager is None:
+            return super()._interaction(structure, pos, strain, memory)
+        parts = [(part, structure.within(part.cutoff)) for part in self.potentials]  # which may read more than edges
+        return reduce(torch.add, [part._interaction(own, pos, strain, memory)[0] for part, own in parts]), None
 
-        Args:
-            path: file to write; an existing one is replaced only by a complete one.
+    def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for part in self.potentials:
+            if part.all_outputs():
+                own = part._others(structure.within(part.cutoff), None, memory)
+                found |= {name: found[name] + value if name in found else value for name, value in own.items()}
+        return found
 
-        Raises:
-            TypeError: a part that plain values do not rebuild.
-        """
-        if self.config is None:
-            kinds = [type(part).__name__ for part in self.potentials if getattr(part, "config", None) is None]
-            raise TypeError(
-                f"'save' needs parts that plain values rebuild (Potential of an MPNN, ZBL), got {', '.join(kinds)}: "
-                "save state_dict() and rebuild your own composition in code"
-            )
-        write_model(path, self.config, self.state_dict())
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> SumPotential:
-        """Build a sum from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a sum with random weights.
-        """
-        return cls(*map(_build, config["parts"]))
+    def _is_shorter(self, part: EnergyModel) -> bool:
+        return part.cutoff < self.cutoff
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.potentials))})"
 
 
-def load_potential(path: str | Path, map_location: str | torch.device = "cpu") -> AnyPotential:
-    """Read a potential or a sum of potentials, without executing code.
+def open_potential(
+    model: str | Path, map_location: str | torch.device = "cpu", trust: Trust | None = None
+) -> EnergyModel:
+    """A potential as commands take it: from a file, or from the user's Python code.
+
+    Args:
+        model: checkpoint or saved potential, or ``package.module:name`` or ``file.py:name``.
+        map_location: device to load to.
+        trust: code of the user's that may run, as for :func:`load_potential`.
+
+    Returns:
+        the potential, in evaluation mode.
+
+    Raises:
+        TypeError: it is none of this package.
+        ValueError: there is no such file or name, or what :func:`load_potential` refuses.
+    """
+    potential = open_model(model, map_location, trust or ())
+    if isinstance(potential, EnergyModel):
+        return potential.eval()
+    advice = "a representation goes into Potential(...)" if hasattr(potential, "out_channels") else "it has no energy"
+    raise TypeError(f"'model' must be a potential, got {model} with a {type(potential).__name__}: {advice}")
+
+
+def load_potential(path: str | Path, map_location: str | torch.device = "cpu", *, trust: Trust = ()) -> EnergyModel:
+    """Read a potential or a sum of potentials; no code runs but that of this package and what ``trust`` names.
 
     Args:
         path: file of ``save``, or checkpoint of ``pyg-mpnn train``.
         map_location: device to load to.
+        trust: code of the user's that may run, for a potential with parts of the user's own: files (``"my_net.py"``),
+            modules or packages, or classes that are imported already.
 
     Returns:
         the potential, in evaluation mode and in the dtype it was saved in.
 
     Raises:
-        ValueError: a file that holds no potential of this package.
+        ValueError: a file that holds no potential, is damaged, or names code that is not trusted.
 
     Example:
         >>> import tempfile
@@ -230,20 +292,7 @@ def load_potential(path: str | Path, map_location: str | torch.device = "cpu") -
         >>> load_potential(path)
         SumPotential(ZBL(cutoff=5), ZBL(cutoff=5))
     """
-    config, state, compositions = read_potential(path, map_location)
-    potential = _build(config)
-    if isinstance(potential, Potential):
-        potential.compositions = compositions
-    potential.load_state_dict(state, assign=True)  # in the dtype and on the device of what was read
-    return potential.eval()
-
-
-def _build(config: Mapping[str, Any]) -> AnyPotential:
-    kinds: dict[str | None, type[Potential] | type[ZBL] | type[SumPotential]]
-    kinds = {None: Potential, "ZBL": ZBL, "SumPotential": SumPotential}
-    return kinds[config.get("class")].from_config(config)
-
-
-def _add(values: tuple[Tensor | None, ...]) -> Tensor | None:
-    present = [value for value in values if value is not None]
-    return reduce(torch.add, present) if present else None
+    potential = load_model(path, map_location, trust)
+    if not isinstance(potential, EnergyModel):
+        raise ValueError(f"'path' must hold a potential, got {path} with a {type(potential).__name__}")
+    return potential

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,20 +23,6 @@ def gradients(enabled: bool) -> Iterator[None]:
         return
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-def leave_inference_mode(structure: Structure) -> Structure:
-    """Copy inference tensors, which autograd does not accept.
-
-    Args:
-        structure: tensors made anywhere.
-
-    Returns:
-        the structure, with tensors that autograd accepts.
-    """
-    tensors = {name: value for name, value in structure._asdict().items() if isinstance(value, Tensor)}
-    copies: dict[str, Any] = {name: value.clone() for name, value in tensors.items() if value.is_inference()}
-    return structure._replace(**copies)
 
 
 def make_variables(structure: Structure, stress: bool) -> tuple[Tensor, Tensor | None]:

@@ -103,18 +103,6 @@ class ZBL(EnergyModel):
             self.set_radii({(1, 1): radii})
             self.radii.copy_(torch.where(self.radii.isnan(), self.radii, self.radii[1, 1]))
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> ZBL:
-        """Build a repulsion from the plain values of :attr:`config`.
-
-        Args:
-            config: what :attr:`config` gave.
-
-        Returns:
-            a repulsion with the radii of bonds.
-        """
-        return cls(cutoff=config["cutoff"])
-
     @property
     def cutoff(self) -> float:
         """Largest radius in angstrom."""

@@ -27,6 +27,7 @@ class AtomwiseEnergy(nn.Module):
         in_channels: width of the node features.
         hidden_channels: width of the hidden layer.
         num_heads: number of layers that have a head.
+        head: network to take in place of the MLP, ``(nodes, in_channels)`` to ``(nodes, 1)``, for one head.
 
     Shapes:
         ``features``: one tensor ``(nodes, in_channels)`` for each head; output ``(nodes,)``: the first term of the
@@ -36,8 +37,8 @@ class AtomwiseEnergy(nn.Module):
         eV.
 
     Raises:
-        ValueError: a width below 1; a reference energy or scale that is not finite; an element without reference energy
-            (:meth:`check_elements`).
+        ValueError: a width below 1; a ``head`` for several layers or of another shape; a reference energy or scale that
+            is not finite; an element without reference energy (:meth:`check_elements`).
 
     Source:
         Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), Eq. (1); per-element shifts as in Schütt et al.,
@@ -53,20 +54,29 @@ class AtomwiseEnergy(nn.Module):
     scale: Tensor
     reference: Tensor
 
-    def __init__(self, in_channels: int, hidden_channels: int, num_heads: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, hidden_channels: int, num_heads: int = 1, head: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if num_heads < 1:
             raise ValueError(f"'num_heads' must be at least 1, got {num_heads}")
+        if head is not None:
+            _check_head(head, in_channels, num_heads)
         self.in_channels, self.hidden_channels = in_channels, hidden_channels
-        self.heads = nn.ModuleList(MLP([in_channels, hidden_channels, 1]) for _ in range(num_heads))
+        made = (MLP([in_channels, hidden_channels, 1]) for _ in range(num_heads))
+        self.heads = nn.ModuleList(made if head is None else [head])
         self.register_buffer("scale", torch.ones(()))
         # NaN marks elements that the model does not know; without any reference all are zero and known
         self.register_buffer("reference", torch.zeros(NUM_ELEMENTS + 1, dtype=torch.float64))
+        self.elements: tuple[int, ...] = ()
+        """Atomic numbers of the known elements."""
+        self._note_elements()
 
     def reset_parameters(self) -> None:
         """Draw new weights; reference energies and scale stay."""
         for head in self.heads:
-            head.reset_parameters()  # type: ignore[operator]
+            if hasattr(head, "reset_parameters"):
+                head.reset_parameters()  # type: ignore[operator]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """Move to another device or dtype, the reference energies staying float64."""
@@ -74,6 +84,11 @@ class AtomwiseEnergy(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.reference = reference.to(self.reference.device)
         return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Take the weights of a file, and note which elements have a reference energy."""
+        super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
+        self._note_elements()
 
     def symmetry(self, *features: Symmetry) -> Symmetry:
         """Symmetry of the energies."""
@@ -98,12 +113,12 @@ class AtomwiseEnergy(nn.Module):
         reference[list(energies)] = values.to(reference.device)
         self.reference.copy_(reference)
         self.scale.fill_(scale)
+        self._note_elements()
 
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of the known elements."""
+    def _note_elements(self) -> None:
+        """Keep the known elements as plain numbers, which traced code can read."""
         known = self.reference.isfinite().nonzero().flatten().tolist()
-        return tuple(int(element) for element in known if element > 0)
+        self.elements = tuple(int(element) for element in known if element > 0)
 
     def check_elements(self, z: Int[Tensor, " nodes"]) -> None:
         """Raise if an atom is of an element without reference energy.
@@ -150,3 +165,13 @@ class AtomwiseEnergy(nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.hidden_channels}, num_heads={len(self.heads)})"
+
+
+def _check_head(head: nn.Module, in_channels: int, num_heads: int) -> None:
+    if num_heads != 1:
+        raise ValueError(f"'head' is one network for the last layer, got {num_heads} layers: pass heads='last'")
+    like = next(head.parameters(), torch.empty(()))
+    with torch.no_grad():
+        shape = tuple(head(like.new_zeros(2, in_channels)).shape)
+    if shape != (2, 1):
+        raise ValueError(f"'head' must map (nodes, {in_channels}) to (nodes, 1), got {shape} from (2, {in_channels})")

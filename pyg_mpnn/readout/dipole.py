@@ -1,4 +1,4 @@
-"""The dipole moment of a molecule from a charge for each atom."""
+"""Charges of the atoms that add up to that of the molecule, and its dipole moment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,43 @@ from torch import Tensor, nn
 
 from pyg_mpnn.readout.aggregate import check_atoms
 from pyg_mpnn.scatter import scatter_sum
+
+
+def conserve_charge(
+    q: Float[Tensor, " nodes"],
+    batch: Int[Tensor, " nodes"],
+    num_graphs: int,
+    total: Float[Tensor, " graphs"] | None = None,
+) -> Float[Tensor, " nodes"]:
+    r"""Charges shifted by the same amount for all atoms of a graph, so that they add up to a given total.
+
+    .. math:: q_i' = q_i + \frac{1}{N} \Big(Q - \sum_k q_k\Big)
+
+    Args:
+        q: charge of each atom.
+        batch: graph of each atom.
+        num_graphs: number of graphs.
+        total: total charge Q of each graph; zero where not given.
+
+    Returns:
+        charges.
+
+    Shapes:
+        ``q`` and ``batch`` ``(nodes,)``, ``total`` ``(graphs,)``; output ``(nodes,)``.
+
+    Units:
+        those of ``q``, elementary charges as a rule.
+
+    Source:
+        Unke and Meuwly, J. Chem. Theory Comput. 15, 3678 (2019) (PhysNet), arXiv:1902.08408, Eq. (14).
+
+    Example:
+        >>> conserve_charge(torch.tensor([1.0, 0.0]), torch.zeros(2, dtype=torch.long), 1)
+        tensor([ 0.5000, -0.5000])
+    """
+    count = scatter_sum(torch.ones_like(q), batch, num_graphs).clamp(min=1)
+    missing = -scatter_sum(q, batch, num_graphs) if total is None else total - scatter_sum(q, batch, num_graphs)
+    return q + (missing / count)[batch]
 
 
 class DipoleReadout(nn.Module):
@@ -47,9 +84,8 @@ class DipoleReadout(nn.Module):
     ) -> Float[Tensor, " graphs"]:
         """Length of the dipole of each graph."""
         check_atoms(q, pos, batch)
-        count = scatter_sum(torch.ones_like(q), batch, num_graphs).clamp(min=1)
-        mean = scatter_sum(q, batch, num_graphs) / count
-        squared = scatter_sum((q - mean[batch])[:, None] * pos, batch, num_graphs).square().sum(dim=1)
+        charges = conserve_charge(q, batch, num_graphs)
+        squared = scatter_sum(charges[:, None] * pos, batch, num_graphs).square().sum(dim=1)
         nonzero = squared > 0
         length: Tensor = torch.where(nonzero, torch.where(nonzero, squared, 1).sqrt(), 0)
         return length

@@ -26,6 +26,47 @@ ATOMIC_MASSES = (
 # fmt: on
 
 
+def center_of_mass(
+    z: Int[Tensor, " nodes"],
+    pos: Float[Tensor, "nodes 3"],
+    batch: Int[Tensor, " nodes"],
+    num_graphs: int,
+    masses: Float[Tensor, " _"] | None = None,
+) -> Float[Tensor, "graphs 3"]:
+    r"""Centre of mass of each graph, with standard atomic weights.
+
+    .. math:: r_\mathrm{cm} = \sum_i m_i r_i / \sum_i m_i
+
+    Args:
+        z: atomic numbers.
+        pos: positions.
+        batch: graph of each atom.
+        num_graphs: number of graphs.
+        masses: mass of each element, by atomic number from 0; standard atomic weights where not given.
+
+    Returns:
+        one point a graph; zero for one without atoms.
+
+    Shapes:
+        ``z`` and ``batch`` ``(nodes,)``, ``pos`` ``(nodes, 3)``; output ``(graphs, 3)``.
+
+    Units:
+        those of ``pos``.
+
+    Source:
+        textbook; weights of IUPAC 2016.
+
+    Example:
+        >>> pos = torch.tensor([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])
+        >>> center_of_mass(torch.tensor([1, 1]), pos, torch.zeros(2, dtype=torch.long), 1)
+        tensor([[1., 0., 0.]])
+    """
+    masses = pos.new_tensor((0.0, *ATOMIC_MASSES)) if masses is None else masses.to(pos)
+    mass = masses[z][:, None]
+    total = scatter_sum(mass, batch, num_graphs)
+    return scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
+
+
 class SpatialExtentReadout(nn.Module):
     r"""Second moment about the centre of mass of a density that the atoms carry.
 
@@ -72,7 +113,5 @@ class SpatialExtentReadout(nn.Module):
     ) -> Float[Tensor, " graphs"]:
         """Second moment of each graph."""
         check_atoms(q, pos, batch)
-        mass = self.masses[z].to(pos.dtype)[:, None]
-        total = scatter_sum(mass, batch, num_graphs)
-        centre = scatter_sum(mass * pos, batch, num_graphs) / torch.where(total > 0, total, 1)
+        centre = center_of_mass(z, pos, batch, num_graphs, self.masses)
         return scatter_sum(q * (pos - centre[batch]).square().sum(dim=1), batch, num_graphs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pyg_mpnn.files import write_picture
+
 
 def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
     """Draw energy and force along a bond scan, as a whole and near the largest cutoff.
@@ -40,4 +42,4 @@ def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str 
     axes[0][1].set_title("near the cutoff: smooth and flat at the end", fontsize=10)
     for column in range(2):
         axes[1][column].set_xlabel("distance of two atoms (Å)")
-    figure.savefig(path, dpi=150)
+    write_picture(path, figure.savefig, dpi=150)

@@ -47,7 +47,7 @@ class Subject:
         model: the potential; a module is a copy of its own, in evaluation mode.
         invoke: calls ``(model, batch, stress)`` and returns what the model returns.
         name: name for the report.
-        dtype: precision of positions given to the model and of the forces that it returns.
+        dtype: precision of the forces that the model returns, and of positions given to it but for :attr:`input_dtype`.
         cutoffs: declared cutoff radii in A, increasing.
         smoothness: declared number of continuous derivatives of the energy.
         lacks: reasons by the name of the capability (:data:`CAPABILITIES`) that the model declares not to have.
@@ -62,6 +62,11 @@ class Subject:
     smoothness: float
     lacks: Mapping[str, str]
     rebuild: Callable[[], nn.Module] | None = None
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Precision of positions and cells given to the model: its attribute ``input_dtype``, else its own."""
+        return getattr(self.model, "input_dtype", self.dtype)
 
     def evaluate(
         self, structures: Data | Sequence[Data], *, stress: bool = False, differentiable: bool = False
@@ -100,15 +105,15 @@ class Subject:
         return Evaluation(energy, forces, pressure if stress else None)
 
     def batch(self, structures: Sequence[Data]) -> Batch:
-        """The structures as a batch of new tensors in the precision of the model."""
+        """The structures as a batch of new tensors in the precision that the model takes."""
         cells = any("cell" in structure for structure in structures)
         parts = []
         for structure in structures:
-            part = Data(z=structure.z.clone(), pos=structure.pos.detach().to(self.dtype, copy=True))
+            part = Data(z=structure.z.clone(), pos=structure.pos.detach().to(self.input_dtype, copy=True))
             part.num_nodes = len(part.z)
             if cells:
                 empty = structure.pos.new_zeros(1, 3, 3), torch.zeros(1, 3, dtype=torch.bool)
-                part.cell = structure.get("cell", empty[0]).to(self.dtype, copy=True)
+                part.cell = structure.get("cell", empty[0]).to(self.input_dtype, copy=True)
                 part.pbc = structure.get("pbc", empty[1]).clone()
             for name in ("edge_index", "shifts"):
                 if name in structure:

@@ -11,27 +11,24 @@ except ImportError as error:
     ) from error
 
 from pyg_mpnn.training.evaluate import evaluate, predict
-from pyg_mpnn.training.loss import LossTerms, loss_terms
-from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
+from pyg_mpnn.training.loss import LossTerms, loss_terms, output_losses
+from pyg_mpnn.training.metrics import Errors, OutputErrors, Predictions, compute_errors
 from pyg_mpnn.training.module import PotentialModule
-from pyg_mpnn.training.property_module import PropertyModule
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import TrainingResult, train
-from pyg_mpnn.training.train_property import PropertyResult, train_property
 
 __all__ = [
     "TrainingSettings",
     "train",
     "TrainingResult",
-    "train_property",
-    "PropertyResult",
     "evaluate",
     "predict",
     "Predictions",
     "Errors",
+    "OutputErrors",
     "compute_errors",
     "LossTerms",
     "loss_terms",
+    "output_losses",
     "PotentialModule",
-    "PropertyModule",
 ]

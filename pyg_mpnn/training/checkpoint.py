@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from pyg_mpnn.files import write_tensors
+from pyg_mpnn.models.files import seal
 
 
 class MovableCheckpoint(ModelCheckpoint):
@@ -40,10 +43,14 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to the disk, then renames; reads with ``weights_only=True``.
+    """Seals, writes beside the target, flushes to the disk, then renames; reads with ``weights_only=True``.
 
     Lightning's own writer goes through the system's temporary folder, and a move from there to another file system is a
     copy that can be interrupted. A rename within one folder happens entirely or not at all.
+
+    Args:
+        model: The model in training, whose checkpoints get the digest and the probe energy of their own weights; none
+            for other checkpoints.
 
     Example:
         >>> import tempfile
@@ -53,6 +60,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         {'epoch': 3}
     """
 
+    def __init__(self, model: nn.Module | None = None) -> None:
+        super().__init__()
+        self.model = model
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
 
@@ -61,14 +72,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             path: Where to.
             storage_options: Unused.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        with open(partial, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        if self.model is not None:
+            seal(checkpoint, self.model)
+        write_tensors(path, checkpoint)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
         """Read a checkpoint.

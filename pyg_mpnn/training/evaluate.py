@@ -2,102 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import BatchSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import LabelNames, StructureDataset, ethanol, read_structures
-from pyg_mpnn.data.frames import align_frames, check_frame
-from pyg_mpnn.data.md17 import how_to_get
-from pyg_mpnn.models import EnergyModel, PotentialOutput, SumPotential, load_potential
+from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
+from pyg_mpnn.data.frames import LabelShape
+from pyg_mpnn.data.labels import LABELS
+from pyg_mpnn.data.read import load_frames
+from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
+from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
 
 
-@runtime_checkable
-class SizedStructures(Protocol):
-    """Structures whose sizes are known."""
-
-    @property
-    def num_atoms(self) -> Sequence[int]:
-        """Number of atoms of each."""
-
-    @property
-    def num_edges(self) -> Sequence[int]:
-        """Number of edges of each."""
-
-    def __len__(self) -> int:
-        """Number of structures."""
-
-
-def load_frames(
-    source: str | Path | Sequence[str | Path], split: str = "train", labels: LabelNames | None = None
-) -> list[Data]:
-    """Read structures with energies and forces.
+def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
+    """All that the model gives and the batch has references of; stresses where a structure of it is a crystal or slab.
 
     Args:
-        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, the word ``ethanol``, or several of these,
-            which are joined in this order.
-        split: Which half of the shipped ethanol the word means, ``train`` or ``test``.
-        labels: What the labels are called in files that ASE reads.
-
-    Returns:
-        One structure a frame.
-
-    Units:
-        A, eV, eV/A, eV/A^3.
-
-    Raises:
-        FileNotFoundError: A file is absent.
-        ValueError: A structure is unusable.
-    """
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
-    for item in sources:
-        if item != "ethanol" and not Path(item).is_file():
-            which = "a folder: QM9 needs a 'target'." if Path(item).is_dir() else "neither: check the name."
-            raise FileNotFoundError(
-                f"'data' and 'test' must be files or the word ethanol (the shipped sample), got {str(item)!r}, which "
-                f"is {which}{how_to_get(Path(item))}"
-            )
-    if "ethanol" not in sources:
-        return read_structures(sources, labels=labels)
-    sample: Literal["train", "test"] = "test" if split == "test" else "train"
-    frames = [
-        frame
-        for item in sources
-        for frame in (ethanol(sample) if item == "ethanol" else read_structures(item, labels=labels))
-    ]
-    align_frames(frames)
-    return frames
-
-
-def evaluate_batch(potential: EnergyModel | SumPotential, batch: Batch, *, stress: bool = True) -> PotentialOutput:
-    """Energies, forces and, where the batch has a crystal with a place for a reference, stresses.
-
-    Args:
-        potential: The potential.
+        potential: The model.
         batch: Structures.
         stress: Whether stresses are wanted at all.
 
     Returns:
-        What the potential returns; its stress is None where there is none to compare.
+        What the model returns; forces and stress are None where there is none to compare.
 
     Units:
         eV, eV/A, eV/A^3.
     """
-    stress = stress and "stress" in batch and bool(batch.pbc.all(dim=1).any())
-    output: PotentialOutput = potential(batch, stress=stress)
+    forces = potential.has_energy and "forces" in batch
+    stress = stress and potential.has_energy and "stress" in batch and bool(has_stress(batch.cell, batch.pbc).any())
+    output: PotentialOutput = potential(batch, forces=forces, stress=stress)
     return output
 
 
 def batching(
-    dataset: SizedStructures,
+    dataset: PreparedStructures,
     batch_size: int,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
@@ -127,7 +73,7 @@ def batching(
 
 
 def shuffled_batching(
-    dataset: SizedStructures,
+    dataset: PreparedStructures,
     batch_size: int,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
@@ -157,7 +103,7 @@ def shuffled_batching(
 
 
 def _budget(
-    dataset: SizedStructures, batch_atoms: int | None, batch_edges: int | None
+    dataset: PreparedStructures, batch_atoms: int | None, batch_edges: int | None
 ) -> tuple[Sequence[int], int, str] | None:
     if batch_atoms is not None and batch_edges is not None:
         raise ValueError(
@@ -168,19 +114,47 @@ def _budget(
     return None if batch_edges is None else (dataset.num_edges, batch_edges, "batch_edges")
 
 
+def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
+    """Fields of a structure that a model reads or is trained on, besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Level and shape by name: of its outputs and graph inputs.
+    """
+    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    outputs = potential.all_outputs()
+    if outputs:
+        found["charge"] = LabelShape("structure", (), input=True)
+    return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
+
+
+def units(potential: EnergyModel) -> dict[str, str]:
+    """Units of the outputs of a model besides energy, forces and stress.
+
+    Args:
+        potential: The model.
+
+    Returns:
+        Units by name.
+    """
+    return {name: output.unit for name, output in potential.all_outputs().items()}
+
+
 def predict(
-    potential: EnergyModel | SumPotential,
-    frames: Sequence[Data],
+    potential: EnergyModel,
+    frames: Sequence[Data] | PreparedStructures,
     *,
     batch_size: int = 32,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
 ) -> Predictions:
-    """Predict energies, forces and, where a reference is known, stresses.
+    """Predict all that the model gives and the structures have references of.
 
     Args:
         potential: The potential; it is used on the device and in the precision that it has.
-        frames: Structures with energies and forces.
+        frames: Structures, prepared for the model or not; what one has no reference of is not compared.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
@@ -189,16 +163,16 @@ def predict(
         Predicted and reference values, in the order of ``frames``.
 
     Units:
-        eV, eV/A, eV/A^3.
+        eV, eV/A, eV/A^3, and those of the other outputs.
 
     Raises:
-        ValueError: There is no structure, or one without energy or forces.
+        ValueError: There is no structure, or none has a reference.
     """
     if not len(frames):
         raise ValueError("'frames' must hold at least one structure, got none.")
-    dataset = StructureDataset(frames, potential.cutoff, dtype=potential.dtype)
-    for index, frame in enumerate(dataset.frames):
-        check_frame(frame, f"frame {index}", ("energy", "forces"))
+    shapes = label_shapes(potential)
+    dataset = as_prepared(frames, potential.cutoff, potential.dtype, shapes)
+    check_references(dataset, potential, shapes)
     was_training = potential.training
     potential.eval()
     device = potential.device
@@ -211,8 +185,24 @@ def predict(
     return join(parts)
 
 
+def check_references(dataset: PreparedStructures, potential: EnergyModel, shapes: Mapping[str, LabelShape]) -> None:
+    """Refuse structures that a model cannot be tested on.
+
+    Args:
+        dataset: Structures.
+        potential: The model.
+        shapes: What :func:`label_shapes` gives.
+
+    Raises:
+        ValueError: No structure has a reference of what the model gives.
+    """
+    names = [*(LABELS if potential.has_energy else ()), *(name for name, shape in shapes.items() if not shape.input)]
+    if not any(name in frame for frame in dataset.structures for name in names):
+        raise ValueError(f"'frames' must hold a reference of {' or '.join(names)}, got none: add a field of that name.")
+
+
 def evaluate(
-    model: str | Path | EnergyModel | SumPotential,
+    model: str | Path | EnergyModel,
     data: str | Path | Sequence[str | Path] | Sequence[Data],
     *,
     batch_size: int = 32,
@@ -225,13 +215,13 @@ def evaluate(
 
     Args:
         model: A checkpoint or saved potential (or sum of potentials), or a potential.
-        data: Structures with energies and forces, a file of them or several, or the word ``ethanol`` for the shipped
-            test set.
+        data: Structures with energies, forces or stresses, a file of them or several, or the word ``ethanol`` for the
+            shipped test set.
         batch_size: Structures per batch.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
         device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
-        labels: What the labels are called, where ``data`` names files that ASE reads.
+        labels: What the files do not say.
 
     Returns:
         The errors.
@@ -240,12 +230,13 @@ def evaluate(
         meV, meV/A, meV/A^3 and GPa, as the names of the fields say.
 
     Raises:
-        ValueError: There is no structure, or one without energy or forces.
+        ValueError: There is no structure, or one without any label.
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
-    frames = load_frames(data, "test", labels) if names else data
+    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
+    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
-    return compute_errors(predict(potential, frames, **sizes))  # type: ignore[arg-type]
+    return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]

@@ -10,17 +10,20 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_mpnn.data import Reference, StructureDataset
+from pyg_mpnn.data import Reference
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.reference import fit_energies
 from pyg_mpnn.models import Potential
+from pyg_mpnn.models.build import Trust
 
 
-def load_start(path: str | Path, dtype: torch.dtype) -> Potential:
-    """Read the potential that a training starts from, without executing code.
+def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Potential:
+    """Read the potential that a training starts from; no code runs but that of this package and what is trusted.
 
     Args:
         path: Checkpoint of a training or saved potential.
         dtype: Precision to train in.
+        trust: Code of the user's that may run.
 
     Returns:
         The potential, in training mode.
@@ -31,10 +34,12 @@ def load_start(path: str | Path, dtype: torch.dtype) -> Potential:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"'start_from' must be a file, got {str(path)!r}: give the best.ckpt of a training.")
-    return Potential.load(path).to(dtype).train()
+    return Potential.load(path, trust=trust).to(dtype).train()
 
 
-def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Reference) -> Reference:
+def correct_reference(
+    potential: Potential, frames: Sequence[Data] | PreparedStructures, fitted: Reference
+) -> Reference:
     r"""The reference energies of a trained potential, corrected to new structures; its scale and neighbours, kept.
 
     .. math:: \min_{\Delta} \sum_s \Big(E_s - \hat E_s - \sum_Z n_{sZ} \Delta_Z\Big)^2
@@ -46,7 +51,7 @@ def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Refe
 
     Args:
         potential: The trained potential.
-        frames: The new training structures, with energies.
+        frames: The new training structures, some with energies.
         fitted: What :func:`~pyg_mpnn.data.fit_reference` makes of them.
 
     Returns:
@@ -70,17 +75,18 @@ def correct_reference(potential: Potential, frames: Sequence[Data], fitted: Refe
             "without 'start_from'."
         )
     was_training = potential.training
-    dataset = StructureDataset(frames, potential.cutoffs, dtype=potential.dtype)
+    dataset = as_prepared(frames, potential.cutoffs, potential.dtype)
     predicted: list[float] = []
     with torch.no_grad():
         for batch in DataLoader(dataset, batch_size=32):
             predicted += _energies(potential.eval(), batch)
     potential.train(was_training)
     left = [
-        Data(z=frame.z, energy=frame.energy.double() - energy)
-        for frame, energy in zip(dataset.frames, predicted, strict=True)
+        Data(z=frame.z, energy=frame.energy.double() - energy) if "energy" in frame else Data(z=frame.z)
+        for frame, energy in zip(dataset.structures, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
+    assert potential.atomwise is not None
     energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
     return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
+
+from pyg_mpnn.files import write_whole
 
 History = list[dict[str, float]]
 
@@ -63,10 +64,8 @@ class CsvHistory(Callback):
         values |= {name: float(value) for name, value in trainer.callback_metrics.items()}
         values["recoveries"] = float(getattr(pl_module, "recoveries", 0))  # those after this epoch too
         self.rows.append(values)
-        partial = self.path.with_name(self.path.name + ".partial")
-        with open(partial, "w", newline="") as file:
+        with write_whole(self.path) as file:
             columns = dict.fromkeys(name for row in self.rows for name in row)  # old rows may have others
             writer = csv.DictWriter(file, fieldnames=list(columns))
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(partial, self.path)

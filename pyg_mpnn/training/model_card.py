@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pyg_mpnn.files import write_json, write_text
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.table import error_markdown
 
@@ -37,7 +37,7 @@ def write_model_card(folder: Path, card: Mapping[str, Any], columns: Mapping[str
         columns: Errors by the title of their column.
     """
     content = {**card, "errors": {title: asdict(errors) for title, errors in columns.items()}}
-    (folder / "model_card.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(folder / "model_card.json", content)
     lines = ["# Model card", ""]
     for title, section in card.items():
         lines += [f"## {title.replace('_', ' ')}", ""]
@@ -47,7 +47,7 @@ def write_model_card(folder: Path, card: Mapping[str, Any], columns: Mapping[str
             lines += [f"- {sentence}" for sentence in section] or ["- none"]
         lines.append("")
     lines += ["## Errors", "", error_markdown(columns), ""]
-    (folder / "model_card.md").write_text("\n".join(lines))
+    write_text(folder / "model_card.md", "\n".join(lines))
 
 
 def _readable(value: Any) -> str:

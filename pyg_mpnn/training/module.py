@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_mpnn.models import Potential, PropertyModel
-from pyg_mpnn.models.files import FILE_FORMAT
+from pyg_mpnn.models import Output, Potential, PotentialOutput
+from pyg_mpnn.models.files import make_header
+from pyg_mpnn.models.rebuild import check_rebuilds
 from pyg_mpnn.training.distributed import count_processes, gather, share_from_first, sum_over_processes
 from pyg_mpnn.training.evaluate import evaluate_batch
-from pyg_mpnn.training.loss import LossTerms, count_terms, loss_terms
+from pyg_mpnn.training.loss import LossTerms, count_known, loss_terms, output_losses
 from pyg_mpnn.training.metrics import Predictions, compare, compute_errors, join, score
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import random_rotation, rotate_batch
@@ -30,9 +31,11 @@ class PotentialModule(lightning.LightningModule):
     """A potential in training.
 
     The loss is ``force_weight`` L_F + ``energy_weight`` L_E + ``stress_weight`` L_W of
-    :func:`~pyg_mpnn.training.loss.loss_terms`, with means over all structures of a step, whatever the parts and
-    processes that they are computed in. Learning rate and weights follow the fraction of the training that is done,
-    counted in steps where ``settings.epochs`` is given and in seconds where ``settings.minutes`` is.
+    :func:`~pyg_mpnn.training.loss.loss_terms` where the model has an energy, plus ``output_weights`` (1 by default)
+    times L_o of :func:`~pyg_mpnn.training.loss.output_losses` for each other output, with means over all known
+    references of a step, whatever the parts and processes that they are computed in. Learning rate and weights follow
+    the fraction of the training that is done, counted in steps where ``settings.epochs`` is given and in seconds where
+    ``settings.minutes`` is.
 
     A step whose loss or gradient is not finite is skipped with a warning: weights, averaged weights, optimizer and sums
     of the epoch stay as they were. After 10 in a row the training stops. The learning rate is halved with each of its
@@ -42,12 +45,16 @@ class PotentialModule(lightning.LightningModule):
         potential: The potential, with its reference energies set.
         settings: What the training is told.
         provenance: Plain values kept in the checkpoint, such as the hash of the data.
+        spreads: What errors of the other outputs are divided by, from their ``fit``; 1 without it.
+
+    Raises:
+        TypeError: The potential is not what its description says, so that its checkpoints would be of another one.
 
     Shapes:
         lists of batches of PyG structures in, which together are one step.
 
     Units:
-        A, eV, eV/A in the batches; the loss has none.
+        A, eV, eV/A in the batches, other outputs in their own; the loss has none.
 
     Source:
         own design; the loop is that of Lightning, https://lightning.ai.
@@ -59,22 +66,24 @@ class PotentialModule(lightning.LightningModule):
         False
     """
 
-    term_names: tuple[str, ...] = LossTerms._fields
-    """What the loss is made of, as warnings call it."""
-
     def __init__(
         self,
-        potential: Potential | PropertyModel,
+        potential: Potential,
         settings: TrainingSettings,
         provenance: dict[str, Any] | None = None,
+        spreads: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # a step may have several parts, or be skipped
         self.potential: Any = potential
         self.settings = settings
+        self.description = check_rebuilds(potential)
         self.provenance = provenance or {}
         self.rotate = settings.rotate if settings.rotate is not None else potential.symmetry == "unconstrained"
-        self.scale = float(potential.atomwise.scale)
+        self.scale = 1.0 if potential.atomwise is None else float(potential.atomwise.scale)
+        self.outputs: dict[str, Output] = dict(potential.outputs.items())  # type: ignore[arg-type]
+        self.spreads = dict.fromkeys(self.outputs, 1.0) | dict(spreads or {})
+        self.term_names = (*(LossTerms._fields if potential.has_energy else ()), *self.outputs)
         self.seconds_before = 0.0
         self.random_state: dict[str, Any] | None = None
         self.steps = 0
@@ -183,9 +192,9 @@ class PotentialModule(lightning.LightningModule):
             batch: Structures.
 
         Returns:
-            A number for each term of the loss.
+            The number of known references for each term of the loss.
         """
-        return torch.stack(count_terms(batch))
+        return torch.stack([count_known(batch, name) for name in self.term_names])
 
     def weighted_loss(self, batch: Batch, counts: Iterable[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The loss of some structures.
@@ -195,20 +204,37 @@ class PotentialModule(lightning.LightningModule):
             counts: What the means are over, where ``batch`` is a part of it: sums of :meth:`count`.
 
         Returns:
-            The loss, to be differentiated, and the mean squared errors of forces, energy and stress, in which all
-            structures count alike.
+            The loss, to be differentiated, and the mean squared errors of forces, energy and stress and the mean
+            penalties of the other outputs, in which all structures count alike.
         """
-        counts = None if counts is None else LossTerms(*counts)
-        stress, penalty, delta = self.settings.stress_weight > 0, self.settings.loss, self.settings.huber_delta
-        output = evaluate_batch(self.potential, batch, stress=stress)
+        known = dict(zip(self.term_names, self.count(batch) if counts is None else counts, strict=True))
+        output = evaluate_batch(self.potential, batch, stress=self.settings.stress_weight > 0)
+        loss, plain = torch.zeros((), dtype=torch.float64, device=batch.pos.device), []
+        if self.potential.has_energy:
+            of_energy, squared = self._energy_loss(output, batch, LossTerms(*(known[k] for k in LossTerms._fields)))
+            loss, plain = of_energy, list(squared)
+        if self.outputs:
+            delta = self.settings.huber_delta
+            terms = output_losses(output, batch, self.outputs, self.spreads, delta=delta, counts=known)
+            weights = self.settings.output_weights
+            loss = loss + torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+            with torch.no_grad():
+                if "weight" in batch:
+                    options: dict[str, Any] = {"delta": delta, "counts": known, "weighted": False}
+                    terms = output_losses(output, batch, self.outputs, self.spreads, **options)
+                plain += [term.to(self.potential.dtype) for term in terms.values()]
+        return loss, torch.stack(plain).detach()
+
+    def _energy_loss(self, output: PotentialOutput, batch: Batch, counts: LossTerms) -> tuple[Tensor, LossTerms]:
+        """Loss of energies, forces and stress, and their mean squared errors."""
+        penalty, delta = self.settings.loss, self.settings.huber_delta
         terms = loss_terms(output, batch, self.scale, penalty=penalty, delta=delta, counts=counts)
         force_weight, energy_weight, stress_weight = self._weights
         loss = force_weight * terms.forces + energy_weight * terms.energy
-        loss = loss + stress_weight * terms.stress if stress else loss
+        loss = loss + stress_weight * terms.stress if self.settings.stress_weight > 0 else loss
         with torch.no_grad():
             plain = penalty == "mse" and "weight" not in batch
-            squared = terms if plain else loss_terms(output, batch, self.scale, counts=counts, weighted=False)
-        return loss, torch.stack(squared).detach()
+            return loss, terms if plain else loss_terms(output, batch, self.scale, counts=counts, weighted=False)
 
     def _count(self, batch: Sequence[Batch]) -> Tensor:
         """What the means of a step are over: all parts, in all processes."""
@@ -255,30 +281,41 @@ class PotentialModule(lightning.LightningModule):
         Raises:
             FloatingPointError: The validation errors are not finite.
         """
-        found = compute_errors(join(gather(join(self._predictions))))
+        units = {name: output.unit for name, output in self.outputs.items()}
+        found = compute_errors(join(gather(join(self._predictions))), units)
         self._predictions.clear()
-        value = score(found)
+        value = score(found, self.spreads, self.scale)
+        values = {
+            f"valid_{name}": value for name, value in found.plain().items() if not name.startswith("n_structures")
+        }
         if not math.isfinite(value):
+            wrong = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if "mae" in name)
             raise FloatingPointError(
-                f"The validation errors must be finite, got {found.forces_mae_meV_per_A} meV/A and "
-                f"{found.energy_mae_meV_per_atom} meV/atom in epoch {self.current_epoch + 1}. {advice(self.settings)}"
+                f"The validation errors must be finite, got {wrong} in epoch {self.current_epoch + 1}. "
+                f"{advice(self.settings)}"
             )
-        values = {f"valid_{name}": value for name, value in asdict(found).items() if value is not None}
-        del values["valid_n_structures"]
         self.log_dict({**self._training_log(), **values, "valid_score": value})
 
     def _training_log(self) -> dict[str, float]:
-        forces, energy, _ = [math.nan] * 3  # unknown where every step was skipped
-        if self._epoch_sums is not None:
-            forces, energy, _ = (self._epoch_sums / self._epoch_steps).tolist()
-        return {
+        values = {
             "minutes": self.seconds / 60,
             "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
             "energy_weight": self._weights[1],
             "skipped_steps": float(self.skipped.total),
-            "train_forces_rmse_meV_per_A": 1e3 * self.scale * math.sqrt(forces),
-            "train_energy_rmse_meV_per_atom": 1e3 * self.scale * math.sqrt(energy),
         }
+        means = [math.nan] * len(self.term_names)  # unknown where every step was skipped
+        if self._epoch_sums is not None:
+            means = (self._epoch_sums / self._epoch_steps).tolist()
+        found = dict(zip(self.term_names, means, strict=True))
+        if self.potential.has_energy:
+            values["train_forces_rmse_meV_per_A"] = 1e3 * self.scale * math.sqrt(found["forces"])
+            values["train_energy_rmse_meV_per_atom"] = 1e3 * self.scale * math.sqrt(found["energy"])
+        for name, output in self.outputs.items():
+            if output.loss == "l1":
+                values[f"train_{name}_mae"] = self.spreads[name] * found[name]
+            else:  # of the Huber loss, which follows large errors less, a lower bound
+                values[f"train_{name}_rmse"] = self.spreads[name] * math.sqrt(found[name])
+        return values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what rebuilds the potential and what an exact resumption needs.
@@ -287,12 +324,9 @@ class PotentialModule(lightning.LightningModule):
             checkpoint: The dictionary to be written.
         """
         checkpoint["pyg_mpnn"] = {
-            "format": FILE_FORMAT,
-            "config": self.potential.config,
-            "prefix": "potential.",
+            **make_header(self.potential, "potential.", self.description),
             "settings": asdict(self.settings),
             "provenance": self.provenance,
-            "compositions": getattr(self.potential, "compositions", None),
             "seconds": self.seconds,
             "steps": [self.steps, self.skipped.total, self.skipped.in_a_row],
             "recoveries": self.recoveries,

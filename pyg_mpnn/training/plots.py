@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_mpnn.files import write_picture
 from pyg_mpnn.training.history import History
 from pyg_mpnn.training.metrics import Predictions, compute_errors
 
@@ -40,7 +42,13 @@ def _parity_panel(axes: Axes, reference: NDArray[np.float64], predicted: NDArray
     axes.set(xlim=limits, ylim=limits, aspect="equal")
 
 
-def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, heading: str) -> None:
+def plot_parity(
+    predictions: Predictions,
+    energy_zero: Tensor | None,
+    path: Path,
+    heading: str,
+    units: Mapping[str, str] | None = None,
+) -> None:
     """Predicted against reference values.
 
     Args:
@@ -49,71 +57,83 @@ def plot_parity(predictions: Predictions, energy_zero: Tensor, path: Path, headi
             it all points of one molecule would lie at -4000 eV.
         path: The picture to write.
         heading: What the structures are, for instance "1000 test structures".
+        units: Units of the other outputs by name.
 
     Units:
-        eV/A, meV/atom and meV/A^3 on the axes.
+        eV/A, meV/atom and meV/A^3 on the axes, and those of the other outputs.
     """
-    found = compute_errors(predictions)
-    num_atoms = predictions.num_atoms.clamp(min=1)
-    panels = [
-        (
-            f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A",
-            "eV/A",
-            predictions.forces_ref,
-            predictions.forces,
-        ),
-        (
-            f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom",
-            "meV/atom",
-            1e3 * (predictions.energy_ref - energy_zero) / num_atoms,
-            1e3 * (predictions.energy - energy_zero) / num_atoms,
-        ),
-    ]
-    if (
-        found.stress_mae_meV_per_A3 is not None
-        and predictions.stress is not None
-        and predictions.stress_ref is not None
-    ):
-        known = ~predictions.stress_ref.isnan()
-        title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$\n= {found.stress_mae_GPa:.3f} GPa"
-        reference, predicted = 1e3 * predictions.stress_ref[known], 1e3 * predictions.stress[known]
-        panels.append((title, "meV/A$^3$", reference, predicted))
+    panels = _energy_panels(predictions, energy_zero)
+    for name, errors in compute_errors(predictions, units).outputs.items():
+        title = f"{name}, MAE {errors.mae:.4g} {errors.unit}".rstrip()
+        panels.append((title, errors.unit, predictions.others_ref[name], predictions.others[name]))
     figure, grid = _figure(len(panels))
     for axes, (quantity, unit, reference, predicted) in zip(grid, panels, strict=True):
-        if reference.numel():
-            _parity_panel(axes, reference.numpy().ravel(), predicted.numpy().ravel())
-        axes.set(xlabel=f"reference ({unit})", ylabel=f"predicted ({unit})")
+        known = ~reference.isnan()
+        if bool(known.any()):
+            _parity_panel(axes, reference[known].numpy(), predicted[known].numpy())
+        axes.set(xlabel=f"reference ({unit})" if unit else "reference", ylabel=f"predicted ({unit})".replace(" ()", ""))
         axes.set_title(quantity, fontsize=10)
     figure.suptitle(heading)
-    figure.savefig(path)
+    write_picture(path, figure.savefig)
 
 
-def plot_learning_curve(history: History, path: Path) -> None:
+def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list[tuple[str, str, Tensor, Tensor]]:
+    """Title, unit, references and predictions of forces, energy and stress, as far as there are references."""
+    found = compute_errors(predictions)
+    panels: list[tuple[str, str, Tensor, Tensor]] = []
+    forces, forces_ref = predictions.forces, predictions.forces_ref
+    energy, energy_ref = predictions.energy, predictions.energy_ref
+    if found.forces_mae_meV_per_A is not None and forces is not None and forces_ref is not None:
+        panels.append((f"force components, MAE {found.forces_mae_meV_per_A:.1f} meV/A", "eV/A", forces_ref, forces))
+    if found.energy_mae_meV_per_atom is not None and energy is not None and energy_ref is not None:
+        zero, num_atoms = energy_zero, predictions.num_atoms.clamp(min=1)
+        assert zero is not None
+        title = f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom"
+        reference, predicted = (1e3 * (values - zero) / num_atoms for values in (energy_ref, energy))
+        panels.append((title, "meV/atom", reference, predicted))
+    stress, stress_ref = predictions.stress, predictions.stress_ref
+    if found.stress_mae_meV_per_A3 is not None and stress is not None and stress_ref is not None:
+        title = f"stress components, MAE {found.stress_mae_meV_per_A3:.2f} meV/A$^3$\n= {found.stress_mae_GPa:.3f} GPa"
+        panels.append((title, "meV/A$^3$", 1e3 * stress_ref, 1e3 * stress))
+    return panels
+
+
+def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] | None = None) -> None:
     """Errors after each epoch, on logarithmic axes.
 
     Args:
         history: The rows of metrics.csv.
         path: The picture to write.
+        units: Units of the other outputs by name.
 
     Units:
-        meV/A and meV/atom on the axes.
+        meV/A and meV/atom on the axes, and those of the other outputs.
     """
     epoch = np.array([row["epoch"] for row in history])
     best = min(range(len(history)), key=lambda row: history[row]["valid_score"])
     raised = [row["epoch"] for row in history if row["energy_weight"] != history[0]["energy_weight"]]
-    figure, grid = _figure(2)
-    panels = (("forces", "meV_per_A", "force error (meV/A)"), ("energy", "meV_per_atom", "energy error (meV/atom)"))
-    for axes, (quantity, unit, label) in zip(grid, panels, strict=True):
+    panels = [
+        (f"{name}_{{}}_{unit}", f"{'force' if name == 'forces' else name} error ({unit.replace('_per_', '/')})")
+        for name, unit in (("forces", "meV_per_A"), ("energy", "meV_per_atom"))
+    ]
+    panels += [(f"{name}_{{}}", f"{name} error ({unit})".replace(" ()", "")) for name, unit in (units or {}).items()]
+    panels = [panel for panel in panels if f"valid_{panel[0].format('mae')}" in history[-1]]
+    figure, grid = _figure(len(panels))
+    for axes, (column, label) in zip(grid, panels, strict=True):
         for part, kind, color, style, text in (
             ("train", "rmse", GREY, "-", "training RMSE"),
+            ("train", "mae", GREY, "-.", "training MAE"),
             ("valid", "rmse", BLUE, "--", "validation RMSE (averaged weights)"),
             ("valid", "mae", BLUE, "-", "validation MAE (averaged weights)"),
         ):
-            values = np.array([row[f"{part}_{quantity}_{kind}_{unit}"] for row in history])
+            name = f"{part}_{column.format(kind)}"
+            if name not in history[-1]:
+                continue
+            values = np.array([row.get(name, np.nan) for row in history])
             marker = "o" if len(history) == 1 else None
             axes.plot(epoch, values, color=color, linestyle=style, marker=marker, linewidth=1.2, label=text)
-        axes.plot(epoch[best], values[best], "o", color=ORANGE, label=f"best.ckpt: MAE {values[best]:.2f}")
-        if raised:
+        axes.plot(epoch[best], values[best], "o", color=ORANGE, label=f"best.ckpt: MAE {values[best]:.4g}")
+        if raised and column.startswith(("forces_", "energy_")):
             axes.axvline(raised[0], color=GREY, linestyle=":", linewidth=0.9, label="energy weight raised")
         axes.set(xlabel="epoch", ylabel=label, yscale="log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -123,4 +143,4 @@ def plot_learning_curve(history: History, path: Path) -> None:
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
         axes.legend(fontsize=7)
     figure.suptitle(f"{len(history)} epochs, {history[-1]['minutes']:.1f} minutes")
-    figure.savefig(path)
+    write_picture(path, figure.savefig)

@@ -78,11 +78,19 @@ class ProgressLine(ProgressBar):
             f"{clock(min(module.seconds, total))} of {clock(total)}",
         ]
         metrics = trainer.callback_metrics
-        if "valid_forces_mae_meV_per_A" in metrics:
-            forces, energy = metrics["valid_forces_mae_meV_per_A"], metrics["valid_energy_mae_meV_per_atom"]
-            parts.append(f"validation MAE: forces {forces:.1f} meV/A, energy {energy:.2f} meV/atom")
-        elif "valid_mae" in metrics:
-            parts.append(f"validation MAE: {metrics['valid_mae']:.4g} {module.unit}")
+        shown = [
+            f"{name} {metrics[key]:.{decimals}f} {unit}"
+            for name, key, decimals, unit in (
+                ("forces", "valid_forces_mae_meV_per_A", 1, "meV/A"),
+                ("energy", "valid_energy_mae_meV_per_atom", 2, "meV/atom"),
+            )
+            if key in metrics
+        ]
+        for name, output in module.outputs.items():
+            if f"valid_{name}_mae" in metrics:
+                shown.append(f"{name} {metrics[f'valid_{name}_mae']:.4g} {output.unit}".rstrip())
+        if shown:
+            parts.append(f"validation MAE: {', '.join(shown)}")
         return "  ".join(parts)
 
     def on_train_batch_end(

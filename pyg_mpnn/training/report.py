@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import Reference
-from pyg_mpnn.models import Potential
-from pyg_mpnn.training.evaluate import predict
+from pyg_mpnn.models import AtomwiseOutput, Output, Potential
+from pyg_mpnn.training.evaluate import predict, units
 from pyg_mpnn.training.history import History, read_history
 from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.model_card import package_versions, write_model_card
+from pyg_mpnn.training.output_reference import guess_output
 from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.table import error_table
@@ -24,13 +26,16 @@ from pyg_mpnn.training.training_data import TrainingData
 UNITS = {"length": "A", "energy": "eV", "forces": "eV/A", "stress": "eV/A^3, the sign of ASE", "errors": "in the names"}
 
 
-def trivial_predictions(predictions: Predictions, frames: Sequence[Data], reference: Reference) -> Predictions:
+def trivial_predictions(
+    predictions: Predictions, frames: Sequence[Data], reference: Reference, others: Mapping[str, Tensor] | None = None
+) -> Predictions:
     """The predictor to beat: the energy of the composition as fitted to the training data, no forces, no stress.
 
     Args:
         predictions: Any predictions for the same structures; its references are kept.
         frames: The structures.
         reference: Reference energies fitted to the training structures, without isolated atoms.
+        others: Trivial predictions of the other outputs.
 
     Returns:
         The predictions of the trivial predictor.
@@ -38,11 +43,13 @@ def trivial_predictions(predictions: Predictions, frames: Sequence[Data], refere
     Units:
         eV, eV/A, eV/A^3.
     """
-    energy = [sum(reference.energies[int(z)] for z in frame.z) for frame in frames]
+    energy = None
+    if predictions.energy is not None:
+        sums = [sum(reference.energies[int(z)] for z in frame.z) for frame in frames]
+        energy = torch.tensor(sums, dtype=torch.float64)
+    forces = None if predictions.forces is None else torch.zeros_like(predictions.forces)
     stress = None if predictions.stress is None else torch.zeros_like(predictions.stress)
-    return predictions._replace(
-        energy=torch.tensor(energy, dtype=torch.float64), forces=torch.zeros_like(predictions.forces), stress=stress
-    )
+    return predictions._replace(energy=energy, forces=forces, stress=stress, others=dict(others or {}))
 
 
 def final_errors(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
@@ -58,7 +65,7 @@ def final_errors(potential: Potential, settings: TrainingSettings, data: Trainin
         the validation structures.
 
     Units:
-        meV and meV/A.
+        meV and meV/A, and those of the other outputs.
     """
     _, _, errors, trivial = _test(potential, settings, data)
     return errors, trivial
@@ -69,8 +76,12 @@ def _test(
 ) -> tuple[Predictions, Predictions, Errors, Errors]:
     frames = data.test or data.valid
     predictions = predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges)
-    baseline = trivial_predictions(predictions, frames, data.trivial)
-    return predictions, baseline, compute_errors(predictions), compute_errors(baseline)
+    others = {
+        name: guess_output(potential.outputs[name], name, frames, data.train)  # type: ignore[arg-type]
+        for name in predictions.others
+    }
+    baseline, of = trivial_predictions(predictions, frames, data.trivial, others), units(potential)
+    return predictions, baseline, compute_errors(predictions, of), compute_errors(baseline, of)
 
 
 def write_report(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
@@ -92,12 +103,13 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     predictions, baseline, errors, trivial = _test(potential, settings, data)
     columns = {kind: errors, "trivial predictor": trivial}
     history = read_history(out / "metrics.csv")
-    plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures")
-    plot_learning_curve(history, out / "learning_curve.png")
+    plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures", units(potential))
+    plot_learning_curve(history, out / "learning_curve.png", units(potential))
     card = _card(potential, settings, data, history)
     card["warnings"] = _warnings(data, kind, errors, trivial)
     write_model_card(out, card, columns)
-    print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows the mean energy and no forces:\n")
+    knows = "the mean energy and no forces" if potential.has_energy else "the elements alone"
+    print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows {knows}:\n")
     print(error_table(columns))
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
@@ -109,28 +121,33 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
     best = min(history, key=lambda row: row["valid_score"])
     reference = data.reference
     left_out = {"data", "test", "out", "resume", "model", "isolated"}
-    source = "least squares on the training structures" if not settings.isolated else "isolated atoms as given"
+    source = "least squares on the training structures"
+    if settings.isolated or "isolated_atoms_eV" in data.provenance:
+        source = "isolated atoms " + ("as given" if settings.isolated else "of the data")
     if settings.start_from is not None:
         left_out |= {"size", "cutoff"}
         source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"
     given = {k: v for k, v in asdict(settings).items() if k not in left_out}
+    energies = {
+        "rank": reference.rank,
+        "num_elements": reference.num_elements,
+        "energies_eV": reference.energies,
+        "from": source,
+        "force_scale_eV_per_A": reference.scale,
+    }
+    outputs = {name: {"unit": part.unit, **_numbers(part)} for name, part in potential.outputs.items()}  # type: ignore[arg-type]
     return {
         "model": {
             "class": type(potential).__name__,
             "parameters": sum(parameter.numel() for parameter in potential.parameters()),
             "elements": list(potential.elements),
             "dtype": settings.dtype,
+            "mean_neighbors": list(reference.neighbors),
             "config": potential.config,
         },
         "data": data.provenance,
-        "reference_energies": {
-            "rank": reference.rank,
-            "num_elements": reference.num_elements,
-            "energies_eV": reference.energies,
-            "from": source,
-            "force_scale_eV_per_A": reference.scale,
-            "mean_neighbors": list(reference.neighbors),
-        },
+        **({"reference_energies": energies} if potential.has_energy else {}),
+        **({"outputs": outputs} if outputs else {}),
         "training": {
             **given,
             "device": next(potential.parameters()).device.type,
@@ -141,20 +158,38 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
             "recoveries": int(history[-1].get("recoveries", 0)),
             "minutes_done": round(history[-1]["minutes"], 2),
             "best_epoch": int(best["epoch"]),
-            "best_by": "validation force MAE (meV/A) + energy MAE (meV/atom) of the averaged weights",
+            "best_by": _best_by(potential),
         },
         "units": UNITS,
         "versions": package_versions(),
     }
 
 
+def _numbers(output: Output) -> dict[str, Any]:
+    """What an output took from the training structures."""
+    if not isinstance(output, AtomwiseOutput):
+        return {}
+    reference = output.atomwise.reference
+    return {"numbers_of_elements": {z: float(reference[z]) for z in output.atomwise.elements}}
+
+
+def _best_by(potential: Potential) -> str:
+    energy = "force MAE (meV/A) + energy MAE (meV/atom)" if potential.has_energy else ""
+    others = " + ".join(f"{name} MAE over its spread" for name in potential.outputs)
+    between = " + 1000 x force scale x (" if energy and others else ""
+    return f"validation {energy}{between}{others}{')' if between else ''} of the averaged weights"
+
+
 def _warnings(data: TrainingData, kind: str, errors: Errors, trivial: Errors) -> list[str]:
     warnings = []
-    if errors.energy_mae_meV >= trivial.energy_mae_meV:
+    if errors.energy_mae_meV is not None and errors.energy_mae_meV >= (trivial.energy_mae_meV or 0.0):
         warnings.append(
             "the energies are no better than those of the trivial predictor, the mean energy: train for longer, or "
             "look at the learning curve."
         )
+    for name, found in errors.outputs.items():
+        if found.mae >= trivial.outputs[name].mae:
+            warnings.append(f"{name} is no better than the trivial predictor's: train for longer.")
     if data.reference.rank < data.reference.num_elements:
         warnings.append(data.reference.describe())
     if kind == "validation":

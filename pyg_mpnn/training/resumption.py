@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pyg_mpnn.files import LOCK, hold_folder, refuse_held_folder
 from pyg_mpnn.models.files import read_content
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.settings import TrainingSettings
 
 # What may differ between an interrupted training and its continuation; the last row changes the rounding only.
-_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb"}
+_FREE_SETTINGS = {"data", "out", "test", "epochs", "minutes", "resume", "tensorboard", "wandb", "trust"}
+_FREE_SETTINGS |= {"cutoff"}  # the potential is compared itself, and 5 A need not be said
 _FREE_SETTINGS |= {"stream", "workers", "energy_key", "forces_key", "stress_key", "virial_key"}
+_FREE_SETTINGS |= {"energy_unit", "length_unit", "types", "force_data"}
 _FREE_SETTINGS |= {"threads", "device", "compile", "devices", "num_nodes", "accumulate"}
 
 
@@ -27,9 +32,10 @@ def check_folder(out: Path, resume: bool) -> Path | None:
         The checkpoint to go on from, ``None`` for a new training.
 
     Raises:
-        FileExistsError: A new training, and the folder is not empty.
+        FileExistsError: A new training, and the folder is not empty, or another process trains in it.
         FileNotFoundError: There is no last.ckpt to go on from.
     """
+    refuse_held_folder(out)
     last = out / "last.ckpt"
     if resume:
         if not last.is_file():
@@ -39,12 +45,31 @@ def check_folder(out: Path, resume: bool) -> Path | None:
             )
         return last
     # A training that failed before its first checkpoint leaves its settings alone: nothing to lose.
-    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {"settings.json"}):
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {"settings.json", LOCK}):
         raise FileExistsError(
             f"'out' must be a new or empty folder, got {str(out)!r}, which is not empty: choose another, or continue "
             "the training in it with 'resume'."
         )
     return None
+
+
+@contextmanager
+def training_folder(out: Path, resume: bool) -> Iterator[None]:
+    """Keep the folder to this training until it ends or is killed.
+
+    Args:
+        out: The folder for the results, made if absent.
+        resume: Whether to go on with what it holds.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        FileExistsError: Another process trains in it, or has done so since :func:`check_folder` looked.
+    """
+    with hold_folder(out):
+        check_folder(out, resume)
+        yield
 
 
 def read_last(last: Path, module: PotentialModule) -> dict[str, Any]:
@@ -67,7 +92,7 @@ def read_last(last: Path, module: PotentialModule) -> dict[str, Any]:
     hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
     differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}
     differing |= {f"the data ({k})" for k in hashes if saved["provenance"][k] != module.provenance[k]}
-    if saved["config"] != module.potential.config:
+    if saved["config"] != module.description:
         differing.add("the potential")
     if (old["minutes"] is None) != (module.settings.minutes is None):
         differing.add(f"'epochs' or 'minutes' (were {old['epochs']} and {old['minutes']})")

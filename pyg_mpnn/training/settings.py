@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
-_OF_START: tuple[Any, ...] = ("base", (5.0,), None, False, {})  # the defaults: not given
+_OF_START: tuple[Any, ...] = ("base", None, None, False, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
-    *("energy_key", "forces_key", "stress_key", "virial_key"),
+    *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
     *("force_weight", "energy_weight", "stress_weight"),
     *("final_force_weight", "final_energy_weight", "final_stress_weight"),
@@ -45,7 +46,12 @@ class TrainingSettings:
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
+        force_data: Train although structures stand apart by their energy or forces, or are there twice.
         target: Name of a property of QM9 (mu, alpha, homo, lumo, gap, r2, zpve, U0, U, H, G, Cv) to learn in place of
             energies and forces; ``data`` is then the folder of QM9, which has its own split.
         stream: Read ``data``, one file that ASE reads, from the disk structure by structure in place of holding it in
@@ -54,7 +60,8 @@ class TrainingSettings:
         valid_size: Number of structures of ``data`` set aside for validation, drawn at random with ``seed``. Without
             it 50, or a tenth of them where they are fewer than 500.
         size: Size of the potential.
-        cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model.
+        cutoff: Distance in A up to which two atoms are neighbours; two or three of them make a multi-scale model. 5
+            without it, or what a model of your own has.
         epochs: Passes over the training structures. Give this or ``minutes``.
         minutes: Time to train for, validation included, the final test not. Without ``epochs`` and ``minutes``: 10.
         seed: Seed of the weights, of the split and of the order of the structures.
@@ -83,6 +90,8 @@ class TrainingSettings:
             quarter of the training.
         final_energy_weight: The same for the energy.
         final_stress_weight: The same for the stress.
+        output_weights: Weights in the loss of the other outputs of the model by name, 1 where not given; their errors
+            are in units of the spread of their references.
         weight_decay: Fraction, times the learning rate, by which each step shrinks all weights (AdamW).
         ema_decay: Decay per step of the averaged weights, which are validated, tested and used, in [0, 1); it rises
             to this value over the first steps.
@@ -106,7 +115,15 @@ class TrainingSettings:
             them the reference energies are fitted to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
         wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
-        model: Any other argument of the potential by name, for instance ``--model.l_max 3``.
+        outputs: What the model gives besides the energy, by name: a class of outputs with its arguments, for instance
+            ``--outputs.dipole DipoleOutput --outputs.dipole.unit D``, or ``file.py:Class`` of your own. Its references
+            are the values of this name in the structures.
+        without_energy: Whether the model has these outputs alone, no energy and forces.
+        model: Any other argument of the potential by name, for instance ``--model.l_max 3``. A part of your own is
+            ``file.py:Class`` or ``package.module:Class`` with its arguments: ``--model.basis my_net.py:Chebyshev
+            --model.basis.degree 12``. ``--model my_net.py:Net --model.width 64`` takes a network of your own.
+        trust: Code of your own that the file of ``start_from`` is made of and that may run, for example my_net.py; what
+            ``model`` names is trusted.
 
     Units:
         Lengths in A, energies in eV, time in minutes.
@@ -115,8 +132,8 @@ class TrainingSettings:
         ValueError: An argument is out of range, or both ``epochs`` and ``minutes`` are given.
 
     Example:
-        >>> TrainingSettings(data="ethanol", out="run", epochs=3).cutoff
-        (5.0,)
+        >>> TrainingSettings(data="ethanol", out="run", cutoff=4, epochs=3).cutoff
+        (4.0,)
     """
 
     data: Sequence[str] | str  # in this order the command line takes a JSON list for one
@@ -126,12 +143,16 @@ class TrainingSettings:
     forces_key: str | None = None
     stress_key: str | None = None
     virial_key: str | None = None
+    energy_unit: EnergyUnit | None = None
+    length_unit: LengthUnit | None = None
+    types: str | None = None
+    force_data: bool = False
     target: str | None = None
     stream: bool = False
     workers: int = 0
     valid_size: int | None = None
     size: Literal["small", "base", "large"] = "base"
-    cutoff: float | Sequence[float] = (5.0,)
+    cutoff: float | Sequence[float] | None = None
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
@@ -152,6 +173,7 @@ class TrainingSettings:
     final_force_weight: float | None = None
     final_energy_weight: float | None = 10.0
     final_stress_weight: float | None = None
+    output_weights: dict[str, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     ema_decay: float = 0.99
     clip: float = 0.5
@@ -166,7 +188,10 @@ class TrainingSettings:
     isolated: dict[int, float] | None = None
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    without_energy: bool = False
     model: dict[str, Any] = field(default_factory=dict)
+    trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.minutes is not None:
@@ -175,7 +200,9 @@ class TrainingSettings:
             )
         if self.epochs is None and self.minutes is None:
             object.__setattr__(self, "minutes", DEFAULT_MINUTES)
-        object.__setattr__(self, "cutoff", self.cutoffs)
+        if self.cutoff is not None:
+            object.__setattr__(self, "cutoff", tuple(map(float, _list(self.cutoff))))
+        object.__setattr__(self, "trust", tuple(self.trust or ()))
         _ = self.labels  # which may be unusable
         for name in ("data", "test"):
             object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
@@ -209,6 +236,11 @@ class TrainingSettings:
                 f"'stream' needs random weights to start from and one process, got 'start_from' {self.start_from!r} "
                 f"and {self.processes} processes: leave one of them out."
             )
+        if self.target is not None and (self.outputs or self.without_energy):
+            raise ValueError("'outputs' and 'without_energy' must be left out with 'target', which is one output.")
+        for name, weight in self.output_weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"'output_weights' must not be negative, got {weight} for {name!r}.")
         for name in ("force_weight", "stress_weight", "weight_decay", "workers"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"'{name}' must not be negative, got {getattr(self, name)}.")
@@ -227,12 +259,13 @@ class TrainingSettings:
         for name in ("ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'{name}' must be in [0, 1), got {getattr(self, name)}.")
-        if not self.cutoffs or min(self.cutoffs) <= 0:
-            raise ValueError(f"'cutoff' must be positive (in A), got {list(self.cutoffs)}.")
+        if self.cutoff is not None and not all(radius > 0 for radius in _list(self.cutoff) or (0,)):
+            raise ValueError(f"'cutoff' must be positive (in A), got {list(_list(self.cutoff))}.")
         if self.start_from is not None and _of_start(self) != _OF_START:
             raise ValueError(
-                "'size', 'cutoff', 'isolated', 'zbl' and 'model' must be left out with 'start_from', whose file has "
-                f"them, got {self.size!r}, {list(self.cutoffs)}, {self.isolated}, {self.zbl} and {self.model}."
+                "'size', 'cutoff', 'isolated', 'zbl', 'model', 'outputs' and 'without_energy' must be left out with "
+                f"'start_from', whose file has them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl}, "
+                f"{self.model}, {self.outputs} and {self.without_energy}."
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
@@ -279,12 +312,12 @@ class TrainingSettings:
     @property
     def labels(self) -> LabelNames:
         """What the labels are called in files that ASE reads."""
-        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+        names = self.energy_key, self.forces_key, self.stress_key, self.virial_key
+        return LabelNames(*names, self.energy_unit, self.length_unit, parse_types(self.types))
 
-    @property
-    def cutoffs(self) -> tuple[float, ...]:
-        """All cutoffs in A."""
-        return (float(self.cutoff),) if isinstance(self.cutoff, (int, float)) else tuple(map(float, self.cutoff))
+
+def _list(values: float | Sequence[float]) -> Sequence[float]:
+    return (values,) if isinstance(values, (int, float)) else values
 
 
 def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
@@ -297,4 +330,5 @@ def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple
 
 
 def _of_start(settings: TrainingSettings) -> tuple[Any, ...]:
-    return settings.size, settings.cutoffs, settings.isolated, settings.zbl, settings.model
+    model = settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model
+    return *model, settings.outputs, settings.without_energy

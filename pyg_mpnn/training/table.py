@@ -17,7 +17,10 @@ _ROWS = (
 
 
 def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
-    """The cells of the table: a header, then one row per quantity and kind of error; GPa has no column with kcal/mol.
+    """The cells of the table: a header, then one row per quantity and kind of error, with the number of structures that
+    have a reference where it is not all of them.
+
+    GPa and other outputs than energy, forces and stress have nothing in the column with kcal/mol.
 
     Args:
         columns: Errors by the title of their column; the first column is repeated with kcal/mol for meV.
@@ -28,6 +31,7 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     Units:
         each row names its own.
     """
+    first = next(iter(columns.values()))
     rows = [["", *columns, f"{next(iter(columns))} (kcal/mol)"]]
     for quantity, unit, field in _ROWS:
         for kind in ("MAE", "RMSE"):
@@ -35,8 +39,15 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
             if None in values:
                 continue
             decimals, kcal = (2, f"{values[0] / 1e3 / KCAL_PER_MOL:.4f}") if unit.startswith("meV") else (3, "")
-            rows.append([f"{quantity} {kind} ({unit})", *(f"{value:.{decimals}f}" for value in values), kcal])
-    return rows
+            count = first.known.get(quantity.split()[0])
+            of = "" if count is None else f", {count} structures"
+            rows.append([f"{quantity} {kind} ({unit}){of}", *(f"{value:.{decimals}f}" for value in values), kcal])
+    for name, found in first.outputs.items():
+        for kind in ("MAE", "RMSE"):
+            values = [getattr(errors.outputs[name], kind.lower()) for errors in columns.values()]
+            label = f"{name} {kind} ({found.unit})" if found.unit else f"{name} {kind}"
+            rows.append([label, *(f"{value:.4g}" for value in values), ""])
+    return rows if any(row[-1] for row in rows[1:]) else [row[:-1] for row in rows]
 
 
 def error_table(columns: Mapping[str, Errors]) -> str:

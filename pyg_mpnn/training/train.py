@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-import json
 import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,25 +19,27 @@ from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from torch.utils.data import DataLoader
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn.data import StructureDataset, shortest_distances
-from pyg_mpnn.data.stream import StreamedFrames, StreamedSubset
+from pyg_mpnn.data import shortest_distances
+from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.checks import check_device
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 from pyg_mpnn.training.distributed import SumStrategy, launched_rank
-from pyg_mpnn.training.evaluate import batching, evaluate_batch, shuffled_batching
+from pyg_mpnn.training.evaluate import batching, evaluate_batch, label_shapes, shuffled_batching
 from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.history import CsvHistory
 from pyg_mpnn.training.loggers import check_loggers, make_loggers
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.moving_average import moving_average
+from pyg_mpnn.training.output_reference import fit_output, target_output
 from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
 from pyg_mpnn.training.report import final_errors, write_report
-from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
+from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, check_batches, check_elements, load_training_data
@@ -75,13 +77,18 @@ def train(
     potential: Potential | None = None,
     *,
     frames: Sequence[Data] | None = None,
+    valid: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
 ) -> TrainingResult:
-    """Train a potential, test it, and write the results to ``settings.out``.
+    """Train a model, test it, and write the results to ``settings.out``.
+
+    What is learned is what the model gives: energies and forces, other outputs from the fields of their names, or both;
+    each from the structures that have a reference of it. With ``settings.target`` it is one property of QM9.
 
     Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
-    holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom);
-    ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Where the training diverges, it goes
+    holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom), to
+    which the errors of other outputs are added in units of their spread (``score`` in ``metrics.py``); ``last.ckpt`` is
+    written after every epoch and holds all that ``resume`` needs. Where the training diverges, it goes
     back to ``best.ckpt`` with half the learning rate (``recovery.py``). Python's, NumPy's
     and PyTorch's global generators are seeded with ``settings.seed``.
 
@@ -91,13 +98,14 @@ def train(
             reference energies are fitted here.
         frames: Structures in memory in place of the file ``settings.data``, which then only names them; PyG's own MD17
             and QM9 are understood.
+        valid: Structures in memory to validate, in place of a part of ``frames``.
         test: The same for ``settings.test``.
 
     Returns:
         The best potential and its errors.
 
     Units:
-        A and eV in the data; meV and meV/A in the reports.
+        A and eV in the data; meV and meV/A in the reports; other outputs in their own units.
 
     Raises:
         ImportError: A log was asked for whose package is not installed.
@@ -112,10 +120,6 @@ def train(
     Source:
         Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
     """
-    if settings.target is not None:
-        raise ValueError(
-            f"'target' must be None for energies and forces, got {settings.target!r}: call train_property."
-        )
     if potential is not None and not isinstance(potential, Potential):
         raise TypeError(
             f"'potential' must be a Potential, got {type(potential).__name__}: train the part that is to learn, on the "
@@ -127,56 +131,91 @@ def train(
     check_loggers(settings)
     if settings.device == "cuda":
         check_device(settings.device)
-    data = load_training_data(settings, frames, test)
+    seed_generators(settings.seed)
+    potential = _build(settings) if potential is None else _checked(potential, settings)
+    shapes = label_shapes(potential)
+    data = load_training_data(
+        settings, potential.cutoffs, frames, test, valid=valid, energy=potential.has_energy, labels=shapes
+    )
     mode, why_eager = settings.compile_mode(len(data.train))
+    if mode == "auto" and potential.why_eager is not None:
+        mode, why_eager = "off", potential.why_eager
     threads = threads_for(mode, settings.threads)
     if threads is not None:
         torch.set_num_threads(threads)
-    seed_generators(settings.seed)
-    potential, data = _prepare(potential, settings, data)
+    data, spreads = _fit_references(potential, settings, data)
     check_batches(data, settings, potential.cutoffs)
     check_elements(data, potential.elements)
     potential.compile(mode)
-    module = PotentialModule(potential, settings, provenance=data.provenance)
+    module = PotentialModule(potential, settings, data.provenance, spreads)
     checkpoint = None if last is None else read_last(last, module)
-    if first:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-        _announce(module, data, why_eager)
-    finished = None if checkpoint is None else why_finished(checkpoint, settings)
-    if finished is not None:
-        print(f"{finished} Writing the report again.")
-    else:
-        with _quiet_lightning():
-            _fit(module, data, last)
-    _load_best(module, out / "best.ckpt")
-    errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
+    with training_folder(out, settings.resume) if first else nullcontext():
+        if first:
+            write_json(out / "settings.json", asdict(settings))
+            _announce(module, data, why_eager)
+        finished = None if checkpoint is None else why_finished(checkpoint, settings)
+        if finished is not None:
+            print(f"{finished} Writing the report again.")
+        else:
+            with _quiet_lightning():
+                _fit(module, data, last)
+        _load_best(module, out / "best.ckpt")
+        errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
-def _prepare(
-    potential: Potential | None, settings: TrainingSettings, data: TrainingData
-) -> tuple[Potential, TrainingData]:
-    """The potential to train with its reference energies, which the data then know."""
+def _build(settings: TrainingSettings) -> Potential:
+    """The model that the settings describe."""
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
-        if potential is not None:
-            raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
-        potential = load_start(settings.start_from, dtype)
-        reference = correct_reference(potential, data.train, data.reference)
+        return load_start(settings.start_from, dtype, settings.trust)
+    options = {"zbl": settings.zbl, "outputs": settings.outputs, "energy": not settings.without_energy}
+    options |= settings.model
+    if settings.target is not None:
+        options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
+    return Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)
+
+
+def _checked(potential: Potential, settings: TrainingSettings) -> Potential:
+    """A model that was given, which must be what the settings say."""
+    if settings.start_from is not None:
+        raise ValueError(f"'potential' must be None with 'start_from' {settings.start_from!r}: give one of them.")
+    if settings.target is not None and (potential.has_energy or list(potential.outputs) != [settings.target]):
+        given = ", ".join([*(["energy"] if potential.has_energy else []), *potential.outputs])
+        raise ValueError(f"'potential' must have the output {settings.target!r} alone, as 'target' says, got {given}.")
+    return potential
+
+
+def _fit_references(
+    potential: Potential, settings: TrainingSettings, data: TrainingData
+) -> tuple[TrainingData, dict[str, float]]:
+    """Set what is taken from the training structures and not trained; the spreads of the other outputs."""
+    unknown = sorted(set(settings.output_weights) - set(potential.outputs))
+    if unknown:
+        raise ValueError(
+            f"'output_weights' must name outputs ({', '.join(potential.outputs) or 'none'}), got {unknown}."
+        )
+    reference = data.reference
+    if not potential.has_energy:
+        potential.set_neighbors(reference.neighbors)
+    elif settings.start_from is not None:
+        reference = correct_reference(potential, data.train, reference)
         potential.set_reference(reference.energies, reference.scale)
-        potential.compositions = list(data.reference.compositions)  # at the level of theory of the new data
-        return potential, dataclasses.replace(data, reference=reference)
-    if potential is None:
-        options = {"zbl": settings.zbl, **settings.model}
-        potential = Potential.from_size(settings.size, cutoff=settings.cutoffs, **options).to(dtype)
-    potential.set_reference(data.reference.energies, data.reference.scale, data.reference.neighbors)
-    potential.compositions = list(data.reference.compositions)
-    if settings.zbl:
-        if potential.zbl is None:
-            raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    else:
+        potential.set_reference(reference.energies, reference.scale, reference.neighbors)
+    if potential.has_energy:
+        potential.compositions = list(reference.compositions)  # at the level of theory of the data
+    if potential.zbl is not None and settings.start_from is None:
         potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
-    return potential, data
+    elif settings.zbl:
+        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+    spreads = {}
+    for name, output in potential.all_outputs().items():
+        kept = copy.deepcopy(output.state_dict())
+        spreads[name] = fit_output(output, name, data.train)
+        if settings.start_from is not None:  # what its weights go with
+            output.load_state_dict(kept)
+    return dataclasses.replace(data, reference=reference), spreads
 
 
 def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None = None) -> None:
@@ -189,6 +228,8 @@ def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None
         f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
+    for note in data.notes:
+        print(note, flush=True)
     if why_eager is not None:
         print(f"Not compiled: {why_eager} (--compile)", flush=True)
 
@@ -196,12 +237,9 @@ def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None
 def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None:
     settings = module.settings
     out, dtype, cutoffs = Path(settings.out), getattr(torch, settings.dtype), module.potential.cutoffs
-    seen: StructureDataset | StreamedSubset
-    if isinstance(data.train, StreamedFrames):
-        seen = data.train.prepared()
-    else:
-        seen = StructureDataset(data.train, cutoffs, dtype=dtype)
-    held_out = StructureDataset(data.valid, cutoffs, dtype=dtype)
+    shapes = label_shapes(module.potential)
+    seen = as_prepared(data.train, cutoffs, dtype, shapes)
+    held_out = as_prepared(data.valid, cutoffs, dtype, shapes)
     if module.potential.compiler is not None:
         _compile(module, seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
@@ -237,7 +275,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         raise KeyboardInterrupt from stop
 
 
-def _compile(module: PotentialModule, seen: StructureDataset | StreamedSubset) -> None:
+def _compile(module: PotentialModule, seen: PreparedStructures) -> None:
     """Compile before the clock starts, by one evaluation for training and one for validation."""
     batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
     for training in (False, True):  # and leave it in training mode, which Lightning keeps
@@ -274,7 +312,7 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
         strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(module.potential)],
         default_root_dir=out,
         logger=make_loggers(settings),
         log_every_n_steps=1,

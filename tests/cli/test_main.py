@@ -19,7 +19,7 @@ main_of_cli = importlib.import_module("pyg_mpnn.cli.main")  # the package has a 
 
 
 def test_train_leaves_a_potential_and_a_report(trained: Path) -> None:
-    assert Potential.load(trained / "best.ckpt").config["mpnn"]["l_max"] == 1
+    assert Potential.load(trained / "best.ckpt").config["representation"]["l_max"] == 1
     card = json.loads((trained / "model_card.json").read_text())
     assert any("10 of the test structures are also in the training file" in warning for warning in card["warnings"])
 

@@ -8,6 +8,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data import StructureDataset, ethanol, read_structures
+from pyg_mpnn.data.dataset import as_prepared
 from pyg_mpnn.geometry import neighbor_list
 from pyg_mpnn.units import KCAL_PER_MOL
 
@@ -26,11 +27,11 @@ def test_items_have_the_models_precision_and_its_edges(dtype):
     assert len(dataset) == 4
     for k, frame in enumerate(frames):
         item = dataset[k]
-        expected = neighbor_list(frame.pos.to(dtype), 4.0, cell=frame.cell.to(dtype), pbc=frame.pbc)
+        expected = neighbor_list(frame.pos, 4.0, cell=frame.cell, pbc=frame.pbc)
         assert torch.equal(item.edge_index, expected.edge_index)
         assert torch.equal(item.shifts, expected.shifts)
-        assert item.pos.dtype == item.forces.dtype == item.cell.dtype == item.stress.dtype == dtype
-        assert item.energy.dtype == torch.float64
+        assert item.forces.dtype == item.stress.dtype == dtype
+        assert item.energy.dtype == item.pos.dtype == item.cell.dtype == torch.float64
         assert torch.equal(item.energy, frame.energy)
     assert frames[0].pos.dtype == torch.float64  # the structures are left alone
     assert "edge_index" not in frames[0]
@@ -42,19 +43,12 @@ def test_edges_are_attached_once():
     assert repr(dataset) == "StructureDataset(1 structures)"
 
 
-def test_several_cutoffs_mark_the_edges():
-    dataset = StructureDataset(ethanol("test")[:1], cutoff=(3.0, 5.0))
-    pos, edge_index = dataset[0].pos, dataset[0].edge_index
-    dist = (pos[edge_index[0]] - pos[edge_index[1]]).norm(dim=1)
-    assert torch.equal(dataset[0].edge_scale, (dist >= 3.0).long())
-
-
 def test_molecules_and_crystals_share_a_loader():
     dataset = StructureDataset([*ethanol("test")[:2], *read_structures(SILICON)[:2]], cutoff=4.0)
     batch = next(iter(DataLoader(dataset, batch_size=4)))
     assert batch.ptr.tolist() == [0, 9, 18, 30, 46]
     assert batch.cell.shape == batch.stress.shape == (4, 3, 3)
-    assert batch.cell.dtype == batch.stress.dtype == torch.float32
+    assert batch.stress.dtype == torch.float32
     assert batch.stress[:2].isnan().all()
     assert batch.stress[2:].isfinite().all()
     assert batch.edge_index.max() < 46
@@ -84,7 +78,6 @@ def test_lone_atom_and_empty_molecule_are_valid():
         (pair(energy=torch.zeros(2)), r"'energy' of frame 1 must have the shape \(1,\) .* got \(2,\)"),
         (pair(forces=torch.zeros(3, 3)), r"'forces' of frame 1 must have the shape \(2, 3\) .* got \(3, 3\)"),
         (pair(energy=torch.tensor(torch.nan)), "'energy' of frame 1 must be finite, got nan"),
-        (pair(energy=torch.tensor(0.0)), "'energy' must be in all frames or in none, got 1 frames without it"),
         (Data(z=torch.tensor([1, 1]), pos=torch.zeros(3, 3)), r"'pos' of frame 1 .* \(2, 3\) .* got \(3, 3\)"),
         (Data(z=torch.tensor([[1]]), pos=torch.ones(1, 3)), r"'z' of frame 1 must have shape \(nodes,\), got \(1, 1\)"),
         (Data(z=torch.tensor([119]), pos=torch.ones(1, 3)), "'z' of frame 1 .* got 119 at atom 0"),
@@ -93,6 +86,30 @@ def test_lone_atom_and_empty_molecule_are_valid():
 def test_bad_frames_are_named(bad, message):
     with pytest.raises(ValueError, match=message):
         StructureDataset([pair(), bad], 5.0)
+
+
+def test_labels_of_some_are_unknown_in_the_others():
+    labelled = pair(energy=torch.tensor(1.0), forces=torch.ones(2, 3))
+    dataset = StructureDataset([labelled, pair()], 5.0)
+    assert dataset[1].energy.isnan().all()
+    assert dataset[1].forces.isnan().all()
+    assert "energy" not in dataset.structures[1]
+    assert "stress" not in dataset[1], "none has one"
+    batch = next(iter(DataLoader(dataset, batch_size=2)))
+    assert batch.energy.isnan().tolist() == [False, True]
+
+
+def test_a_part_is_neither_checked_nor_searched_again(monkeypatch):
+    dataset = StructureDataset([pair(), pair(distance=2.0), pair(distance=3.0)], 5.0)
+    monkeypatch.setattr("pyg_mpnn.data.dataset.RadiusGraph", None)
+    monkeypatch.setattr("pyg_mpnn.data.frames.check_frame", None)
+    part = dataset.subset([2, 0])
+    assert [item.pos[1, 0].item() for item in part] == [3.0, 1.0]
+    assert as_prepared(part, 5.0, torch.float32) is part
+    again = part.with_edges(0)
+    assert torch.equal(again.edge_index, part[0].edge_index)
+    with pytest.raises(TypeError):
+        as_prepared(part, 4.0, torch.float32)  # control: another cutoff needs other lists
 
 
 def test_coincident_atoms_name_the_frame():

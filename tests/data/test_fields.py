@@ -76,7 +76,7 @@ def test_own_fields_are_kept_and_normalizing_twice_changes_nothing():
         stress=torch.full((1, 3, 3), torch.nan),
         edge_index=torch.zeros(2, 6, dtype=torch.int64),
         shifts=torch.zeros(6, 3, dtype=torch.int64),
-        edge_scale=torch.zeros(6, dtype=torch.int64),
+        cutoff=5.0,
         note="left out",
     )
     once = normalize_fields(data)
@@ -86,7 +86,8 @@ def test_own_fields_are_kept_and_normalizing_twice_changes_nothing():
     assert once.cell.shape == (1, 3, 3)
     assert once.pbc.shape == (1, 3)
     for name in once.keys():  # noqa: SIM118 - PyG's Data iterates over pairs
-        assert torch.allclose(once[name].double(), twice[name].double(), rtol=0, atol=0, equal_nan=True)
+        first, second = (torch.as_tensor(fields[name]).double() for fields in (once, twice))
+        assert torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
     assert data.energy.dim() == 0  # the input is left alone
 
 
@@ -106,7 +107,7 @@ def test_units_are_taken_at_their_word(units, factor):
 
 def test_errors_name_the_field(unchecked):
     z, pos = torch.tensor([2]), torch.zeros(1, 3)
-    with pytest.raises(ValueError, match=r"'units' must be 'pyg' or one of eV, kcal/mol, hartree, got 'Ry'"):
+    with pytest.raises(ValueError, match=r"'units' must be 'pyg' or one of eV, hartree, kcal/mol, kJ/mol, got 'Ry'"):
         normalize_fields(Data(z=z, pos=pos), units="Ry")
     with pytest.raises(ValueError, match=r"'data' must have the field 'z', got only pos"):
         normalize_fields(Data(pos=pos))

@@ -83,8 +83,8 @@ def test_virial_in_six_components_has_the_order_of_voigt(atoms: Atoms) -> None:
     [
         (
             LabelNames(energy="dft", forces="dft_force"),
-            r"'energy' is missing in frame 0 of .*, which holds dft_energy, dft_force, dft_virial, energy, forces.*: "
-            r"it was looked for as 'dft', so correct the name \(--energy-key,",
+            r"'energy_key' must name a value of a structure, got 'dft', which none has in .*two.extxyz; they hold "
+            r"dft_energy, dft_force, dft_virial, energy, forces.*: correct the name \(--energy-key,",
         ),
         (
             LabelNames(energy="dft_energy"),

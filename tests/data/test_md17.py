@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 
-from pyg_mpnn.data import read_structures
+from pyg_mpnn.data import LabelNames, read_structures
 from pyg_mpnn.data.md17 import how_to_get
+from pyg_mpnn.units import BOHR, HARTREE
 
 KCAL = 0.0433641  # eV, to six digits: any of the CODATA values
 
@@ -54,10 +57,68 @@ def test_md17_keeps_the_energy_float64(arrays, save):
 def test_md17_follows_the_unit_that_the_file_names(arrays, save):
     frames = read_structures(save(arrays | {"e_unit": np.array("eV"), "r_unit": np.array("Ang")}))
     assert frames[0].energy.item() == arrays["energies"][0]
-    with pytest.raises(ValueError, match=r"'e_unit' must be one of eV, kcal/mol, hartree .* got 'Rydberg' and 'Ang'"):
+    with pytest.raises(ValueError, match=r"'e_unit' must be one of eV, hartree, kcal/mol, kJ/mol, got 'Rydberg' in"):
         read_structures(save(arrays | {"e_unit": np.array("Rydberg")}))
-    with pytest.raises(ValueError, match=r"'r_unit' 'Ang', got 'kcal/mol' and 'bohr'"):
-        read_structures(save(arrays | {"r_unit": np.array("bohr")}))
+    with pytest.raises(ValueError, match=r"'r_unit' must be one of Ang, angstrom, bohr, Bohr, got 'nm' in"):
+        read_structures(save(arrays | {"r_unit": np.array("nm")}))
+    frame = read_structures(save(arrays | {"e_unit": np.array("hartree"), "r_unit": np.array("bohr")}))[0]
+    np.testing.assert_allclose(frame.pos, arrays["coords"][0] * BOHR, rtol=1e-14)
+    np.testing.assert_allclose(frame.energy, arrays["energies"][0] * HARTREE, rtol=1e-14)
+    np.testing.assert_allclose(frame.forces, arrays["forces"][0] * HARTREE / BOHR, rtol=1e-14)
+
+
+def test_md17_takes_units_of_the_user_where_the_file_says_none(arrays, save):
+    frame = read_structures(save(arrays), labels=LabelNames(energy_unit="eV"))[0]
+    assert frame.energy.item() == arrays["energies"][0]
+    with pytest.raises(ValueError, match=r"'e_unit' of .* is 'kcal/mol', got 'eV': leave the flag out, or correct"):
+        read_structures(save(arrays | {"e_unit": np.array("kcal/mol")}), labels=LabelNames(energy_unit="eV"))
+    with pytest.raises(
+        ValueError, match=r"'energy_key' must be left out for .*: MD17's npz has names of its own; got E"
+    ):
+        read_structures(save(arrays), labels=LabelNames(energy="E"))
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("nuclear_charges", lambda a: a + 0.5, r"'nuclear_charges' / 'z' must hold atomic numbers, got \d\.5 in"),
+        ("nuclear_charges", lambda a: a.astype(str), "'nuclear_charges' / 'z' must hold real numbers, got <U"),
+        ("energies", lambda a: a + 1j, "'energies' / 'E' must hold real numbers, got complex128 in"),
+    ],
+)
+def test_md17_refuses_what_is_no_number(arrays, save, key, change, message):
+    arrays[key] = change(arrays[key])
+    with pytest.raises(ValueError, match=message):
+        read_structures(save(arrays))
+
+
+def test_md17_reads_any_byte_order(arrays, save):
+    expected = read_structures(save(arrays))[0]
+    swapped = {key: value.astype(value.dtype.newbyteorder(">")) for key, value in arrays.items()}
+    found = read_structures(save(swapped))[0]
+    assert all(torch.equal(found[name], expected[name]) for name in ("z", "pos", "energy", "forces"))
+
+
+def test_md17_refuses_an_array_beyond_memory(arrays, save):
+    path = save({key: value for key, value in arrays.items() if key != "energies"})
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**13,)}
+    with zipfile.ZipFile(path, "a") as archive, archive.open("energies.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(
+        ValueError, match=r"'path' must be a NumPy npz file, got .* cannot be read as one \(damaged\?\)"
+    ):
+        read_structures(path)
+
+
+def test_md17_lattice_makes_it_periodic(arrays, save):
+    frame = read_structures(save(arrays | {"lattice": 4.0 * np.eye(3)}))[0]
+    assert frame.pbc.tolist() == [[True] * 3]
+    assert torch.equal(frame.cell, 4.0 * torch.eye(3, dtype=torch.float64)[None])
+    skewed = np.array([[4.0, 1.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]])
+    with pytest.raises(
+        ValueError, match=r"'lattice' must be symmetric, .* whose vectors may be its rows or its columns"
+    ):
+        read_structures(save(arrays | {"lattice": skewed}))
 
 
 def test_md17_leaves_labels_out_on_request(arrays, save):

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from pyg_mpnn.data import ethanol, read_structures, to_atoms
+from pyg_mpnn.data import LabelNames, StreamedDataset, ethanol, read_structures, to_atoms
+from pyg_mpnn.data.read import iterate_structures, load_frames
+from pyg_mpnn.units import BOHR, HARTREE
 
 ase_io = pytest.importorskip("ase.io")
 SILICON = Path(__file__).parent / "assets" / "si.extxyz"
@@ -95,8 +97,25 @@ def test_reference_labels_win_over_a_calculators(write):
 def test_labels_come_from_one_source(write):
     # forces of another method must not be joined to a reference energy
     path = write((GOOD[0], "REF_energy=-5.0", ROWS))
-    with pytest.raises(ValueError, match=r"'forces' is missing in frame 0"):
+    message = (
+        r"labels under one set of names, got REF_energy in 1 and forces in 1 \(stored by a calculator\) of 1 frames"
+    )
+    with pytest.raises(ValueError, match=message):
         read_structures(path)
+    names = LabelNames(energy="REF_energy", forces="forces")
+    assert read_structures(path, labels=names)[0].energy.item() == -5.0, "control"
+
+
+def test_labels_have_the_same_names_in_all_structures(write):
+    reference = ("pos:R:3:REF_forces:R:3", "REF_energy=-5.0", ROWS)
+    path = write(reference, reference, GOOD)
+    message = (
+        r"got REF_energy in 2, REF_forces in 2 and energy in 1, forces in 1 \(stored by a calculator\) of 3 frames, "
+        r"perhaps of two methods: name those to read \(--energy-key REF_energy --forces-key REF_forces, or --energy-"
+    )
+    for read in (read_structures, lambda path: StreamedDataset(path, 3.0), load_frames):
+        with pytest.raises(ValueError, match=message):
+            read(path)
 
 
 def test_unasked_labels_may_be_missing_and_are_left_out(write):
@@ -137,15 +156,16 @@ def test_bad_stress_is_refused(write):
 
 
 def test_energy_that_is_no_number_is_refused(write):
-    with pytest.raises(ValueError, match=r"frame 1 of .*frames.extxyz: could not convert string to float: 'low'"):
+    with pytest.raises(ValueError, match=r"frame 1 of .*frames.extxyz: 'energy' must hold numbers, got 'low'"):
         read_structures(write(GOOD, ("pos:R:3:forces:R:3", "energy=low", ROWS)))
+    good = ("pos:R:3:REF_forces:R:3", "REF_energy=1.0", ROWS)
     with pytest.raises(ValueError, match=r"'energy' of frame 1 of .* must have the shape \(1,\) .* got \(2,\)"):
-        read_structures(write(GOOD, ("pos:R:3:REF_forces:R:3", 'REF_energy="1.0 2.0"', ROWS)))
+        read_structures(write(good, ("pos:R:3:REF_forces:R:3", 'REF_energy="1.0 2.0"', ROWS)))
 
 
 def test_missing_file_is_refused(tmp_path):
     for path in (tmp_path / "nothing.xyz", tmp_path / "nothing.npz", tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"'path' must be a file, got .*which is none"):
+        with pytest.raises(FileNotFoundError, match=r"must be files or the word ethanol .*, got"):
             read_structures(path)
 
 
@@ -224,3 +244,112 @@ def test_labels_under_other_names_are_pointed_at(write):
     )
     with pytest.raises(ValueError, match=message):
         read_structures(path)
+
+
+DUMP = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 3.6
+0 3.6
+0 3.6
+ITEM: ATOMS id type{element} x y z fx fy fz
+1 2 {first}0.1 0 0 1 0 0
+2 1 {second}0 1.8 1.8 -1 0 0
+"""
+
+
+def test_types_of_a_dump_are_no_elements(tmp_path):
+    path = tmp_path / "cu.lammpstrj"
+    path.write_text(DUMP.format(element="", first="", second=""))
+    message = r"'types' must say which elements the types of .*cu.lammpstrj are, .* for instance --types 1=Cu,2=Ag"
+    for read in (load_frames, lambda path: list(iterate_structures(path))):
+        with pytest.raises(ValueError, match=message):
+            read(path)
+    types = LabelNames(types={1: "Cu", 2: "Ag"})
+    (frame,) = load_frames(path, labels=types)
+    assert frame.z.tolist() == [47, 29]
+    assert frame.forces[0].tolist() == [1.0, 0.0, 0.0]
+    assert "energy" not in frame, "ASE's reader says 0"
+    with pytest.raises(ValueError, match=r"'energy' is missing in all structures"):
+        load_frames(path, labels=types, required=["energy"])
+    with pytest.raises(ValueError, match=r"'types' must number the elements from 1 without gaps"):
+        load_frames(path, labels=LabelNames(types={2: "Ag"}))
+    path.write_text(DUMP.format(element=" element", first="Au ", second="Ni "))
+    assert load_frames(path)[0].z.tolist() == [79, 28], "control"
+
+
+def test_name_of_a_file_is_no_selection(write):
+    path = write(GOOD, GOOD, GOOD)
+    path.rename(path.with_name("me@home.xyz"))
+    assert len(read_structures(path.with_name("me@home.xyz"))) == 3
+    write(GOOD, name="a.xyz")
+    other = write(GOOD, GOOD, name="a.xyz@0")
+    assert len(read_structures(other)) == 2
+    assert len(list(iterate_structures(other))) == 2
+
+
+def test_structures_may_have_some_of_the_labels(write, capsys):
+    energy_only = ("pos:R:3", "energy=-3.0", "H 0 0 0\nH 0 0 0.8")
+    stress_only = ("pos:R:3", 'Lattice="3 0 0 0 3 0 0 0 3" stress="1 0 0 0 1 0 0 0 1"', "H 0 0 0\nH 0 0 0.8")
+    path = write(GOOD, energy_only, stress_only)
+    frames = load_frames(path)
+    assert [sorted({"energy", "forces"} & set(frame.keys())) for frame in frames] == [
+        ["energy", "forces"],
+        ["energy"],
+        [],
+    ]
+    assert [bool(frame.stress.isnan().all()) for frame in frames] == [True, True, False]
+    assert (
+        "3 structures; energy from energy in 2, forces from forces in 1, stress from stress in 1"
+        in capsys.readouterr().out
+    )
+    assert frames.sources[0]["labels"] == {"energy": "energy in 2", "forces": "forces in 1", "stress": "stress in 1"}
+    with pytest.raises(ValueError, match=r"'energy' is missing in frame 1 of .*, which holds positions alone"):
+        load_frames(write(GOOD, ("pos:R:3", "", "H 0 0 0\nH 0 0 0.8")))
+
+
+@pytest.mark.parametrize("columns", ["pos:R:3:my_forces:R:3", "pos:R:3:Force:R:3"])
+def test_forces_under_another_name_are_pointed_at(write, columns):
+    with pytest.raises(ValueError, match=r"'forces' is missing in frame 0 of .*so say what it is called"):
+        load_frames(write((columns, "energy=-3.0", ROWS)))
+
+
+def test_what_is_there_and_not_used_is_said(write, capsys):
+    rows = "H 0 0 0 0 0 1 0 0 0\nH 0 0 0.8 0 0 -1 0 0 0"
+    path = write(("pos:R:3:forces:R:3:momenta:R:3", "energy=-3.0 charge=1 config_type=bulk", rows))
+    load_frames(path)
+    assert "present but not used: charge, momenta\n" in capsys.readouterr().out
+
+
+def test_virials_give_the_stress_and_the_sign_is_said(write, capsys):
+    virials = 'virials="27 0 0 0 54 0 0 0 81"'
+    path = write((GOOD[0], f'energy=-3.0 Lattice="3 0 0 0 3 0 0 0 3" {virials}', ROWS))
+    frame = load_frames(path)[0]
+    assert frame.stress[0].diagonal().tolist() == pytest.approx([-1.0, -2.0, -3.0])
+    assert "stress from -virials / volume in 1" in capsys.readouterr().out
+
+
+def test_units_are_converted_by_flag(write):
+    path = write((GOOD[0], 'energy=-3.0 Lattice="3 0 0 0 3 0 0 0 3" stress="1 0 0 0 1 0 0 0 1"', ROWS))
+    frame = read_structures(path, labels=LabelNames(energy_unit="hartree", length_unit="bohr"))[0]
+    assert frame.energy.item() == pytest.approx(-3.0 * HARTREE, rel=1e-14)
+    assert frame.pos[1, 2].item() == pytest.approx(0.8 * BOHR, rel=1e-14)
+    assert frame.cell[0, 0, 0].item() == pytest.approx(3.0 * BOHR, rel=1e-14)
+    assert frame.forces[0, 2].item() == pytest.approx(HARTREE / BOHR, rel=1e-14)
+    assert frame.stress[0, 0, 0].item() == pytest.approx(HARTREE / BOHR**3, rel=1e-14)
+    (atoms,) = iterate_structures(path, labels=LabelNames(length_unit="bohr"))
+    assert atoms.positions[1, 2] == pytest.approx(0.8 * BOHR, rel=1e-14)
+    assert atoms.cell[0, 0] == pytest.approx(3.0 * BOHR, rel=1e-14)
+
+
+def test_unknown_units_are_refused(unchecked):
+    with pytest.raises(ValueError, match="'energy_unit' must be one of eV, hartree, kcal/mol, kJ/mol, got 'Ry'"):
+        LabelNames(energy_unit="Ry")
+
+
+def test_damaged_database_is_one_error(tmp_path):
+    (tmp_path / "bad.db").write_bytes(b"SQLite format 3\0" + bytes(200))
+    with pytest.raises(ValueError, match=r"'path' must be (an ASE database|readable by ASE), got .*bad.db"):
+        read_structures(tmp_path / "bad.db")

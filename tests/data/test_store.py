@@ -15,7 +15,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_store(folder, ({"x": torch.full((2,), float(k))} for k in range(2001)), {"count": 2001})
     assert read_index(folder) == {"count": 2001}
     assert [read_store(folder, k)["x"].tolist() for k in (0, 999, 1000, 2000)] == [[k, k] for k in (0, 999, 1000, 2000)]
-    with pytest.raises(ValueError, match=r"'cache' must be whole, got .* without structure 2001: remove the folder"):
+    with pytest.raises(
+        ValueError, match=r"'cache' must be whole, got .* with structure 2001 missing: remove the folder"
+    ):
         read_store(folder, 2001)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn import MPNN, Potential, RadiusGraph
+from pyg_mpnn import MPNN, GaussianBasis, Potential, RadiusGraph
 from pyg_mpnn.deploy.support import code_folder
 
 pytestmark = [
@@ -169,9 +169,9 @@ def test_code_is_kept_and_shared_and_sees_coincident_atoms(cache, water):
     potential = build({"edge_dim": 5}, torch.float32).eval().compile("on")
     folder = code_folder()
     assert folder.is_relative_to(cache)
-    before = set(folder.glob("packages/*"))
+    before = set(folder.glob("*/package.pt2"))
     expected = potential(water)
-    (package,) = set(folder.glob("packages/*")) - before
+    (package,) = set(folder.glob("*/package.pt2")) - before
     modified = package.stat().st_mtime_ns
     other = copy.deepcopy(potential)
     with torch.no_grad():
@@ -179,7 +179,7 @@ def test_code_is_kept_and_shared_and_sees_coincident_atoms(cache, water):
     assert other.compiler is not potential.compiler
     assert float(other(water).energy - expected.energy) == pytest.approx(3 * 0.5)
     assert package.stat().st_mtime_ns == modified
-    assert set(folder.glob("packages/*")) == before | {package}
+    assert set(folder.glob("*/package.pt2")) == before | {package}
     data = RadiusGraph(CUTOFF)(water)  # with its edges, or the neighbour list would refuse what follows
     data.pos[1] = data.pos[0]
     with pytest.raises(ValueError, match=r"keep atoms apart, got atoms . and . at one place"):
@@ -264,3 +264,13 @@ def test_a_block_of_ones_own(water, ethanol):
     for structure in (water, ethanol):
         assert_equal(compiled(structure), eager(structure), torch.float32)
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_part_that_is_replaced_is_noticed(water):
+    potential = build({}, torch.float32).eval().compile("on")
+    before = potential(water).forces
+    potential.representation.radial = GaussianBasis(CUTOFF, SMALL["num_radial"])
+    found, expected = potential(water).forces, potential.compile("off")(water).forces
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-3), "control: the part matters"

@@ -54,7 +54,7 @@ def test_code_belongs_to_a_version_of_torch(monkeypatch):
     assert support.digest("a") != support.digest("b")
 
 
-def test_private_settings_are_given_back(monkeypatch):
+def test_private_settings_are_given_back(monkeypatch, tmp_path):
     import torch._functorch.config as functorch
     import torch._inductor.config as inductor
     import torch._inductor.decomposition as decomposition
@@ -77,11 +77,11 @@ def test_private_settings_are_given_back(monkeypatch):
         if folder is not None:
             monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", folder)
         before = state()
-        with support.tracing(), support.generating():
+        with support.tracing(), support.generating(tmp_path):
             inside = state()
         assert state() == before
         assert inside[:4] == (False, False, False, 1)
-        assert inside[6] == (folder or str(support.code_folder() / "torch"))
+        assert inside[6] == str(tmp_path)
 
 
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
@@ -126,13 +126,13 @@ def test_loops_are_for_one_thread(settings, parallel, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(("settings", "compilations"), [(support.generating, 1), (nullcontext, 3)])
-def test_the_example_decides_nothing(settings, compilations):
+def test_the_example_decides_nothing(settings, compilations, tmp_path):
     """A product of 21 + 8 numbers and a sum of 21 serve any length; torch alone has a limit for both below 5000."""
     counters = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     before = counters["unique_graphs"]
     compiled = torch.compile(lambda column, row: (column @ row, column.sum()))
-    with settings(), support.tracing():
+    with settings(tmp_path), support.tracing():
         column, row = torch.ones(21, 1), torch.ones(1, 8)
         torch._dynamo.mark_dynamic(column, 0)
         compiled(column, row)
@@ -141,3 +141,14 @@ def test_the_example_decides_nothing(settings, compilations):
         assert product.shape == (length, 8)
         assert float(total) == length
     assert counters["unique_graphs"] - before == compilations
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_compiling_a_potential_from_outside_names_its_own_method(fullgraph, water):
+    from pyg_mpnn import Potential
+
+    compiled = torch.compile(Potential.from_size("small"), backend="eager", fullgraph=fullgraph)
+    with pytest.raises(Exception, match=r"potential\.compile\(\)"):
+        compiled(water.z, water.pos)

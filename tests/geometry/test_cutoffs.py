@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from pyg_mpnn.geometry import as_cutoffs, edge_scale
+from pyg_mpnn.geometry import as_cutoffs
 
 
 @pytest.mark.parametrize("cutoff", [5, 5.0, np.float64(5.0), [5.0], (5.0,)])
@@ -15,14 +14,6 @@ def test_one_cutoff_in_any_form(cutoff):
 
 def test_numpy_float32_is_a_number(unchecked):
     assert as_cutoffs(np.float32(5.0)) == as_cutoffs([np.float32(5.0)]) == (5.0,)
-
-
-@pytest.mark.parametrize("cutoffs", [(5.0,), (3.0, 5.0), (2.0, 3.0, 5.0)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_scale_is_the_smallest_cutoff_that_contains_the_edge(cutoffs, dtype):
-    dist = torch.tensor([0.1, 2.0, 2.5, 3.0, 3.0001, 4.9999], dtype=dtype)
-    expected = [next(s for s, cutoff in enumerate(cutoffs) if r < cutoff) for r in dist.tolist()]
-    assert edge_scale(dist, cutoffs).tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose, RandomJitter
 
-from pyg_mpnn.geometry import RadiusGraph, edge_vectors, neighbor_list
+from pyg_mpnn.geometry import RadiusGraph, SkinList, edge_vectors, neighbor_list
 
 
 def molecule(num_nodes):
@@ -30,24 +30,21 @@ def test_attaches_the_neighbor_list():
     assert torch.equal(result.edge_index, expected.edge_index)
     assert torch.equal(result.shifts, expected.shifts)
     assert result.shifts.any()
-    assert "edge_scale" not in result
+    assert result.cutoff == 3.0
     assert "edge_index" not in data  # the input is left alone, as by PyG's transforms
 
 
 @pytest.mark.parametrize("cutoffs", [(2.0, 4.0), (1.5, 2.5, 4.0)])
 @pytest.mark.parametrize("make", [molecule, crystal])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_scales_hold_the_lists_of_the_smaller_cutoffs(cutoffs, make, dtype):
+def test_of_several_cutoffs_the_largest_counts(cutoffs, make, dtype):
     torch.manual_seed(0)
     data = make(8)
     data.pos = data.pos.to(dtype)
-    result = RadiusGraph(cutoffs)(data)
-    for scale, cutoff in enumerate(cutoffs):
-        expected = RadiusGraph(cutoff)(data)
-        inside = result.edge_scale <= scale
-        assert torch.equal(result.edge_index[:, inside], expected.edge_index)
-        assert torch.equal(result.shifts[inside], expected.shifts)
-    assert set(result.edge_scale.tolist()) == set(range(len(cutoffs)))
+    result, expected = RadiusGraph(cutoffs)(data), RadiusGraph(cutoffs[-1])(data)
+    assert torch.equal(result.edge_index, expected.edge_index)
+    assert torch.equal(result.shifts, expected.shifts)
+    assert result.cutoff == expected.cutoff == cutoffs[-1]
 
 
 def test_list_of_a_batch_is_the_batch_of_lists():
@@ -58,7 +55,7 @@ def test_list_of_a_batch_is_the_batch_of_lists():
     transform = RadiusGraph([2.0, 3.5])
     separate = Batch.from_data_list([transform(data) for data in frames])
     together = transform(Batch.from_data_list(frames))
-    for key in ("edge_index", "shifts", "edge_scale"):
+    for key in ("edge_index", "shifts"):
         assert torch.equal(separate[key], together[key])
     assert separate.num_graphs == 5
     vec = edge_vectors(separate.pos, separate.edge_index, separate.shifts, separate.cell, separate.batch)
@@ -91,5 +88,13 @@ def test_bad_input_is_an_error(unchecked):
         RadiusGraph(5.0)(Data(z=torch.ones(3)))
     data = crystal(3)
     del data.pbc
-    with pytest.raises(ValueError, match=r"'pbc' must be given with a cell, got None"):
+    with pytest.raises(ValueError, match=r"'pbc' must be given with a 'cell', got None"):
         RadiusGraph(5.0)(data)
+
+
+@pytest.mark.parametrize("build", [RadiusGraph, SkinList])
+def test_an_unknown_backend_is_refused_at_once(build, unchecked):
+    with pytest.raises(ValueError, match=r"'backend' must be one of .*, got 'x'"):
+        build(5.0, backend="x")
+    with pytest.raises(TypeError, match=r"'cutoff' must be a number \(in A\), got True"):
+        build(True)

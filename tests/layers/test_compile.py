@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from pyg_mpnn import (
+    ChannelMixing,
     ContractedFeatures,
     DensityPowers,
     DensityUpdate,
     DirectionalDensity,
     EdgeMLP,
+    EquivariantProduct,
+    FilterConvolution,
+    GatherDensity,
     Interaction,
     Messages,
     MultiScale,
     NodeUpdate,
+    ProductInteraction,
+    ProductUpdate,
     RadialFeatures,
     RawFeatures,
     SigmoidAttention,
     SoftmaxAttention,
+    VectorConvolution,
+    VectorUpdate,
 )
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -40,6 +49,18 @@ def composition(kind, parts):
     return kind(parts, NodeUpdate(4, 6, power_channels=9), DensityUpdate(4, 6, 2, 2), DensityPowers(2, 2, 3))
 
 
+class Vectors(nn.Module):
+    """The two blocks that carry vectors; they get the part of the density with l = 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.update = VectorConvolution(2, num_radial=3), VectorUpdate(2)
+
+    def forward(self, x, edge_index, radial, envelope, sphere, density):
+        vectors = density[:, 1:4]
+        return self.update(*self.convolution(x[:, :2], edge_index, radial, envelope, sphere[:, 1:4], vectors))
+
+
 BLOCKS = {
     "density": (lambda: DirectionalDensity(4, 2, 3, 2), "x edge_index radial sphere envelope"),
     "density_update": (lambda: DensityUpdate(4, 3, 2, 2), "x edge_index radial sphere density"),
@@ -51,8 +72,18 @@ BLOCKS = {
     "sigmoid": (lambda: SigmoidAttention(4, 3), "x edge_index radial envelope"),
     "softmax": (lambda: SoftmaxAttention(4, 3), "x edge_index radial envelope"),
     "messages": (messages, "x edge_index radial envelope sphere density"),
+    "filter_convolution": (lambda: FilterConvolution(4, 5, 3), "x edge_index radial envelope"),
+    "vectors": (Vectors, "x edge_index radial envelope sphere density"),
     "node_update": (lambda: NodeUpdate(4, 3), "x edge_index radial"),
     "interaction": (lambda: composition(Interaction, messages()), "x edge_index radial envelope sphere density"),
+    "mixing": (lambda: ChannelMixing(2, 3, 2), "density"),
+    "product": (lambda: EquivariantProduct(2), "density density"),
+    "product_update": (lambda: ProductUpdate(4, 2, 2), "density x"),
+    "gather": (lambda: GatherDensity(4, 2, 3, 2), "x edge_index radial sphere envelope density"),
+    "product_interaction": (
+        lambda: ProductInteraction(4, 2, 3, 2),
+        "x edge_index radial sphere envelope density",
+    ),
     "multi_scale": (
         lambda: composition(MultiScale, [messages(), messages()]),
         "x edge_index radial envelope sphere density",
@@ -79,4 +110,25 @@ def test_compiled_equals_eager(name, dtype, ethanol, inputs):
     torch.compiler.reset()
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager", dynamic=True)
     for found, expected in zip(run(compiled), run(module), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32], indirect=True, ids=["float32"])
+def test_compiled_with_ghosts_equals_eager(dtype, ethanol, inputs):
+    """The first four atoms receive, all send."""
+    module, given = composition(Interaction, messages()), inputs(ethanol)
+    ours = (given.edge_index[1] < 4).nonzero().squeeze(-1)
+    edges = [given.edge_index[:, ours], *(tensor[ours] for tensor in (given.radial, given.envelope, given.sphere))]
+    x, density = given.x.requires_grad_(), given.density.requires_grad_()
+
+    def call(x, density):
+        return module((x, x[:4]), *edges, (density, density[:4]))
+
+    def run(function):
+        result = function(x, density)
+        return *result, *torch.autograd.grad(sum(part.square().sum() for part in result), (x, density))
+
+    torch.compiler.reset()
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager", dynamic=True)
+    for found, expected in zip(run(compiled), run(call), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.lj import LennardJones
@@ -18,7 +19,15 @@ from ase.optimize import BFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
 import pyg_mpnn
-from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
+from pyg_mpnn import (
+    ZBL,
+    ChargesOutput,
+    DipoleOutput,
+    Potential,
+    PotentialCalculator,
+    ScalarOutput,
+    SumPotential,
+)
 
 
 def tensors(atoms: Atoms) -> dict[str, torch.Tensor]:
@@ -112,15 +121,47 @@ def test_any_change_is_seen(potential: Potential, crystal: Atoms) -> None:
     assert len(calls) == 5
 
 
-def test_forces_and_stress_only_when_asked(potential: Potential, crystal: Atoms) -> None:
+def test_energy_forces_and_stress_are_one_evaluation_of_each_structure(potential: Potential, crystal: Atoms) -> None:
+    crystal.calc = PotentialCalculator(potential)
+    calls = calls_of(crystal.calc)
+    for expected in (1, 2, 3):
+        crystal.get_potential_energy()
+        crystal.get_stress()
+        crystal.get_forces()
+        assert crystal.calc.results.keys() == set(PotentialCalculator.implemented_properties)
+        assert len(calls) == expected
+        crystal.positions[0] += 0.01
+
+
+def test_forces_and_stress_only_where_they_were_asked_of_the_structure_before(
+    potential: Potential, crystal: Atoms
+) -> None:
     crystal.calc = PotentialCalculator(potential)
     calls = calls_of(crystal.calc)
     crystal.get_potential_energy()
+    crystal.positions[0] += 0.01
+    crystal.get_potential_energy()
     assert crystal.calc.results.keys() == {"energy", "free_energy", "energies"}
-    crystal.get_stress()
     crystal.get_forces()
-    assert crystal.calc.results.keys() == set(PotentialCalculator.implemented_properties)
-    assert len(calls) == 2
+    assert "stress" not in crystal.calc.results
+    assert len(calls) == 3
+    crystal.positions[0] += 0.01
+    crystal.get_potential_energy()
+    crystal.get_forces()
+    assert len(calls) == 4
+
+
+def test_failed_call_leaves_no_results(potential: Potential, molecule: Atoms) -> None:
+    calculator = PotentialCalculator(potential)
+    calculator.calculate(molecule, ["energy", "forces"])
+    assert "energy" in calculator.results, "control"
+    molecule.positions[0, 0] = np.nan
+    for _ in range(2):
+        with pytest.raises(ValueError, match="'atoms' must have finite positions"):
+            calculator.calculate(molecule, ["energy"])
+        assert not calculator.results
+    with pytest.raises(ValueError, match="'atoms' must have finite positions"):
+        calculator.get_property("energy", molecule)
 
 
 def test_potential_given_stays_as_it_was(potential: Potential, molecule: Atoms) -> None:
@@ -203,10 +244,21 @@ def test_relaxation_lowers_the_energy(potential: Potential, molecule: Atoms) -> 
     assert molecule.get_potential_energy() < before
 
 
+def test_stress_of_a_slab(potential: Potential, molecule: Atoms) -> None:
+    """By the volume of the cell, as ASE's own calculators have it; without a height there is none."""
+    slab = Atoms(molecule, cell=[[5.0, 1.0, 0.0], [0.0, 6.0, 0.0], [0.0, 0.0, 20.0]], pbc=[True, True, False])
+    slab.calc = PotentialCalculator(potential, dtype=torch.float64)
+    assert slab.get_stress() == pytest.approx(calculate_numerical_stress(slab, eps=1e-4), abs=1e-7)
+    assert np.abs(slab.get_stress()[[0, 1, 5]]).min() > 1e-5
+    slab.cell[2] = 0.0
+    with pytest.raises(PropertyNotImplementedError, match="a slab needs a vector across it"):
+        slab.get_stress()
+
+
 def test_stress_of_a_molecule(potential: Potential, molecule: Atoms) -> None:
     molecule.calc = PotentialCalculator(potential)
     with pytest.raises(
-        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in three directions"
+        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in two or three directions"
     ):
         molecule.get_stress()
 
@@ -309,3 +361,20 @@ def test_sum_with_a_calculator_of_ase(potential: Potential, crystal: Atoms) -> N
     assert crystal.get_potential_energy() == pytest.approx(expected, abs=1e-9)
     assert crystal.get_forces() == pytest.approx(sum(part.get_forces(crystal) for part in parts), abs=1e-10)
     assert crystal.get_stress() == pytest.approx(sum(part.get_stress(crystal) for part in parts), abs=1e-12)
+
+
+def test_dipole_and_charges_are_those_of_ase(unchecked) -> None:
+    outputs = {"dipole": DipoleOutput(), "charges": ChargesOutput(), "gap": ScalarOutput(extensive=False)}
+    potential = Potential.from_size("small", hidden_channels=8, edge_dim=8, channels=2, num_layers=1, outputs=outputs)
+    atoms = molecule("H2O", calculator=PotentialCalculator(potential))
+    assert atoms.get_dipole_moment().shape == (3,)
+    assert atoms.get_charges().sum() == pytest.approx(0.0, abs=1e-9)
+    expected = potential.eval()(torch.tensor(atoms.numbers), torch.tensor(atoms.positions)).dipole[0]
+    assert atoms.get_dipole_moment() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+    atoms.rattle(0.1)
+    atoms.get_forces()
+    assert "dipole" not in atoms.calc.results, "not asked"
+    debye = Potential.from_size("small", outputs={"dipole": DipoleOutput(unit="D")})
+    assert "dipole" not in PotentialCalculator(debye).implemented_properties
+    with pytest.raises(ValueError, match="'potential' must have an energy"):
+        PotentialCalculator(Potential.from_size("small", energy=False, outputs={"gap": ScalarOutput()}))

@@ -15,9 +15,6 @@ class Springs(EnergyModel):
 
     cutoff, dtype = 3.0, torch.float64
 
-    def check_elements(self, z):
-        pass
-
     def reference_energies(self, z, batch, num_graphs):
         return torch.bincount(batch, minlength=num_graphs).double(), torch.ones_like(z, dtype=torch.float64)
 
@@ -54,13 +51,51 @@ def test_forces_can_be_differentiated_again_in_training(dtype):
     assert Springs().train()(PAIR).forces.requires_grad
 
 
+class Bare(EnergyModel):
+    """What the docstring of the interface asks for, and no more."""
+
+    cutoff, dtype = 3.0, torch.float64
+
+    def interaction_energies(self, z, edge_index, edge_vec, batch, num_graphs, near=None, memory="normal"):
+        energies = 0.5 * edge_vec.square().sum(-1)
+        return energies.new_zeros(len(z)).index_add(0, edge_index[1], energies)
+
+
+def test_a_subclass_that_writes_interaction_energies_alone_runs():
+    assert (Bare()(PAIR).energy.item(), Bare().device.type) == (4.0, "cpu")
+    testing.assert_forces_law(lambda data: Bare()(data)[:2], PAIR)
+    assert Bare().all_outputs() == {}
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_method_that_is_missing_or_returns_something_else_is_named():
+    class NoCutoff(EnergyModel):
+        dtype = torch.float64
+
+    class NoEnergies(EnergyModel):
+        cutoff, dtype = 3.0, torch.float64
+
+    class Total(Bare):
+        def interaction_energies(self, *arguments, **options):
+            return super().interaction_energies(*arguments, **options).sum()
+
+    with pytest.raises(NotImplementedError, match="NoCutoff must have an attribute cutoff: a number in angstrom"):
+        NoCutoff()(PAIR)
+    with pytest.raises(NotImplementedError, match="NoEnergies must have a method interaction_energies"):
+        NoEnergies()(PAIR)
+    with pytest.raises(TypeError, match=r"Total.interaction_energies must return .* \(nodes,\) = \(2,\), got \(\)"):
+        Total()(PAIR)
+    with pytest.raises(ValueError, match=r"'z' must hold atomic numbers 1\.\.118, got values from 0 to 1"):
+        Bare()(Data(z=torch.tensor([1, 0]), pos=PAIR.pos))
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_what_is_not_possible_is_refused():
     with pytest.raises(ValueError, match=r"'memory' must be one of \('normal', 'low'\), got 'little'"):
         Springs()(PAIR, memory="little")
     with pytest.raises(ValueError, match="'memory' must be 'normal' for a representation other than MPNN"):
         Springs()(PAIR, memory="low")
-    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in three directions"):
+    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in two or three directions"):
         Springs()(PAIR, stress=True)
     with pytest.raises(ValueError, match="'mode' must be one of"):
         Springs().compile("maybe")

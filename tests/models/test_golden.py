@@ -45,7 +45,7 @@ STRUCTURES = {
 
 def build(name: str) -> Potential:
     """Weights sin(k + 0.7 i) / sqrt(fan in) for weight i of the k-th parameter, the same on every machine."""
-    potential = Potential.from_size("base", **SMALL, **MODELS[name]).double()
+    potential = Potential.from_size("base", **SMALL, **MODELS[name], isolated="free").double()
     potential.set_reference({1: -13.6, 8: -2041.8, 14: -7874.5}, 0.7, [6.0] * len(potential.cutoffs))
     with torch.no_grad():
         for k, (_, parameter) in enumerate(sorted(potential.named_parameters())):

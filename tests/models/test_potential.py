@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn import MLP, MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn.models.files import from_format_3
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
 COMPOSITIONS = {
@@ -120,9 +122,19 @@ def test_smooth_at_every_cutoff(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64], indirect=True)
-@pytest.mark.parametrize("name", ["contracted", "two scales", "softmax"])
-def test_stress_is_the_strain_derivative(name, silicon):
+@pytest.mark.parametrize(
+    ("name", "pbc"),
+    [
+        ("contracted", [True] * 3),
+        ("two scales", [True] * 3),
+        ("softmax", [True] * 3),
+        ("contracted", [True, False, True]),
+    ],
+)
+def test_stress_is_the_strain_derivative(name, pbc, silicon):
+    """Of crystals and, by the volume of the cell, of slabs."""
     potential = make_potential(name)
+    silicon.pbc = torch.tensor([pbc])
     stress = potential(silicon, stress=True).stress[0]
     torch.testing.assert_close(stress, stress.T)
     volume = torch.linalg.det(silicon.cell[0]).abs()
@@ -368,13 +380,13 @@ class Composed(nn.Module):
         return [x.index_add(0, edge_index[1], weight * x[edge_index[0]])]
 
 
-def test_own_representation(ethanol, dtype):
+def test_own_representation(ethanol, dtype, tmp_path):
     potential = Potential(Composed("invariant"))
     testing.assert_rotation_law(energies(potential), ethanol)
-    assert potential.config is None
     potential.set_reference({1: 0.0, 6: 0.0, 8: 0.0}, 1.0, [5.0])  # no set_neighbors: nothing to set
-    with pytest.raises(TypeError, match="'save' needs an MPNN with SumReadout or LearnedSumReadout, got Composed"):
-        potential.save("never.pt")
+    potential.save(tmp_path / "own.pt")
+    loaded = Potential.load(tmp_path / "own.pt", trust=[Composed])
+    assert torch.equal(loaded(ethanol).forces, potential.eval()(ethanol).forces)
 
 
 def test_raw_directions_are_refused():
@@ -392,6 +404,21 @@ def test_intensive_readouts_are_refused(readout):
 
 
 @pytest.mark.usefixtures("unchecked")
+def test_head_of_ones_own_is_kept_by_the_file(tmp_path, water):
+    own = MLP([16, 7, 1], nn.Tanh(), bias=False)
+    potential = Potential(MPNN(**SMALL), heads="last", head=own).eval()
+    assert potential.head is own
+    potential.save(tmp_path / "own.pt")
+    loaded = Potential.load(tmp_path / "own.pt")
+    assert repr(loaded.head) == repr(own)
+    assert loaded.head.linears[0].bias is None
+    torch.testing.assert_close(loaded(water).energy, potential(water).energy, rtol=0.0, atol=0.0)
+    assert Potential(MPNN(**SMALL)).head is None
+    named = {"class": "MLP", "channels": [16, 7, 1], "activation": {"class": "torch.nn:Tanh"}}
+    assert repr(Potential.from_size("base", **SMALL, potential_heads="last", head=named).head) == repr(own)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_construction_errors():
     with pytest.raises(TypeError, match=r"'representation' must have the attributes .* got Linear without cutoff"):
         Potential(nn.Linear(2, 2))
@@ -399,7 +426,7 @@ def test_construction_errors():
         Potential(MPNN(**SMALL), heads="first")
     with pytest.raises(ValueError, match=r"'size' must be one of .* got 'huge'"):
         Potential.from_size("huge")
-    with pytest.raises(ValueError, match="'readout' must be 'sum' or 'learned', got 'mean'"):
+    with pytest.raises(ValueError, match=r"'readout' must be one of .*, got 'mean'"):
         Potential.from_size("small", readout="mean")
     with pytest.raises(ValueError, match="'symmetry' must be"):
         Potential(MPNN(**SMALL), symmetry="equivariant")
@@ -413,7 +440,7 @@ def test_bad_input_is_refused(ethanol, silicon):
     wrong[3, 1] = math.nan
     together = pos.clone()
     together[1] = together[0]
-    with pytest.raises(ValueError, match=r"'pos' must be finite .* for atom 3"):
+    with pytest.raises(ValueError, match=r"'pos' must be finite, .* for atom 3"):
         potential(z, wrong)
     with pytest.raises(ValueError, match="atoms"):
         potential(z, together)
@@ -421,18 +448,18 @@ def test_bad_input_is_refused(ethanol, silicon):
         potential(z)
     with pytest.raises(TypeError, match="'z' must hold whole numbers"):
         potential(z.float(), pos)
-    with pytest.raises(ValueError, match=r"'z' must have the shape \(nodes,\) and 'pos' \(nodes, 3\)"):
+    with pytest.raises(ValueError, match=r"'z' must have shape \(nodes,\) = \(9,\), as 'pos' says, got \(4,\)"):
         potential(z[:4], pos)
     with pytest.raises(TypeError, match="must not be given beside a PyG object"):
         potential(ethanol, pos)
-    with pytest.raises(ValueError, match="'batch' must have the shape of 'z'"):
+    with pytest.raises(ValueError, match=r"'batch' must have shape \(nodes,\) = \(9,\), got \(3,\)"):
         potential(z, pos, torch.zeros(3, dtype=torch.long))
     with pytest.raises(ValueError, match=r"'z' must hold atomic numbers 1\.\.118, got values from 0 to 119"):
         potential(torch.tensor([0, 119]), pos[:2])
-    with pytest.raises(ValueError, match="'cell' must be given for a structure with periodic directions"):
+    with pytest.raises(ValueError, match="'cell' must be given with periodic directions"):
         potential(z, pos, pbc=torch.ones(3, dtype=torch.bool))
     periodic = torch.ones(3, 3, dtype=torch.bool)
-    with pytest.raises(ValueError, match="'cell' and 'pbc' must hold one entry for each of 2 graphs, got 2 and 3"):
+    with pytest.raises(ValueError, match=r"'pbc' must have shape \(3,\) or \(2, 3\), got \(3, 3\)"):
         potential(z, pos, torch.zeros_like(z), torch.eye(3).repeat(2, 1, 1), periodic)
     with pytest.raises(ValueError, match="'edge_index' must have the shape"):
         potential(z, pos, edge_index=torch.zeros(3, 2, dtype=torch.long))
@@ -441,16 +468,16 @@ def test_bad_input_is_refused(ethanol, silicon):
     with pytest.raises(ValueError, match="'pos' must keep atoms apart, got atoms 1 and 0 at one place"):
         potential(z, together, edge_index=torch.tensor([[0, 2], [1, 1]]))
     with pytest.raises(ValueError, match="'cell' must be finite"):
-        potential(z, pos, cell=torch.full((3, 3), math.nan), edge_index=torch.tensor([[0], [1]]))
+        potential(z, pos, cell=torch.full((3, 3), math.nan), pbc=periodic[0], edge_index=torch.tensor([[0], [1]]))
     with pytest.raises(ValueError, match="'shifts' must have the shape"):
         potential(z, pos, edge_index=torch.tensor([[0], [1]]), shifts=torch.zeros(2, 3))
     with pytest.raises(ValueError, match="'shifts' must be given with the edges of a periodic structure"):
         potential(silicon.z, silicon.pos, cell=silicon.cell, pbc=silicon.pbc, edge_index=torch.tensor([[0], [1]]))
-    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in three directions"):
+    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in two or three directions"):
         potential(ethanol, stress=True)
-    slab = Data(z=silicon.z, pos=silicon.pos, cell=silicon.cell, pbc=torch.tensor([[True, True, False]]))
-    with pytest.raises(ValueError, match="wires and slabs have a virial and no stress"):
-        potential(slab, stress=True)
+    wire = Data(z=silicon.z, pos=silicon.pos, cell=silicon.cell, pbc=torch.tensor([[True, False, False]]))
+    with pytest.raises(ValueError, match="molecules and wires have a virial and no stress"):
+        potential(wire, stress=True)
 
 
 def test_unknown_elements_are_refused(ethanol):
@@ -470,3 +497,60 @@ def test_set_reference_errors():
         potential.set_reference({0: 0.0}, 1.0)
     with pytest.raises(ValueError, match="'neighbors' must hold one finite mean number"):
         potential.set_reference({1: 0.0}, 1.0, [1.0, 2.0])
+
+
+ELEMENTS = {1: -13.6, 6: -1029.0, 8: -2041.8}
+
+
+@pytest.fixture(params=["contracted", "two scales", "softmax", "learned readout", "last head"])
+def with_reference(request, dtype):
+    potential = make_potential(request.param)
+    potential.set_reference(ELEMENTS, scale=3.0)
+    return potential
+
+
+def test_an_isolated_atom_has_its_reference_energy(with_reference):
+    """To the last bit: the two numbers that cancel come from one evaluation."""
+    for element, energy in ELEMENTS.items():
+        output = with_reference(torch.tensor([element]), torch.zeros(1, 3))
+        exact = output.forces.dtype == torch.float64
+        assert output.energy.item() == pytest.approx(energy, abs=1e-12 if exact else 1e-5)
+        assert not output.forces.any()
+
+
+def test_an_isolated_atom_has_its_reference_energy_control(dtype):
+    potential = make_potential(isolated="free")
+    potential.set_reference(ELEMENTS, scale=3.0)
+    assert abs(potential(torch.tensor([6]), torch.zeros(1, 3)).energy.item() - ELEMENTS[6]) > 0.01
+
+
+def test_isolated_atoms_change_no_force(with_reference, ethanol, tolerance):
+    free = Potential.from_config({**with_reference.config, "isolated": "free"}).to(ethanol.pos.dtype).eval()
+    free.load_state_dict(with_reference.state_dict())
+    wanted, found = free(ethanol), with_reference(ethanol)
+    assert testing.deviation(found.forces, wanted.forces) < tolerance
+    alone = sum((free(torch.tensor([z]), torch.zeros(1, 3)).energy - ELEMENTS[z]).item() for z in ethanol.z.tolist())
+    assert (wanted.energy - found.energy).item() == pytest.approx(alone, abs=100 * tolerance)
+
+
+def test_energy_goes_to_the_reference_as_the_last_neighbour_leaves(with_reference, dtype):
+    limit = ELEMENTS[6] + ELEMENTS[8]
+    differences = []
+    for dist in (0.9, 0.99, 0.999, 1.001):
+        pos = torch.tensor([[0.0, 0.0, 0.0], [0.36, 0.48, 0.8]]) * dist * with_reference.cutoff
+        differences.append(abs(with_reference(torch.tensor([6, 8]), pos, forces=False).energy.item() - limit))
+    rounding = 1e-10 if dtype == torch.float64 else 1e-4
+    assert differences[3] < rounding
+    for near, far in pairwise(differences[:3]):  # the cutoff function falls as the cube of what is left
+        assert far < max(near / 100, rounding)
+
+
+def test_isolated_is_free_in_files_made_before():
+    config = from_format_3({"mpnn": {"cutoff": [4.0], "hidden_channels": 16}, "heads": "all"})
+    assert Potential.from_config(config).isolated == "free"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_isolated_is_one_of_two():
+    with pytest.raises(ValueError, match=r"'isolated' must be one of \('zero', 'free'\), got 'none'"):
+        Potential(isolated="none")

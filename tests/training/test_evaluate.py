@@ -71,11 +71,18 @@ def test_unknown_element_is_an_error(finished: TrainingResult, water: Data) -> N
         evaluate(finished.potential, [water])
 
 
-def test_structures_without_forces_are_an_error(finished: TrainingResult, water: Data) -> None:
+def test_structures_are_compared_by_what_they_have(finished: TrainingResult, water: Data) -> None:
     water.z[:] = 1
     water.energy = torch.zeros(1, dtype=torch.float64)
-    with pytest.raises(ValueError, match="'forces' is missing in frame 0"):
-        evaluate(finished.potential, [water])
+    other = Data(z=water.z, pos=water.pos, forces=torch.zeros_like(water.pos))
+    errors = evaluate(finished.potential, [water])
+    assert errors.energy_mae_meV is not None
+    assert errors.forces_mae_meV_per_A is None
+    both = evaluate(finished.potential, [water, other])
+    assert both.energy_mae_meV == pytest.approx(errors.energy_mae_meV)
+    assert both.known == {"energy": 1, "forces": 1}
+    with pytest.raises(ValueError, match="'frames' must hold a reference of energy or forces or stress, got none"):
+        evaluate(finished.potential, [Data(z=water.z, pos=water.pos)])
 
 
 def test_no_structure_is_an_error(finished: TrainingResult) -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn.models import Potential, PotentialOutput
-from pyg_mpnn.training import LossTerms, loss_terms
+from pyg_mpnn.models import DipoleOutput, Potential, PotentialOutput, ScalarOutput
+from pyg_mpnn.training import LossTerms, loss_terms, output_losses
 from pyg_mpnn.training.loss import count_terms
 
 
@@ -137,3 +137,42 @@ def test_weight_multiplies_all_squares_of_its_structure(dtype: torch.dtype) -> N
         assert one + two == pytest.approx(getattr(unweighted, name).item(), rel=1e-6)
         assert getattr(weighted, name).item() == pytest.approx(3.0 * one + 0.5 * two, rel=1e-6)
     assert weighted.energy.item() == pytest.approx((3.0 * 0.25**2 + 0.5 * 0.25**2) / 2)
+
+
+def test_unknown_energies_and_forces_count_nothing(dtype: torch.dtype) -> None:
+    batch, output = _batch(dtype), _output(dtype, (-9.0, -25.0), force=1.5)
+    whole = loss_terms(output, batch, 2.0)
+    batch.energy[1] = torch.nan
+    batch.forces[batch.ptr[1] :] = torch.nan
+    counts = count_terms(batch)
+    assert counts.energy.item() == 1
+    assert counts.forces.item() == 3 * int(batch.ptr[1])
+    masked = loss_terms(output, batch, 2.0)
+    assert all(term.isfinite() for term in masked)
+    assert masked.energy.item() == pytest.approx((1.0 / (2.0 * int(batch.ptr[1]))) ** 2, rel=1e-4)
+    del batch.forces
+    assert loss_terms(output, batch, 2.0).forces.item() == 0.0
+    assert whole.energy.item() != masked.energy.item(), "control"
+
+
+def test_loss_of_an_output_is_over_its_known_components() -> None:
+    outputs = {"dipole": DipoleOutput(), "gap": ScalarOutput(), "shift": ScalarOutput(level="atom")}
+    batch = _batch(torch.float64)
+    nodes, graphs = len(batch.pos), batch.num_graphs
+    zeros = {"dipole": torch.zeros(graphs, 3), "gap": torch.zeros(graphs), "shift": torch.zeros(nodes)}
+    predicted = PotentialOutput(
+        torch.zeros(graphs), None, None, torch.zeros(nodes), {name: x.double() for name, x in zeros.items()}
+    )
+    batch.dipole = torch.tensor([[1.0, 2.0, 2.0], [torch.nan] * 3], dtype=torch.float64)
+    batch.gap = torch.tensor([0.5, -1.5], dtype=torch.float64)
+    spreads = {"dipole": 2.0, "gap": 0.5, "shift": 1.0}
+    found = output_losses(predicted, batch, outputs, spreads)
+    assert found["dipole"].item() == pytest.approx(9 / 4 / 3)
+    assert found["gap"].item() == pytest.approx(2.0)
+    assert found["shift"].item() == 0.0
+    batch.weight = torch.tensor([3.0, 0.0])
+    weighted = output_losses(predicted, batch, outputs, spreads)
+    assert weighted["gap"].item() == pytest.approx(1.5)
+    assert output_losses(predicted, batch, outputs, spreads, weighted=False)["gap"].item() == pytest.approx(2.0)
+    counts = {name: torch.tensor(4.0, dtype=torch.float64) for name in outputs}
+    assert output_losses(predicted, batch, outputs, spreads, counts=counts)["gap"].item() == pytest.approx(0.75)

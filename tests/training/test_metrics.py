@@ -71,7 +71,7 @@ def test_summary_has_exactly_the_promised_names() -> None:
 def test_errors_of_batches_equal_errors_of_all(dtype: torch.dtype) -> None:
     whole = _predictions(stress=True)
     parts = [
-        Predictions(*(None if x is None else x[rows] for x, rows in zip(whole, slices, strict=True)))
+        Predictions(*(None if x is None else x[rows] for x, rows in zip(whole, slices, strict=False)))
         for slices in (
             (slice(0, 1), slice(0, 1), slice(0, 1), slice(0, 2), slice(0, 2), slice(0, 1), slice(0, 1)),
             (slice(1, 2), slice(1, 2), slice(1, 2), slice(2, 6), slice(2, 6), slice(1, 2), slice(1, 2)),
@@ -105,3 +105,34 @@ def test_errors_without_atoms_are_zero() -> None:
 
 def test_score_is_force_error_plus_energy_error_per_atom() -> None:
     assert score(Errors(1, 90.0, 90.0, 10.0, 10.0, 25.0, 30.0)) == 35.0
+
+
+def test_structures_without_a_reference_are_not_compared_and_the_others_are_counted() -> None:
+    found = _predictions(stress=True)
+    energy, forces = found.energy_ref.clone(), found.forces_ref.clone()
+    energy[1], forces[:2] = torch.nan, torch.nan
+    errors = compute_errors(found._replace(energy_ref=energy, forces_ref=forces))
+    assert errors.known == {"energy": 1, "forces": 1, "stress": 1}
+    assert errors.energy_mae_meV == pytest.approx(10.0)
+    assert errors.forces_mae_meV_per_A == 0.0
+    assert errors.summary()["n_structures_with_forces"] == 1
+    assert compute_errors(_predictions()).known == {}, "control"
+
+
+def test_errors_of_outputs_are_over_their_known_components() -> None:
+    values = torch.tensor([[1.0, 2.0, 4.0], [5.0, 5.0, 5.0]], dtype=torch.float64)
+    references = torch.tensor([[1.0, 1.0, 1.0], [torch.nan] * 3], dtype=torch.float64)
+    one = Predictions(torch.tensor([2, 3]), others={"dipole": values}, others_ref={"dipole": references})
+    found = compute_errors(one, {"dipole": "e*A"})
+    assert (found.energy_mae_meV, found.forces_mae_meV_per_A) == (None, None)
+    errors = found.outputs["dipole"]
+    assert (errors.mae, errors.count, errors.unit) == (pytest.approx(4 / 3), 3, "e*A")
+    assert errors.rmse == pytest.approx(math.sqrt(10 / 3))
+    assert found.summary() == {"n_structures": 2, "dipole_mae": errors.mae, "dipole_rmse": errors.rmse}
+    assert compute_errors(join([one, one])).outputs["dipole"].count == 6
+    assert compute_errors(one._replace(others={"dipole": values * math.nan})).outputs["dipole"].mae != errors.mae, "NaN"
+    assert score(found, {"dipole": 0.5}) == pytest.approx(8 / 3)
+    both = replace(found, forces_mae_meV_per_A=20.0, energy_mae_meV_per_atom=3.0)
+    assert score(both, {"dipole": 0.5}, scale=0.1) == pytest.approx(23.0 + 100 * 8 / 3)
+    nothing = compute_errors(one._replace(others_ref={"dipole": references * math.nan}))
+    assert nothing.outputs == {}

@@ -45,3 +45,21 @@ def test_parity_of_structures_without_atoms_is_drawn(tmp_path: Path) -> None:
     energy, none = torch.zeros(1, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.float64)
     plot_parity(Predictions(torch.tensor([0]), energy, energy, none, none), energy, tmp_path / "parity.png", "empty")
     assert (tmp_path / "parity.png").exists()
+
+
+def test_other_outputs_have_panels(tmp_path: Path) -> None:
+    dipole = torch.rand(20, 3, dtype=torch.float64)
+    reference = dipole.clone()
+    reference[3] = torch.nan
+    predictions = Predictions(
+        torch.ones(20, dtype=torch.int64), others={"dipole": dipole}, others_ref={"dipole": reference}
+    )
+    plot_parity(predictions, None, tmp_path / "parity.png", "20 molecules", {"dipole": "e*A"})
+    history = [
+        {"epoch": k, "minutes": 1.0, "energy_weight": 0.1, "valid_score": 1.0 / k}
+        | dict.fromkeys(("train_dipole_rmse", "valid_dipole_rmse", "valid_dipole_mae"), 1.0 / k)
+        for k in (1, 2, 3)
+    ]
+    plot_learning_curve(history, tmp_path / "curve.png", {"dipole": "e*A"})
+    for name in ("parity.png", "curve.png"):
+        assert 0.02 < _dark_fraction(tmp_path / name) < 0.5

@@ -26,7 +26,7 @@ METRICS = {
 
 def _state(progress: float, epoch: int, minutes: float | None = 5.0) -> tuple[Any, Any]:
     settings = SimpleNamespace(minutes=minutes, epochs=None if minutes else 10)
-    module = SimpleNamespace(progress=progress, seconds=300.0 * progress, settings=settings)
+    module = SimpleNamespace(progress=progress, seconds=300.0 * progress, settings=settings, outputs={})
     return SimpleNamespace(current_epoch=epoch, callback_metrics=METRICS), module
 
 
@@ -72,3 +72,12 @@ def test_disabled_line_is_silent() -> None:
     line.enable()
     line.on_train_end(*_state(1.0, 0))
     assert "100 %" in stream.getvalue()
+
+
+def test_other_outputs_are_shown_with_their_units() -> None:
+    stream = io.StringIO()
+    trainer, module = _state(0.5, 4)
+    module.outputs = {"dipole": SimpleNamespace(unit="e*A"), "count": SimpleNamespace(unit="")}
+    trainer.callback_metrics = {"valid_dipole_mae": torch.tensor(0.125), "valid_count_mae": torch.tensor(2.0)}
+    ProgressLine(stream).on_train_epoch_end(trainer, module)
+    assert stream.getvalue().rstrip().endswith("validation MAE: dipole 0.125 e*A, count 2")

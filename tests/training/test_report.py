@@ -50,7 +50,7 @@ def test_card_tells_what_is_needed_to_judge_and_to_repeat(finished: TrainingResu
     assert len(card["data"]["sha256"]) == len(card["data"]["test_sha256"]) == 64
     assert len(card["data"]["validation_indices"]) == card["data"]["validation_structures"] == 4
     assert card["model"]["elements"] == [1, 6, 8]
-    assert card["model"]["config"]["mpnn"]["hidden_channels"] == 8
+    assert card["model"]["config"]["representation"]["hidden_channels"] == 8
     assert card["model"]["parameters"] == sum(p.numel() for p in finished.potential.parameters())
     assert (card["reference_energies"]["rank"], card["reference_energies"]["num_elements"]) == (1, 3)
     assert (card["training"]["seed"], card["training"]["epochs_done"], card["training"]["steps_done"]) == (0, 3, 12)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings
-from pyg_mpnn.training.resumption import check_folder, read_last, why_finished
+from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 
 
 def test_folder_of_a_new_training_is_empty_and_of_a_resumed_one_is_not(tmp_path: Path) -> None:
@@ -61,8 +63,27 @@ def test_checkpoints_of_another_format_and_damaged_ones_are_refused(finished: Tr
     last = tmp_path / "last.ckpt"
     checkpoint["pyg_mpnn"]["format"] = 1
     torch.save(checkpoint, last)
-    with pytest.raises(ValueError, match=r"last\.ckpt, of format 1: train again"):
+    with pytest.raises(ValueError, match=r"last\.ckpt of format 1, too old to be read: train again"):
         read_last(last, module)
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(ValueError, match="which cannot be read as one"):
         read_last(last, module)
+
+
+def test_folder_of_another_process_is_refused_at_the_start_and_later(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom pyg_mpnn.files import hold_folder\n"
+        "with hold_folder(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], **pipes) as other:  # type: ignore[call-overload]
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(FileExistsError, match=rf"where process {other.pid} on .* does: wait for it"):
+            check_folder(tmp_path, resume=False)
+        with pytest.raises(FileExistsError, match=rf"process {other.pid}"), training_folder(tmp_path, resume=False):
+            pass
+        other.stdin.close()
+    with training_folder(tmp_path, resume=False):
+        (tmp_path / "last.ckpt").touch()
+    with pytest.raises(FileExistsError, match="not empty"), training_folder(tmp_path, resume=False):
+        pass

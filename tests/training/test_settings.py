@@ -12,7 +12,7 @@ def test_default_length_is_ten_minutes_without_epochs_and_minutes() -> None:
 
 
 def test_cutoff_may_be_one_number_or_several() -> None:
-    assert TrainingSettings("data", "out", cutoff=4).cutoffs == (4.0,)
+    assert TrainingSettings("data", "out", cutoff=4).cutoff == (4.0,)
     assert TrainingSettings("data", "out", cutoff=(3, 5)).cutoff == (3.0, 5.0)
 
 

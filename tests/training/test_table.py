@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from pyg_mpnn.training import Errors
+from dataclasses import replace
+
+from pyg_mpnn.training import Errors, OutputErrors
 from pyg_mpnn.training.table import error_markdown, error_table
 from pyg_mpnn.units import KCAL_PER_MOL
 
@@ -33,3 +35,23 @@ def test_markdown_has_the_same_cells() -> None:
     lines = error_markdown({"test": GOOD}).splitlines()
     assert lines[1] == "| --- | ---: | ---: |"
     assert lines[2] == "| energy MAE (meV) | 43.36 | 1.0000 |"
+
+
+def test_rows_count_the_structures_with_a_reference_where_some_have_none() -> None:
+    some = Errors(2, 1, 1, 1, 1, 1, 1, known={"energy": 1})
+    lines = error_table({"test": some}).splitlines()
+    assert lines[1].startswith("energy MAE (meV), 1 structures")
+    assert lines[4].startswith("energy per atom RMSE (meV/atom), 1 structures")
+    assert lines[5].startswith("forces MAE (meV/A)  ")
+
+
+def test_other_outputs_have_rows_with_their_units() -> None:
+    columns = {
+        title: Errors(2, outputs={"gap": OutputErrors(value, 2 * value, 2, "eV"), "count": OutputErrors(value, 1.0, 2)})
+        for title, value in (("test", 0.25), ("trivial predictor", 1.5))
+    }
+    header, *rows = [line.split() for line in error_table(columns).splitlines()]
+    assert header == ["test", "trivial", "predictor"], "no kcal/mol where there is no energy"
+    assert rows[0] == ["gap", "MAE", "(eV)", "0.25", "1.5"]
+    assert rows[3] == ["count", "RMSE", "1", "1"]
+    assert error_table({"test": replace(GOOD, outputs=columns["test"].outputs)}).count("kcal") == 1

@@ -14,15 +14,24 @@ from pyg_mpnn.testing.probes import compare, scales
 from pyg_mpnn.testing.result import Check
 from pyg_mpnn.testing.subject import Evaluation, Subject
 
+_GRID = 2.0**20  # points per A
+
 
 @law()
 def translation(subject: Subject, structures: Sequence[Data]) -> list[Check]:
-    """Energy and forces stay when everything is moved as a whole, by about 10 A."""
+    """Energy and forces stay when everything is moved as a whole, by 10 A and, in double precision, by 1e6 A."""
     scale, checks = scales(subject, structures), []
+    moves = {"10 A": [5.3, -11.7, 8.1]}
+    if subject.input_dtype == torch.float64:
+        moves["1e6 A"] = [1e6, -2e6, 1e6]
     for structure in structures:
-        moved = structure.clone()
-        moved.pos = structure.pos + torch.tensor([5.3, -11.7, 8.1], dtype=torch.float64)
-        checks += compare(subject, "moved", subject.evaluate(moved), subject.evaluate(structure), scale)
+        given = structure.clone()
+        given.pos = (structure.pos * _GRID).round() / _GRID  # so that the sum of position and move is exact
+        expected = subject.evaluate(given)
+        for what, move in moves.items():
+            moved = given.clone()
+            moved.pos = given.pos + (torch.tensor(move, dtype=torch.float64) * _GRID).round() / _GRID
+            checks += compare(subject, f"moved by {what}", subject.evaluate(moved), expected, scale)
     return checks
 
 

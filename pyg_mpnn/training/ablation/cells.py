@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,19 +21,6 @@ from pyg_mpnn.training.train import train
 
 Record = dict[str, Any]
 _POINTS = 100  # of a learning curve
-
-
-def write_json(path: Path, record: Record) -> None:
-    """Write a record; a write that is cut off leaves the old file.
-
-    Args:
-        path: The file.
-        record: Plain values.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path)
 
 
 def read_cells(out: Path) -> list[Record]:

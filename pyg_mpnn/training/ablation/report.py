@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from pyg_mpnn.files import write_picture, write_text
 from pyg_mpnn.training.ablation.cells import read_cells
 from pyg_mpnn.training.ablation.summary import Row, block_verdict, summarize
 from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
@@ -69,7 +70,7 @@ def write_report(out: str | Path) -> None:
         out: The folder.
     """
     out = Path(out)
-    (out / "ablation.md").write_text(f"# Which building block pays?\n\n{markdown(out)}\n\n![Errors](pareto.png)\n")
+    write_text(out / "ablation.md", f"# Which building block pays?\n\n{markdown(out)}\n\n![Errors](pareto.png)\n")
     plot_pareto(summarize(out), out / "pareto.png")
 
 
@@ -96,7 +97,7 @@ def plot_pareto(rows: Sequence[Row], path: Path) -> None:
         axes.axis("off")
     figure.supxlabel("energy and forces of one structure (µs/atom)", fontsize=10)
     figure.supylabel("force MAE after equal minutes (meV/A)", fontsize=10)
-    figure.savefig(path)
+    write_picture(path, figure.savefig)
 
 
 def _panel(axes: Axes, block: str, points: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.ablation.variants import Variant, make_variants
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -28,7 +29,12 @@ class AblationSettings:
             label is named, only labels that are named are read.
         forces_key: Name of the forces there.
         stress_key: Name of the stress there.
-        virial_key: Name of the virial there (eV), in place of a stress.
+        virial_key: Name of the virial there, in place of a stress.
+        energy_unit: Unit of the energies in the files, and of forces and stresses with ``length_unit``; eV without it,
+            or what the file says.
+        length_unit: Unit of positions and cells in the files; angstrom without it.
+        types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
+        force_data: Train although structures stand apart by their energy or forces, or are there twice.
         size: Size of the reference; every variant differs from it in one block.
         model: Any other argument of the potential for the reference and all variants, for instance
             ``--model.num_layers 3``.
@@ -67,6 +73,10 @@ class AblationSettings:
     forces_key: str | None = None
     stress_key: str | None = None
     virial_key: str | None = None
+    energy_unit: EnergyUnit | None = None
+    length_unit: LengthUnit | None = None
+    types: str | None = None
+    force_data: bool = False
     size: Literal["small", "base", "large"] = "base"
     cutoff: float = 5.0
     minutes: float = 3.0
@@ -97,7 +107,8 @@ class AblationSettings:
     @property
     def labels(self) -> LabelNames:
         """What the labels are called in files that ASE reads."""
-        return LabelNames(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+        names = self.energy_key, self.forces_key, self.stress_key, self.virial_key
+        return LabelNames(*names, self.energy_unit, self.length_unit, parse_types(self.types))
 
     def training(self, variant: Variant, seed: int, out: str) -> TrainingSettings:
         """The settings of one cell.
@@ -118,6 +129,7 @@ class AblationSettings:
             forces_key=self.forces_key,
             stress_key=self.stress_key,
             virial_key=self.virial_key,
+            force_data=self.force_data,
             valid_size=self.valid_size,
             size=self.size,
             cutoff=variant.cutoffs,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from torch_geometric.data import Data
 
+from pyg_mpnn.files import write_json
 from pyg_mpnn.training.ablation import AblationSettings
 from pyg_mpnn.training.ablation import cells as module
-from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell, write_json
+from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell
 
 
 def test_a_diverged_training_is_a_result(

@@ -46,7 +46,7 @@ def test_a_real_grid_of_one_block(
         assert cell["learning_curve"][-1]["step"] == cell["steps"]
     splits = {cell["training_indices_sha256"] for cell in cells.values()}
     assert len(splits) == 1
-    assert cells["num_layers-1-seed0.json"]["config"]["mpnn"]["num_layers"] == 1
+    assert cells["num_layers-1-seed0.json"]["config"]["representation"]["num_layers"] == 1
     assert "Training Potential" in (report.parent / "log.txt").read_text()
     printed = capsys.readouterr().out
     assert "3 of 3: num_layers 3, seed 0: force MAE" in printed

@@ -11,7 +11,7 @@ from pyg_mpnn.training.ablation import AblationSettings
 def test_a_cell_is_trained_as_the_settings_say(settings: Callable[..., AblationSettings]) -> None:
     own = settings(only=["scales"], minutes=2.0, learning_rate=1e-3, cutoff=4.0)
     training = own.training(own.variants[1], 3, "there")
-    assert (training.cutoffs, training.seed, training.minutes, training.learning_rate) == ((2.4, 4.0), 3, 2.0, 1e-3)
+    assert (training.cutoff, training.seed, training.minutes, training.learning_rate) == ((2.4, 4.0), 3, 2.0, 1e-3)
     assert (training.compile, training.out, training.batch_size) == ("off", "there", 2)
     named = settings(energy_key="a", forces_key="b", stress_key="c")
     assert named.labels == named.training(named.variants[0], 0, "there").labels == LabelNames("a", "b", "c")

@@ -13,11 +13,11 @@ from pyg_mpnn.training.ablation.variants import BLOCKS
 def test_every_variant_differs_from_the_reference_in_its_block_alone(size: str, model: dict[str, int]) -> None:
     reference, *others = make_variants(size, 4.0, model=model)
     base = Potential.from_size(size, cutoff=reference.cutoffs, **reference.model).config
-    assert {name: base["mpnn"][name] for name in model} == model
+    assert {name: base["representation"][name] for name in model} == model
     assert {variant.block for variant in others} == set(BLOCKS)
     for variant in others:
-        own = Potential.from_size(size, cutoff=variant.cutoffs, **variant.model).config
-        changed = {name for name in own["mpnn"] if own["mpnn"][name] != base["mpnn"][name]}
+        own = Potential.from_size(size, cutoff=variant.cutoffs, **variant.model).config["representation"]
+        changed = {name for name in own if own[name] != base["representation"][name]}
         assert changed == {"cutoff" if variant.block == "scales" else variant.block}, variant.name
         assert max(variant.cutoffs) == 4.0
 

@@ -1,0 +1,94 @@
+"""What do products at the atom cost, and the subtraction of isolated atoms? Compiled, beside base without either.
+
+    python -m benchmarks.speed.products             writes benchmarks/results/products/cost.json
+    python -m benchmarks.speed.products --smoke     eager, one round, nothing written
+
+"base" is the MPNN of dec9c62 (isolated="free"). Rounds are interleaved; times are processor time of this process, so
+that other programs on the core count as little as they can. One thread, float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.record import RESULTS, provenance, write
+from benchmarks.speed.works import Structures, replicas, sample
+from pyg_mpnn import Potential, neighbor_list
+
+MODELS: dict[str, dict[str, Any]] = {
+    "base": {"isolated": "free"},
+    "base, isolated atoms zero": {},
+    "products": {"class": "ProductMPNN"},
+}
+REFERENCE = {1: -13.6, 6: -1029.0, 8: -2041.8}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--no-training", action="store_true", help="leave out the training step")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    works = {"one ethanol": (replicas(1), 10), "32 aspirin": (sample("aspirin", 32), 1)}
+    steps = {} if options.no_training else {"training step, 8 aspirin": (sample("aspirin", 8), 1)}
+    records = []
+    for name, (structures, repeats) in {**works, **steps}.items():
+        rounds = 1 if options.smoke else options.rounds
+        records.append(compare(name, structures, repeats, rounds, trained=name in steps, smoke=options.smoke))
+    if not options.smoke:
+        units = "ms of processor time a call, median over the rounds"
+        write(RESULTS / "products" / "cost.json", provenance() | {"dtype": "float32", "units": units, "works": records})
+
+
+def compare(
+    name: str, structures: Structures, repeats: int, rounds: int, *, trained: bool, smoke: bool
+) -> dict[str, Any]:
+    """Median times of all models, and the median over the rounds of the ratio to base."""
+    calls = {model: make_call(config, structures, trained, smoke) for model, config in MODELS.items()}
+    times: dict[str, list[float]] = {model: [] for model in calls}
+    for _ in range(rounds):
+        for model, call in calls.items():
+            start = time.process_time()
+            for _ in range(repeats):
+                call()
+            times[model].append((time.process_time() - start) / repeats)
+    found = {}
+    for model, values in times.items():
+        ratio = statistics.median(value / base for value, base in zip(values, times["base"], strict=True))
+        found[model] = {"ms": 1e3 * statistics.median(values), "ratio": ratio}
+        print(f"{name}: {model}: {found[model]['ms']:.3f} ms, {ratio:.3f} of base", flush=True)
+    return {"work": name, "rounds": rounds, "models": found}
+
+
+def make_call(config: dict[str, Any], structures: Structures, trained: bool, smoke: bool) -> Callable[[], None]:
+    """Energies and forces, or with the gradient of a loss; compiled and warm."""
+    torch.manual_seed(0)
+    potential = Potential.from_size("base", **config)
+    potential.set_reference(REFERENCE, 1.0, [14.0])
+    potential.compile("off" if smoke else "on").train(trained)
+    pos = torch.from_numpy(structures.pos).float()
+    batch = torch.arange(len(structures.num_atoms)).repeat_interleave(torch.from_numpy(structures.num_atoms))
+    edges = neighbor_list(pos.double(), 5.0, batch=batch)
+    z = torch.from_numpy(structures.z).long()
+
+    def call() -> None:
+        output = potential(z, pos, batch, edge_index=edges.edge_index)
+        if trained:
+            potential.zero_grad()
+            assert output.forces is not None
+            (output.forces.square().mean() + output.energy.mean()).backward()
+
+    for _ in range(1 if smoke else 20):
+        call()
+    return call
+
+
+if __name__ == "__main__":
+    main()

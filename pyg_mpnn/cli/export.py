@@ -1,0 +1,47 @@
+"""``pyg-mpnn export``: a potential as a file that runs without this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyg_mpnn.models import Potential, open_potential
+
+
+def export_command(model: str, out: str, dtype: str | None = None, trust: list[str] | None = None) -> Path:
+    """Write energy, forces and stress of one structure as an AOTInductor package, for Python or C++.
+
+    The package takes ``z, pos, edge_index, shifts, cell`` and needs torch, not this package: examples/export shows both
+    languages. Compiling takes a minute or more. It needs a CPU and a C++ compiler.
+
+    Args:
+        model: Checkpoint of a training (best.ckpt) or saved potential, or Python code of yours as file.py:name or
+            package.module:name.
+        out: File to write; its name ends in .pt2. An existing one is replaced.
+        dtype: Precision to compute in, float32 or float64; by default that of the potential. Input and output are
+            float64 in any case.
+        trust: Code of your own that the model is made of and that may run, for example my_net.py.
+
+    Returns:
+        The file.
+
+    Units:
+        A in; eV, eV/A, eV/A^3 out.
+
+    Raises:
+        ValueError: The name does not end in .pt2, or the precision is another one.
+    """
+    import torch
+
+    target = Path(out)
+    if target.suffix != ".pt2":
+        raise ValueError(f"'out' must end in .pt2, got {out}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"'out' must lie in a folder that exists, got {out}")
+    if dtype not in (None, "float32", "float64"):
+        raise ValueError(f"'dtype' must be float32 or float64, got {dtype!r}")
+    potential = open_potential(model, trust=trust)
+    if not isinstance(potential, Potential):
+        raise TypeError(f"'model' must be a Potential, got {model} with a {type(potential).__name__}")
+    potential.to(dtype=None if dtype is None else getattr(torch, dtype)).export(target)
+    print(f"Written to {target}, {target.stat().st_size / 1e6:.1f} MB: z, pos, edge_index, shifts, cell in this order")
+    return target

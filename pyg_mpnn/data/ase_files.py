@@ -1,0 +1,194 @@
+"""Files that ASE reads, without what ASE makes up and without its silent ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn.data.contents import Contents, listed
+from pyg_mpnn.data.convert import require_ase, to_data
+from pyg_mpnn.data.labels import ANGSTROM, LabelCensus, LabelNames, LabelSource, held, missing_label
+from pyg_mpnn.data.xyz import Unreadable, check_whole, format_of
+
+if TYPE_CHECKING:
+    import ase
+
+_LAMMPS = ("lammps-dump-text", "lammps-dump-binary", "lammps-data")
+
+
+def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
+    """Read all structures of a file by ASE, with labels whose names are decided once for the file.
+
+    Args:
+        path: the file.
+        dtype: floating-point type of all but the energy.
+        names: what the file does not say.
+        keep: whether to hold ASE's structures in memory; without it the file is read twice.
+
+    Returns:
+        what the file holds.
+
+    Raises:
+        ValueError: the file is damaged or of an unknown format, or its labels are of several kinds.
+    """
+    images: Iterable[ase.Atoms] = iterate_images(path, names)
+    images = list(images) if keep else images
+    census = LabelCensus(names)
+    for atoms in images:
+        census.add(atoms)
+    source = census.choose(str(path))
+    read = {name for _, name in source.keys.values()}
+    last: list[ase.Atoms] = []
+
+    def frames() -> Iterator[Data]:
+        for index, atoms in enumerate(images if keep else iterate_images(path, names)):
+            last[:] = [atoms]
+            try:
+                yield to_data(atoms, dtype, source)
+            except ValueError as error:
+                raise ValueError(f"frame {index} of {path}: {error}") from error
+
+    return Contents(
+        path,
+        frames(),
+        describe_source(source),
+        held=set(census.held),
+        unused=census.unused(source),
+        notes=_notes(path, names),
+        missing=lambda label, where: missing_label(label, where, listed(held(last[0])[""]), names),
+        others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
+    )
+
+
+def describe_source(source: LabelSource) -> dict[str, str]:
+    """Names of the labels that are read, for people.
+
+    Args:
+        source: where they are.
+
+    Returns:
+        names by label.
+    """
+    read = {label: name for label, (_, name) in source.keys.items()}
+    return {**read, "stress": f"-{read['stress']} / volume"} if source.virial and "stress" in read else read
+
+
+def _notes(path: Path, names: LabelNames) -> list[str]:
+    notes = []
+    if names.energy_unit or names.length_unit:
+        units = names.energy_unit or "eV", names.length_unit or "angstrom"
+        notes.append(f"converted from {units[0]} and {units[1]}, as said, to eV and A")
+    if path.stat().st_size and _is_lammps(path):
+        notes.append("taken in LAMMPS' units 'metal' (eV, A); such files hold no energies")
+    return notes
+
+
+def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
+    """The structures of a file as ASE has them, one in memory at a time.
+
+    Args:
+        path: the file; nothing of its name is taken for a selection of frames.
+        names: its ``types`` are the elements of a LAMMPS file.
+
+    Yields:
+        ASE's structures in the file's units, without an energy that ASE's reader made up.
+
+    Raises:
+        ImportError: ASE is not installed.
+        ValueError: the file is damaged or of an unknown format, or it numbers its elements and ``types`` are not given.
+    """
+    require_ase(f"reading {path.name}")
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
+    if path.stat().st_size == 0:
+        return
+    number = 0
+    try:
+        kind = format_of(path)
+        lammps = kind in _LAMMPS
+        options = _type_options(path, names.types) if lammps else {}
+        check_whole(path)
+        rows = ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True, **options)
+        for atoms in _iterate_rows(path) if path.suffix == ".db" else rows:
+            if lammps and atoms.calc is not None:
+                atoms.calc.results.pop("energy", None)  # ASE's reader says 0
+            yield atoms
+            number += 1
+    except UnknownFileTypeError as error:
+        raise ValueError(
+            f"'path' must be a file that ASE reads or an MD17 '.npz' file, got the unknown format of {path}."
+        ) from error
+    except Unreadable:
+        raise
+    except MemoryError as error:
+        raise ValueError(f"'path' must fit into memory, got {path}: it is too large, or damaged.") from error
+    except sqlite3.Error as error:
+        raise ValueError(f"'path' must be an ASE database, got {path}, which SQLite refuses: {error}") from error
+    except Exception as error:  # each of ASE's readers fails in its own way
+        raise ValueError(
+            f"'path' must be readable by ASE, got {type(error).__name__} in {path} (frame {number}): {error}"
+        ) from error
+
+
+def _is_lammps(path: Path) -> bool:
+    from ase.io.formats import UnknownFileTypeError
+
+    try:
+        return format_of(path) in _LAMMPS
+    except UnknownFileTypeError:
+        return False
+
+
+def _type_options(path: Path, types: Mapping[int, str]) -> dict[str, Any]:
+    """What ASE's reader of a LAMMPS file is told of the elements."""
+    from ase.data import atomic_numbers
+    from ase.io.formats import open_with_compression
+
+    kind = format_of(path)
+    if kind == "lammps-dump-text":
+        with open_with_compression(str(path), "r") as file:
+            columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
+        if "element" in columns:
+            return {}
+    if not types:
+        raise Unreadable(
+            f"'types' must say which elements the types of {path} are, a file of LAMMPS that only numbers them: for "
+            "instance --types 1=Cu,2=Ag."
+        )
+    if sorted(types) != list(range(1, len(types) + 1)):
+        raise Unreadable(f"'types' must number the elements from 1 without gaps, got {dict(types)}.")
+    if kind == "lammps-data":
+        return {"Z_of_type": {number: atomic_numbers[symbol] for number, symbol in types.items()}}
+    return {"specorder": [types[number] for number in sorted(types)]}
+
+
+def _iterate_rows(path: Path) -> Iterator[ase.Atoms]:
+    """The structures of an ASE database with their keys, which ase.io.read leaves out, one in memory at a time."""
+    import ase.db
+
+    with ase.db.connect(str(path)) as database:
+        for row in database.select():
+            yield row.toatoms(add_additional_information=True)
+
+
+def in_angstrom(atoms: ase.Atoms, names: LabelNames) -> ase.Atoms:
+    """A structure with positions and cell in A.
+
+    Args:
+        atoms: the structure as the file has it; it is changed.
+        names: its ``length_unit`` counts.
+
+    Returns:
+        the structure.
+    """
+    factor = ANGSTROM[names.length_unit or "angstrom"]
+    if factor != 1.0:
+        atoms.cell[:] = atoms.cell.array * factor
+        atoms.positions *= factor
+    return atoms

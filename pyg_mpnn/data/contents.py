@@ -1,0 +1,174 @@
+"""What a reader found in a file, and how it is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch_geometric.data import Data
+
+from pyg_mpnn.data.frames import check_frame
+from pyg_mpnn.data.labels import LABELS, LabelNames
+
+
+def _add_it(label: str, where: str) -> str:
+    return f"{label!r} is missing in {where}: add it, or leave the structure out."
+
+
+@dataclass
+class Contents:
+    """The structures of a file and what is known of their labels.
+
+    Args:
+        path: the file.
+        frames: its structures, in eV and A; to be gone through once.
+        names: name in the file by label, of those that are read.
+        held: names of all that the file holds.
+        unused: names of what is not read.
+        notes: what else is to be said, one sentence each.
+        missing: the message about a label that the last structure lacks, from the label and the structure in words.
+        others: what the last structure holds and what is not read, by name.
+        numbers: of structures, and of those that have each label, as far as they were gone through.
+    """
+
+    path: Path
+    frames: Iterable[Data]
+    names: Mapping[str, str]
+    held: Collection[str] = ()
+    unused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    missing: Callable[[str, str], str] = _add_it
+    others: Callable[[], Mapping[str, Any]] = dict
+    numbers: Counter[str] = field(default_factory=Counter)
+
+    def checked(
+        self, wanted: Collection[str], required: Collection[str] | None = None, others: Collection[str] = ()
+    ) -> Iterator[Data]:
+        """The structures, checked, without labels that are not wanted; they are counted.
+
+        Args:
+            wanted: the labels to keep.
+            required: labels that each must have; without it each must have one of those that are wanted, and nothing
+                that looks like one of those that it lacks.
+            others: further values, one of which is enough too.
+
+        Yields:
+            the structures.
+
+        Raises:
+            ValueError: a structure is unusable or lacks a label; the message names it.
+        """
+        for index, frame in enumerate(self.frames):
+            where = f"frame {index} of {self.path}"
+            for name in LABELS:
+                if name in frame and name not in wanted:
+                    del frame[name]
+            lacking = [name for name in wanted if name not in frame]
+            if required is not None:
+                lacking = [name for name in lacking if name in required]
+            elif len(lacking) < len(wanted) or any(name in frame for name in others):
+                lacking = [name for name in lacking if self._has_other(name, tuple(frame.pos.shape))]
+            check_frame(frame, where)
+            if lacking:
+                raise ValueError(self.missing(lacking[0], where))
+            self.numbers.update(["structures", *(name for name in (*LABELS, *others) if name in frame)])
+            yield frame
+        if not self.numbers["structures"]:
+            raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
+
+    def _has_other(self, label: str, shape: tuple[int, ...]) -> bool:
+        """Whether the last structure has a value that looks like a label, under a name that is not read."""
+        if label == "stress":
+            return False
+        fits, word = (shape, "force") if label == "forces" else ((), "energy")
+        return any(word in name.lower() and np.shape(value) == fits for name, value in self.others().items())
+
+    def summary(self) -> dict[str, Any]:
+        """What was read, as plain values for a model card.
+
+        Returns:
+            number of structures, name and number of structures of each label, names that are not used.
+        """
+        read = [label for label in self.numbers if label != "structures"]
+        labels = {label: f"{self.names.get(label, label)} in {self.numbers[label]}" for label in read}
+        count = self.numbers["structures"]
+        return {"file": str(self.path), "structures": count, "labels": labels, "unused": list(self.unused)}
+
+    def describe(self) -> str:
+        """What was read, for the terminal.
+
+        Returns:
+            one line, one of what is not used, and one for each note.
+        """
+        return "\n".join([describe(self.summary()), *(f"  {note}" for note in self.notes)])
+
+
+def describe(summary: Mapping[str, Any]) -> str:
+    """What was read, for the terminal.
+
+    Args:
+        summary: of :meth:`Contents.summary`.
+
+    Returns:
+        one line, and one of what is not used.
+    """
+    labels, count = summary["labels"], summary["structures"]
+    names = [*LABELS, *(label for label in labels if label not in LABELS)]
+    parts = [f"{label} from {labels[label]}" if label in labels else f"no {label}" for label in names]
+    unused = f"\n  present but not used: {', '.join(summary['unused'])}" if summary["unused"] else ""
+    return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
+
+
+def refuse_names(path: Path, names: LabelNames, kind: str) -> None:
+    """Refuse what a format says itself: names of labels, elements of types.
+
+    Args:
+        path: the file.
+        names: what the user says.
+        kind: the format in words.
+
+    Raises:
+        ValueError: a name is given.
+    """
+    given = {f"{label}_key": name for label, name in names.given.items()}
+    if given:
+        raise ValueError(
+            f"{', '.join(map(repr, given))} must be left out for {path}: {kind} has names of its own; got "
+            f"{', '.join(given.values())}."
+        )
+
+
+def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
+    """Refuse a name of a label that no structure has.
+
+    Args:
+        contents: all files that are read together.
+        names: what the user says.
+
+    Raises:
+        ValueError: no structure has a value of this name.
+    """
+    held = set().union(*(found.held for found in contents))
+    for label, name in names.given.items():
+        if name not in held:
+            raise ValueError(
+                f"'{label}_key' must name a value of a structure, got {name!r}, which none has in "
+                f"{', '.join(str(found.path) for found in contents)}; they hold {listed(held)}: correct the name "
+                f"(--{label}-key, in Python LabelNames({label}=...))."
+            )
+
+
+def listed(held: Collection[str]) -> str:
+    """Names of what a structure holds besides atoms.
+
+    Args:
+        held: all names.
+
+    Returns:
+        the names in order.
+    """
+    return ", ".join(sorted(set(held) - {"numbers", "positions"})) or "positions alone"

@@ -1,0 +1,110 @@
+"""One layer of a network whose edges gather and whose atoms multiply."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.gather_density import GatherDensity
+from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.layers.product_update import ProductUpdate
+from pyg_mpnn.mlp import MLP
+
+
+class ProductInteraction(nn.Module):
+    r"""Gather at the edges, multiply at the atoms, then update the features.
+
+    .. math::
+        A_i' = P_n \circ \ldots \circ P_1 \big( A_i + \Delta A_i \big), \qquad
+        h_i' = h_i + \mathrm{MLP}\big(h_i, A'_{i,00}, \langle A_i' W, A_i' W' \rangle_l\big)
+
+    with the sums over neighbours :math:`\Delta A_i` of :class:`GatherDensity`, the products :math:`P` of
+    :class:`ProductUpdate`, each of which raises the correlation order by one, and the invariants of
+    :class:`DensityPowers`.
+
+    Args:
+        in_channels: width of the node features.
+        channels: channels of the density.
+        num_radial: number of radial functions.
+        l_max: largest degree of the density, at least 0.
+        num_products: number of products at the atom, at least 0.
+        carry: whether densities of neighbours are gathered: not in a first layer, where there are none.
+
+    Shapes:
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``sphere``
+        ``(edges, angular)``, ``envelope`` ``(edges,)``, ``density`` ``(nodes, angular, channels)``; output: new ``x``
+        and ``density``.
+
+    Units:
+        none.
+
+    Raises:
+        ValueError: a width below 1, a negative ``l_max`` or number of products.
+
+    Source:
+        own design: products of densities at the atom as in MACE (Batatia et al., NeurIPS 2022, arXiv:2206.07697),
+        invariant features beside them as in PaiNN (Schütt, Unke and Gastegger, ICML 2021, arXiv:2102.03150).
+
+    Example:
+        >>> import torch
+        >>> layer = ProductInteraction(8, channels=2, num_radial=3, l_max=1, carry=False)
+        >>> edge_index = torch.tensor([[1, 0], [0, 1]])
+        >>> x, density = layer(torch.ones(2, 8), edge_index, torch.ones(2, 3), torch.ones(2, 4), torch.ones(2))
+        >>> x.shape, density.shape
+        (torch.Size([2, 8]), torch.Size([2, 4, 2]))
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_radial: int,
+        l_max: int,
+        *,
+        num_products: int = 1,
+        carry: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_products < 0:
+            raise ValueError(f"'num_products' must not be negative, got {num_products}")
+        self.in_channels, self.channels, self.num_radial, self.l_max = in_channels, channels, num_radial, l_max
+        self.num_products, self.carry = num_products, carry
+        self.gather = GatherDensity(in_channels, channels, num_radial, l_max, carry=carry)
+        self.products = nn.ModuleList(ProductUpdate(in_channels, channels, l_max) for _ in range(num_products))
+        self.powers = DensityPowers(channels, l_max, 2 * channels)
+        self.mlp = MLP([in_channels + channels + 2 * (l_max + 1) * channels, in_channels, in_channels])
+
+    def reset_parameters(self) -> None:
+        """Draw new weights in every part."""
+        for part in (self.gather, *self.products, self.powers, self.mlp):
+            part.reset_parameters()  # type: ignore[operator]
+
+    def symmetry(
+        self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry = "equivariant"
+    ) -> tuple[Symmetry, Symmetry]:
+        """Symmetry of the new node features and of the new density."""
+        density = self.gather.symmetry(x, radial, sphere, density)
+        for product in self.products:
+            density = product.symmetry(density, x)  # type: ignore[operator]
+        return nonlinear(x, self.powers.symmetry(density)), density
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes _"],
+        edge_index: Int[Tensor, "2 edges"],
+        radial: Float[Tensor, "edges radial"],
+        sphere: Float[Tensor, "edges angular"],
+        envelope: Float[Tensor, " edges"],
+        density: Float[Tensor, "nodes angular channels"] | None = None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"]]:
+        """New node features and new density."""
+        change = self.gather(x, edge_index, radial, sphere, envelope, density)
+        density = change if density is None else density + change
+        for product in self.products:
+            density = product(density, x)
+        return x + self.mlp(torch.cat([x, density[:, 0], self.powers(density)], dim=-1)), density
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.gather}, num_products={self.num_products}, {self.mlp})"

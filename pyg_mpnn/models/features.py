@@ -1,0 +1,54 @@
+"""What a representation gives for each atom: invariant features after each layer and, where it has one, a density."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """Features of the atoms of one or more structures.
+
+    Shapes:
+        ``x``: ``(nodes, channels)`` after each layer; ``density``: ``(nodes, angular, channels)`` after the last one,
+        its components in the order of :class:`~pyg_mpnn.DirectionalBasis`.
+
+    Units:
+        none.
+    """
+
+    x: Sequence[Tensor]
+    density: Tensor | None = None
+
+
+def compute_features(
+    representation: nn.Module, z: Tensor, edge_index: Tensor, edge_vec: Tensor, **options: Any
+) -> Features:
+    """Features of any representation: by its method ``features`` where it has one, else by its call, without a density.
+
+    Args:
+        representation: as for :class:`~pyg_mpnn.Potential`.
+        z: atomic numbers.
+        edge_index: edges, source first.
+        edge_vec: vectors from centre to neighbour in angstrom.
+        **options: what else it takes: ``near``, ``memory``, or what it names in ``graph_inputs``, for each atom.
+
+    Returns:
+        the features.
+
+    Raises:
+        TypeError: the representation returns something else than a list of tensors.
+    """
+    if hasattr(representation, "features"):
+        found: Features = representation.features(z, edge_index, edge_vec, **options)  # type: ignore[operator]
+        return found
+    x = representation(z, edge_index, edge_vec, **options)
+    if isinstance(x, Tensor) or len(x) != representation.num_layers:
+        kind = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"{len(x)} tensors"
+        raise TypeError(
+            f"{type(representation).__name__}.forward must return a list of 'num_layers' ({representation.num_layers}) "
+            f"tensors of the shape (nodes, out_channels), got {kind}"
+        )
+    return Features(x)
