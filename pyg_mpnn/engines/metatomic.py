@@ -168,8 +168,6 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
     class Energy(nn.Module):
         """Energy of systems or atoms."""
 
-        reference: Tensor
-
         def __init__(self) -> None:
             super().__init__()
             self.interaction = traced
@@ -207,7 +205,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
                 atoms = torch.arange(len(system), device=device)
                 samples.append(torch.stack([torch.full_like(atoms, index), atoms], dim=1))
                 first += len(system)
-            energies = self.interaction(z, torch.cat(edges, dim=1), torch.cat(vectors)) + self.reference[z]
+            energies = self.interaction(z, torch.cat(edges, dim=1), torch.cat(vectors)) + self.reference[z]  # type: ignore[index]
             sample = torch.cat(samples).to(torch.int32)
             if selected_atoms is not None:
                 chosen = Labels(["system", "atom"], sample).select(selected_atoms)

@@ -78,7 +78,7 @@ def torchsim_model(
                 state.positions,
                 state.system_idx,
                 state.cell.mT if crystal else None,  # TorchSim has cell vectors in columns
-                torch.ones(1, 3, dtype=torch.bool, device=self._device) if crystal else None,
+                torch.ones(3, dtype=torch.bool, device=self._device) if crystal else None,
                 forces=self._compute_forces,
                 stress=self._compute_stress and crystal,
                 outputs=False,
