@@ -11,7 +11,7 @@ from metatensor.torch import Labels
 from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch
 from metatomic_ase import MetatomicCalculator
 
-from pyg_mpnn import ZBL, Potential, SumPotential
+from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
 from pyg_mpnn.engines.metatomic import export_metatomic
 from pyg_mpnn.md import PotentialCalculator
 
@@ -95,5 +95,5 @@ class Branching(Potential):
 
 def test_potential_that_cannot_be_traced_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match="traced energies of 2 atoms differ"):
-        export_metatomic(Branching.from_size("small", cutoff=4.0), tmp_path / "model.pt")
+        export_metatomic(Branching(MPNN(cutoff=4.0, hidden_channels=16)), tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
