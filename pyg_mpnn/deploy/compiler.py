@@ -83,16 +83,19 @@ class Compiler:
         dtype, device = _network(module)
         reason = why_not(device)
         if reason is not None:
-            return self._refuse(reason)
+            self._refuse(reason)
+            return None
         keep_freed_memory()
         try:
             traced = trace(module, kind, dtype, device)
         except Exception as error:
-            return self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            return None
         try:
             return _Entry(module, kind, traced)
         except Exception as error:
-            return self._refuse(_why_not_made(error), error)
+            self._refuse(_why_not_made(error), error)
+            return None
 
     def _refuse(self, reason: str, error: Exception | None = None) -> None:
         """Raise in mode ``"on"``; else say it once."""
