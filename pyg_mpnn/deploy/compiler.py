@@ -27,7 +27,7 @@ class Compiler:
     ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and inputs, with
     free numbers of atoms, edges and graphs. For evaluation that graph is compiled ahead of time to a package that is
     kept on disk; for training it is compiled with its derivative. Weights are inputs: a step of the optimizer, loaded
-    weights or averaged ones are seen. Parts of the module must not be replaced afterwards. From then on the process
+    weights or averaged ones are seen. Where a part was replaced, code is made anew. From then on the process
     keeps the memory of freed tensors, see :func:`keep_freed_memory`.
 
     Args:
@@ -40,6 +40,7 @@ class Compiler:
     def __init__(self, mode: CompileMode) -> None:
         self.mode = mode
         self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
+        self._parts: list[tuple[dict[str, nn.Module | None], tuple[nn.Module | None, ...]]] = []
         self._said: set[str] = set()
 
     def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
@@ -67,6 +68,10 @@ class Compiler:
         dtype, device = _network(module)
         elements = getattr(module, "elements", None)  # plain numbers in the code
         key = (kind, elements, dtype, device, torch.get_num_threads())  # which torch.compile guards
+        if any(tuple(children.values()) != before for children, before in self._parts):  # a part was replaced
+            self._compiled.clear()
+        if not self._compiled:
+            self._parts = [(part._modules, tuple(part._modules.values())) for part in module.modules()]
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind)
         entry = self._compiled[key]
