@@ -439,7 +439,7 @@ class Potential(EnergyModel):
                 )
                 joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
                 features = self._features(both, joined, {**options, **in_chunks})
-                count, found = atoms.z.shape[0], self._read(features, both)
+                count, found = atoms.z.shape[0], self._read(features, both)  # len() would fix it in compiled code
                 energies, of_isolated = found[:count], found[count:]
                 density = None if features.density is None else features.density[:count]
                 features = Features([x[:count] for x in features.x], density)
