@@ -153,7 +153,7 @@ def _type_options(path: Path, types: Mapping[int, str]) -> dict[str, Any]:
     kind = format_of(path)
     if kind == "lammps-dump-text":
         with open_with_compression(str(path), "r") as file:
-            columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
+            columns: list[str] = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
         if "element" in columns:
             return {}
     if not types:
