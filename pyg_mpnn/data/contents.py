@@ -33,6 +33,7 @@ class Contents:
         missing: the message about a label that the last structure lacks, from the label and the structure in words.
         others: what the last structure holds and what is not read, by name.
         numbers: of structures, and of those that have each label, as far as they were gone through.
+        fixed: whether the format has names of its own.
     """
 
     path: Path
@@ -44,14 +45,18 @@ class Contents:
     missing: Callable[[str, str], str] = _add_it
     others: Callable[[], Mapping[str, Any]] = dict
     numbers: Counter[str] = field(default_factory=Counter)
+    fixed: bool = False
 
-    def checked(self, wanted: Collection[str], required: Collection[str] | None = None) -> Iterator[Data]:
+    def checked(
+        self, wanted: Collection[str], required: Collection[str] | None = None, *, only_note: bool = False
+    ) -> Iterator[Data]:
         """The structures, checked, without labels that are not wanted; they are counted.
 
         Args:
             wanted: the labels to keep.
             required: labels that each must have; without it each must have one of those that are wanted, and nothing
                 that looks like one of those that it lacks.
+            only_note: whether what looks like a label is a note and no error.
 
         Yields:
             the structures.
@@ -69,6 +74,9 @@ class Contents:
                 lacking = [name for name in lacking if name in required]
             elif len(lacking) < len(wanted):
                 lacking = [name for name in lacking if self._has_other(name, tuple(frame.pos.shape))]
+                if lacking and only_note:
+                    noted, lacking = self.missing(lacking[0], where), []
+                    self.notes += [] if self.notes and self.notes[-1].startswith(noted[:10]) else [noted]
             check_frame(frame, where)
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
@@ -118,23 +126,18 @@ def describe(summary: Mapping[str, Any]) -> str:
     return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
 
 
-def refuse_names(path: Path, names: LabelNames, kind: str) -> None:
-    """Refuse what a format says itself: names of labels, elements of types.
+def note_fixed_names(names: LabelNames, kind: str) -> list[str]:
+    """What to say where names of labels are given and a format has its own.
 
     Args:
-        path: the file.
         names: what the user says.
         kind: the format in words.
 
-    Raises:
-        ValueError: a name is given.
+    Returns:
+        one sentence, or none.
     """
-    given = {f"{label}_key": name for label, name in names.given.items()}
-    if given:
-        raise ValueError(
-            f"{', '.join(map(repr, given))} must be left out for {path}: {kind} has names of its own; got "
-            f"{', '.join(given.values())}."
-        )
+    given = ", ".join(f"{label} {name!r}" for label, name in names.given.items())
+    return [f"{kind} has names of its own: those given ({given}) do not count here"] if given else []
 
 
 def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
@@ -147,6 +150,9 @@ def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
     Raises:
         ValueError: no structure has a value of this name.
     """
+    contents = [found for found in contents if not found.fixed]
+    if not contents:
+        return
     held = set().union(*(found.held for found in contents))
     for label, name in names.given.items():
         if name not in held:

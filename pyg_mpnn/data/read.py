@@ -99,6 +99,7 @@ def load_frames(
     *,
     wanted: Collection[str] = LABELS,
     required: Collection[str] = (),
+    only_note: bool = False,
 ) -> CheckedFrames:
     """Read what a command is told to, and print what was found in each file.
 
@@ -111,6 +112,7 @@ def load_frames(
         labels: What the files do not say.
         wanted: The labels to read; none where a command looks at positions alone.
         required: Labels that some structures must have.
+        only_note: Whether what looks like a label under another name is printed and no error.
 
     Returns:
         One structure a frame.
@@ -127,10 +129,13 @@ def load_frames(
     frames = CheckedFrames()
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(sample_file(split)) if item == SAMPLE else Path(item) for item in sources]
-        contents = [find_format(path).read(path, torch.float64, names, True) for path in paths]
+        given = [LabelNames() if item == SAMPLE else names for item in sources]
+        contents = [
+            find_format(path).read(path, torch.float64, own, True) for path, own in zip(paths, given, strict=True)
+        ]
         refuse_typos(contents, names)
         for item, found in zip(sources, contents, strict=True):
-            frames.extend(found.checked(wanted))
+            frames.extend(found.checked(wanted, only_note=only_note))
             if wanted and item != SAMPLE:
                 print(found.describe(), flush=True)
     for label in required:
@@ -159,6 +164,8 @@ def iterate_structures(
         ValueError: A structure is unusable; the message names it.
     """
     names = labels or LabelNames()
+    if source == SAMPLE:
+        names = LabelNames()
     index = -1
     with sample_file(split) if source == SAMPLE else contextlib.nullcontext(Path(source)) as path:
         for index, atoms in enumerate(find_format(path).iterate(path, names)):

@@ -15,7 +15,6 @@ import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
 from pyg_mpnn.data.store import lock
 from pyg_mpnn.training import TrainingSettings, train
@@ -111,14 +110,6 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
-def test_training_refuses_another_cutoff_than_that_of_the_edges_found(tmp_path):
-    path = tmp_path / "ethanol.db"
-    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
-    settings = TrainingSettings(str(path), str(tmp_path / "out"), valid_size=1, epochs=1, cutoff=4.0, stream=True)
-    with pytest.raises(ValueError, match=r"'cutoff' must be that of 'potential' \(\[5.0\] A\) .*, got \[4.0\]"):
-        train(settings, Potential.from_size("small"))
-
-
 def test_unusable_files_are_errors(tmp_path, unchecked):
     with pytest.raises(
         FileNotFoundError, match=r"must be files or the word ethanol .*, got 'absent.db', which is neither"
@@ -130,7 +121,7 @@ def test_unusable_files_are_errors(tmp_path, unchecked):
     with pytest.raises(ValueError, match=r"'energy' is missing in frame 1 of .*bare.extxyz"):
         StreamedDataset(tmp_path / "bare.extxyz", 5.0)
     (tmp_path / "broken.extxyz").write_text("3\nno atoms\n")
-    with pytest.raises(ValueError, match=r"frame 0 of .*broken.extxyz must be readable by ASE"):
+    with pytest.raises(ValueError, match=r"'path' must be readable by ASE, got .* in .*broken.extxyz \(frame 0\)"):
         StreamedDataset(tmp_path / "broken.extxyz", 5.0)
     ase.io.write(tmp_path / "good.extxyz", atoms[:1])
     (tmp_path / "mine").mkdir()
