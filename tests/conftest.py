@@ -26,6 +26,8 @@ _checker = types.ModuleType("shape_checker")
 _checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 sys.modules[_checker.__name__] = _checker
 
+collect_ignore = ["models/golden/make.py", "data/assets/make_dipoles.py"]  # scripts that made files
+
 BOTH_DTYPES = ("basis", "layers", "readout", "test_mlp.py")  # places whose every test runs in float32 and float64
 
 

@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 
 import pyg_mpnn
-from pyg_mpnn import MPNN, Potential
+from pyg_mpnn import MPNN
 from pyg_mpnn.cli import make_parser
+from pyg_mpnn.models.sizes import OF_POTENTIAL
 
 FILE = Path(__file__).with_name("interface.json")
 CHANGELOG = Path(__file__).parents[1] / "CHANGELOG.md"
@@ -32,17 +33,13 @@ def flags() -> list[str]:
 
 def model_arguments() -> list[str]:
     """What ``train --model.NAME`` takes, as ``--model.l_max``."""
-    names = ["potential_heads", "readout", "symmetry", "zbl", *inspect.signature(MPNN).parameters]
+    names = [*OF_POTENTIAL, *inspect.signature(MPNN).parameters]
     return sorted(f"--model.{name}" for name in names)
 
 
 def is_model_argument(entry: str) -> bool:
     """Whether ``train`` takes it still."""
-    try:
-        Potential.from_size("small", **{entry.removeprefix("--model."): object()})
-    except (TypeError, ValueError) as error:
-        return "must hold arguments" not in str(error) and "unexpected keyword" not in str(error)
-    return True
+    return entry in model_arguments()
 
 
 def names() -> list[str]:

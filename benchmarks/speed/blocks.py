@@ -14,7 +14,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -101,21 +100,10 @@ def captured(potential: Potential, arrays: dict[str, Tensor]) -> list[Call]:
         for module in potential.modules()
         if type(module).__name__ in SHOWN
     ]
-    update = type(potential.representation.layers[0].node_update)
-    original = update.update  # the layers sum the messages themselves and call this part
-
-    def recorded(self: nn.Module, *arguments: Any) -> Any:
-        calls.append(Call(self, partial(original, self), arguments))
-        return original(self, *arguments)
-
-    update.update = recorded
-    try:
-        with torch.no_grad():
-            energies(potential, arrays, arrays["pos"])
-    finally:
-        update.update = original
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        energies(potential, arrays, arrays["pos"])
+    for hook in hooks:
+        hook.remove()
     return calls
 
 

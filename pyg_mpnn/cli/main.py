@@ -89,6 +89,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
 
     words = join_files(sys.argv[1:] if arguments is None else arguments)
     words = join_composition(words) if words[:1] in (["train"], ["ablate"]) else words
+    words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
     parsed = make_parser().parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)

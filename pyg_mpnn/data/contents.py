@@ -48,7 +48,12 @@ class Contents:
     fixed: bool = False
 
     def checked(
-        self, wanted: Collection[str], required: Collection[str] | None = None, *, only_note: bool = False
+        self,
+        wanted: Collection[str],
+        required: Collection[str] | None = None,
+        others: Collection[str] = (),
+        *,
+        only_note: bool = False,
     ) -> Iterator[Data]:
         """The structures, checked, without labels that are not wanted; they are counted.
 
@@ -56,6 +61,7 @@ class Contents:
             wanted: the labels to keep.
             required: labels that each must have; without it each must have one of those that are wanted, and nothing
                 that looks like one of those that it lacks.
+            others: further values, one of which is enough too.
             only_note: whether what looks like a label is a note and no error.
 
         Yields:
@@ -72,7 +78,7 @@ class Contents:
             lacking = [name for name in wanted if name not in frame]
             if required is not None:
                 lacking = [name for name in lacking if name in required]
-            elif len(lacking) < len(wanted):
+            elif len(lacking) < len(wanted) or any(name in frame for name in others):
                 lacking = [name for name in lacking if self._has_other(name, tuple(frame.pos.shape))]
                 if lacking and only_note:
                     noted, lacking = self.missing(lacking[0], where), []
@@ -80,7 +86,7 @@ class Contents:
             check_frame(frame, where)
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
-            self.numbers.update(["structures", *(name for name in LABELS if name in frame)])
+            self.numbers.update(["structures", *(name for name in (*LABELS, *others) if name in frame)])
             yield frame
         if not self.numbers["structures"]:
             raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
@@ -98,7 +104,8 @@ class Contents:
         Returns:
             number of structures, name and number of structures of each label, names that are not used.
         """
-        labels = {label: f"{self.names[label]} in {self.numbers[label]}" for label in LABELS if self.numbers[label]}
+        read = [label for label in self.numbers if label != "structures"]
+        labels = {label: f"{self.names.get(label, label)} in {self.numbers[label]}" for label in read}
         count = self.numbers["structures"]
         return {"file": str(self.path), "structures": count, "labels": labels, "unused": list(self.unused)}
 
@@ -121,7 +128,8 @@ def describe(summary: Mapping[str, Any]) -> str:
         one line, and one of what is not used.
     """
     labels, count = summary["labels"], summary["structures"]
-    parts = [f"{label} from {labels[label]}" if label in labels else f"no {label}" for label in LABELS]
+    names = [*LABELS, *(label for label in labels if label not in LABELS)]
+    parts = [f"{label} from {labels[label]}" if label in labels else f"no {label}" for label in names]
     unused = f"\n  present but not used: {', '.join(summary['unused'])}" if summary["unused"] else ""
     return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
 

@@ -41,7 +41,7 @@ def to_data(
     ``REF_stress`` in ``info`` and ``arrays``; the results stored in the calculator (nothing is computed, constraints
     are not applied); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. Without a stress, ``virials`` or
     ``virial`` (eV) give it: minus the virial over the volume. A structure that is periodic in no direction gets no
-    ``cell``, and only one that is periodic in three directions gets a stress.
+    ``cell``, and only crystals and slabs whose cell has a volume get a stress.
     ``config_weight`` in ``info`` (in a row of an ASE database, its key of this name) is the weight of the structure in
     the loss of a training.
 
@@ -83,8 +83,11 @@ def to_data(
         data.energy = torch.as_tensor(found["energy"]).reshape(-1)
     if "forces" in found:
         data.forces = torch.as_tensor(found["forces"], dtype=dtype)
-    if "stress" in found:
+    if "stress" in found and atoms.pbc.sum() >= 2 and atoms.cell.rank == 3:
         data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
+    for name in labels.others:
+        if name in found:
+            data[name] = torch.as_tensor(found[name])
     weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
     if weight is not None:
         data.weight = _weight(weight, dtype)

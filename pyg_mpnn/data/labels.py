@@ -43,6 +43,7 @@ class LabelNames:
             file says.
         length_unit: Unit of positions and cells; angstrom without it.
         types: Chemical symbols by number, for files that number their elements from 1 (LAMMPS).
+        others: Names of further values to read, as they are: references of other outputs of a model, or what it reads.
 
     Raises:
         ValueError: both ``stress`` and ``virial`` are named, a name is empty, a unit is unknown, or a type is no
@@ -60,6 +61,7 @@ class LabelNames:
     energy_unit: EnergyUnit | None = None
     length_unit: LengthUnit | None = None
     types: Mapping[int, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stress is not None and self.virial is not None:
@@ -84,6 +86,7 @@ class LabelNames:
     def key(self) -> dict[str, Any]:
         """All that is given, as plain values: structures that were read differ with it."""
         units = {"energy_unit": self.energy_unit, "length_unit": self.length_unit, "types": dict(self.types)}
+        units["others"] = list(self.others)
         return {**self.given, **{name: value for name, value in units.items() if value}}
 
 
@@ -123,11 +126,13 @@ class LabelSource:
             ``"REF_"`` for all but it.
         virial: whether what ``stress`` names is a virial.
         scale: what energies, and lengths, are multiplied by to be in eV and A.
+        others: names of further values, from any place and in their own units.
     """
 
     keys: Mapping[str, tuple[str, str]]
     virial: bool = False
     scale: tuple[float, float] = (1.0, 1.0)
+    others: tuple[str, ...] = ()
 
     def find(self, atoms: ase.Atoms) -> dict[str, Any]:
         """The labels of one structure, in eV and A.
@@ -136,8 +141,8 @@ class LabelSource:
             atoms: the structure.
 
         Returns:
-            ``energy``, ``forces`` and ``stress``, those that there are; a stress only of structures that are periodic
-            in three directions.
+            ``energy``, ``forces``, ``stress`` and the others, those that there are; a stress only of structures that
+            are periodic in three directions.
 
         Raises:
             ValueError: a label that is no number, a virial or stress without 6 or 9 components.
@@ -145,7 +150,7 @@ class LabelSource:
         energy, length = self.scale
         units = {"energy": energy, "forces": energy / length, "stress": energy / length**3}
         values, found = held(atoms), {}
-        for label, (place, name) in self.keys.items():
+        for label, (place, name) in [*self.keys.items(), *((name, ("", name)) for name in self.others)]:
             value = values[place].get(name)
             if value is None or (label == "stress" and not atoms.pbc.all()):
                 continue
@@ -155,7 +160,7 @@ class LabelSource:
                 raise ValueError(f"{name!r} must hold numbers, got {str(value)[:60]!r}: correct the file.") from error
             if label == "stress" and self.virial:
                 number = -_components(number, name) / atoms.get_volume()
-            found[label] = number * units[label]
+            found[label] = number * units.get(label, 1.0)
         return found
 
 
@@ -205,7 +210,8 @@ class LabelCensus:
         given = self.names.given
         if given:
             virial = "virial" in given
-            return LabelSource({{"virial": "stress"}.get(k, k): ("", v) for k, v in given.items()}, virial, scale)
+            keys = {{"virial": "stress"}.get(label, label): ("", name) for label, name in given.items()}
+            return LabelSource(keys, virial, scale, self.names.others)
         place = next((place for place in _PLACES if self.frames_of[place]), "")
         self._refuse_mixture(place, where)
         prefix = "REF_" if place == "REF_" else ""
@@ -215,8 +221,8 @@ class LabelCensus:
         ]
         if "stress" not in keys and virials:
             keys["stress"] = ("" if not prefix else place, prefix + virials[0])
-            return LabelSource(keys, True, scale)
-        return LabelSource(keys, False, scale)
+            return LabelSource(keys, True, scale, self.names.others)
+        return LabelSource(keys, False, scale, self.names.others)
 
     def _refuse_mixture(self, place: str, where: str) -> None:
         for other in _PLACES:
@@ -248,7 +254,7 @@ class LabelCensus:
         Returns:
             the names in order.
         """
-        return sorted(set(self.held) - {name for _, name in source.keys.values()} - _MADE_OF_ATOMS)
+        return sorted(set(self.held) - {name for _, name in source.keys.values()} - {*source.others} - _MADE_OF_ATOMS)
 
 
 def find_labels(atoms: ase.Atoms, names: LabelNames | None = None) -> dict[str, Any]:

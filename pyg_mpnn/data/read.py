@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.resources
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +17,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.contents import refuse_typos
 from pyg_mpnn.data.convert import to_data
 from pyg_mpnn.data.formats import find_format
-from pyg_mpnn.data.frames import CheckedFrames, align_frames, check_frame
+from pyg_mpnn.data.frames import CheckedFrames, LabelShape, align_frames, check_frame, keep_labels
 from pyg_mpnn.data.labels import LABELS, LabelNames, LabelSource, held
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def load_frames(
     wanted: Collection[str] = LABELS,
     required: Collection[str] = (),
     only_note: bool = False,
+    others: Mapping[str, LabelShape] = MappingProxyType({}),
 ) -> CheckedFrames:
     """Read what a command is told to, and print what was found in each file.
 
@@ -113,19 +116,21 @@ def load_frames(
         wanted: The labels to read; none where a command looks at positions alone.
         required: Labels that some structures must have.
         only_note: Whether what looks like a label under another name is printed and no error.
+        others: Further values to read by name: references of other outputs of a model, NaN where a structure has none,
+            and what it reads.
 
     Returns:
         One structure a frame.
 
     Units:
-        A, eV, eV/A, eV/A^3.
+        A, eV, eV/A, eV/A^3; others as they are.
 
     Raises:
         FileNotFoundError: A file is absent.
         ValueError: A structure is unusable, or none has a label that is required.
     """
     sources = [source] if isinstance(source, (str, Path)) else list(source)
-    names = labels or LabelNames()
+    names = replace(labels or LabelNames(), others=tuple(others))
     frames = CheckedFrames()
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(sample_file(split)) if item == SAMPLE else Path(item) for item in sources]
@@ -135,13 +140,15 @@ def load_frames(
         ]
         refuse_typos(contents, names)
         for item, found in zip(sources, contents, strict=True):
-            frames.extend(found.checked(wanted, only_note=only_note))
-            if wanted and item != SAMPLE:
+            outputs = [name for name, shape in others.items() if not shape.input]
+            frames.extend(found.checked(wanted, others=outputs, only_note=only_note))
+            if (wanted or others) and item != SAMPLE:
                 print(found.describe(), flush=True)
     for label in required:
         if not any(label in frame for frame in frames):
             raise ValueError(contents[-1].missing(label, f"all structures, also in the last of {paths[-1]}"))
     align_frames(frames)
+    keep_labels(others, frames, frames)
     frames.sources = [found.summary() for found in contents]
     return frames
 

@@ -41,6 +41,19 @@ def why_not(device: torch.device) -> str | None:
     return None
 
 
+@torch.compiler.disable(reason="a potential is compiled by potential.compile(), not by torch.compile(potential)")  # type: ignore[untyped-decorator]
+def refuse_outer_compilation() -> None:
+    """Say what compiles a potential: ``torch.compile`` does not differentiate twice through its own backward.
+
+    Raises:
+        CompilationError: always.
+    """
+    raise CompilationError(
+        "a potential must be compiled by its own method, got torch.compile(potential), which takes no forces: call "
+        "potential.compile() instead, or compile a program around it with torch.compiler.disable"
+    )
+
+
 def threads_for(mode: str, threads: int | None) -> int | None:
     """CPU threads of a run: those asked for, else one where it compiles, whose loops are for one thread.
 

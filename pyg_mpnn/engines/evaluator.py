@@ -128,6 +128,7 @@ class Evaluator:
             shifts=shifts,
             forces=True,
             stress=virial,
+            outputs=False,
         )
         stress = None
         if output.stress is not None and box is not None:
@@ -165,6 +166,7 @@ class Evaluator:
             torch.as_tensor(list(pbc)).expand(count, 3) if bounded else None,
             forces=True,
             stress=crystal,
+            outputs=False,
         )
         forces = _array(output.forces).reshape(count, size, 3)
         virials: list[np.ndarray | None] = [None] * count

@@ -404,10 +404,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pyg_mpnn.engines.lammps", description=__doc__.partition("\n")[0])
     parser.add_argument("script", help="input script of LAMMPS with pair_style pyg_mpnn")
     parser.add_argument("--ranks", type=int, help="number of processes that mpiexec must have started")
-    parser.add_argument("lammps", nargs="*", help="arguments of LAMMPS, after --")
-    parsed = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    end = given.index("--") if "--" in given else len(given)
+    parser.epilog = "What follows -- are arguments of LAMMPS, for example -- -log none"
+    parsed = parser.parse_args(given[:end])
     try:
-        run_script(parsed.script, parsed.lammps, parsed.ranks)
+        run_script(parsed.script, given[end + 1 :], parsed.ranks)
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         if "PYG_MPNN_TRACEBACK" in os.environ:
             raise

@@ -42,7 +42,8 @@ def export_metatomic(
     Raises:
         ImportError: metatomic is missing.
         ValueError: what :class:`Evaluator` refuses, or a composition of which it is not known how far it reaches.
-        RuntimeError: the traced energies differ from the untraced ones: the potential branches on values of tensors.
+        RuntimeError: the traced energies differ from the untraced ones, because the potential branches on values of
+            tensors; or metatomic's own parts do not fit this torch.
 
     Source:
         F. Bigi et al., arXiv:2508.15704 (metatensor and metatomic).
@@ -71,7 +72,13 @@ def export_metatomic(
     exported = AtomisticModel(module.eval(), ModelMetadata(name=name), capabilities)
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        exported.save(Path(folder) / path.name)
+        try:
+            exported.save(Path(folder) / path.name)
+        except RuntimeError as error:
+            raise RuntimeError(
+                "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations below "
+                '0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
+            ) from error
         os.replace(Path(folder) / path.name, path)
     print(evaluator.announce("metatomic", "eV, A", "of the engine"))
 
@@ -136,7 +143,8 @@ def _reach(potential: EnergyModel | SumPotential) -> float:
     reaches = []
     for part in parts(potential):
         if isinstance(part, Potential):
-            reaches.append(float(part.representation.num_layers) * part.cutoff + _density(part))  # type: ignore[arg-type]
+            field = getattr(part.representation, "receptive_field", None)
+            reaches.append(float(part.representation.num_layers) * part.cutoff if field is None else float(field))  # type: ignore[arg-type]
         elif isinstance(part, ZBL):
             reaches.append(part.cutoff)
         else:
@@ -145,11 +153,6 @@ def _reach(potential: EnergyModel | SumPotential) -> float:
                 "how far it reaches"
             )
     return max(reaches)
-
-
-def _density(part: Potential) -> float:
-    """One more cutoff where a density of neighbours is made before the first layer and read from senders."""
-    return part.cutoff if getattr(part.representation, "density", None) is not None else 0.0
 
 
 def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dtype: torch.dtype) -> nn.Module:

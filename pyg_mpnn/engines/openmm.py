@@ -138,7 +138,7 @@ def _openmm() -> Any:
     except ImportError as error:
         raise ImportError(missing("OpenMM", "openmm")) from error
     if not hasattr(openmm, "PythonForce"):
-        raise ImportError(f"pyg_mpnn.engines.openmm needs OpenMM 8.4 or newer, got {openmm.__version__}")
+        raise ImportError(f"pyg_mpnn.engines.openmm needs OpenMM 8.6 or newer, got {openmm.__version__}")
     return openmm
 
 

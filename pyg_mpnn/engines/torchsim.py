@@ -81,6 +81,7 @@ def torchsim_model(
                 torch.ones(1, 3, dtype=torch.bool, device=self._device) if crystal else None,
                 forces=self._compute_forces,
                 stress=self._compute_stress and crystal,
+                outputs=False,
             )
             results = {"energy": output.energy.to(self._dtype)}
             if self._compute_forces:

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry.grid import search_torch
-from pyg_mpnn.geometry.structures import Structures
+from pyg_mpnn.geometry.structures import Structures, heights
+
+_MAX_NEIGHBORS = 100_000  # a sphere of 50 A in dense matter
+_VESIN_BINS = 100_000  # vesin 0.6
 
 Array = npt.NDArray[np.float64]
 Backend = Literal["auto", "torch-cluster", "vesin", "torch"]
@@ -21,8 +24,8 @@ Backend = Literal["auto", "torch-cluster", "vesin", "torch"]
 
 def search(structures: Structures, reach: float, backend: Backend) -> tuple[Tensor, Tensor]:
     """Edge index and shifts, unsorted, of every pair closer than ``reach`` (and perhaps a rounding error further)."""
-    if backend not in get_args(Backend):
-        raise ValueError(f"'backend' must be one of {get_args(Backend)}, got {backend!r}: choose one of these.")
+    check_backend(backend)
+    _check_size(structures, reach)
     if backend == "auto":
         backend = _choose(structures)
     if backend == "torch-cluster":
@@ -30,6 +33,28 @@ def search(structures: Structures, reach: float, backend: Backend) -> tuple[Tens
     if backend == "vesin":
         return _search_vesin(structures, reach)
     return search_torch(structures, reach)
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a word that names no search."""
+    if backend not in get_args(Backend):
+        raise ValueError(f"'backend' must be one of {get_args(Backend)}, got {backend!r}: choose one of these.")
+
+
+def _check_size(structures: Structures, reach: float) -> None:
+    """Refuse cells so small, or cutoffs so long, that an atom would have more neighbours than any computer takes."""
+    if structures.cell is None or structures.pbc is None:
+        return
+    atoms = torch.bincount(structures.batch.cpu(), minlength=structures.num_graphs)
+    across = torch.where(structures.pbc, 2.0 * reach / heights(structures.cell), 1.0)  # cells within reach
+    number = atoms * across.prod(dim=1)
+    if bool((number > _MAX_NEIGHBORS).any()):
+        graph = int(number.argmax())
+        raise ValueError(
+            f"'cutoff' must leave an atom at most {_MAX_NEIGHBORS} neighbours, got about {float(number[graph]):.1e} "
+            f"for {reach:.4g} A in graph {graph}, {int(atoms[graph])} atoms in {structures.cell[graph].tolist()}: "
+            "check the units of both."
+        )
 
 
 def _choose(structures: Structures) -> Backend:
@@ -77,6 +102,8 @@ def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]
         if last > first:
             points = pos[first:last]
             cell, periodic = _vesin_cell(structures, graph, points, reach)
+            if _divides_by_zero(points, cell, periodic, reach):
+                return search_torch(structures, reach)
             found, shift = calculator.compute(points, cell, periodic, "PS", copy=False)
             pairs.append(found.view(np.int64) + first)
             shifts.append(shift.astype(np.int64))  # a copy: the next call overwrites vesin's memory
@@ -95,6 +122,14 @@ def _vesin_cell(structures: Structures, graph: int, points: Array, reach: float)
     cell = structures.cell[graph].numpy()
     lengths = np.ptp(points @ cell.T, axis=0) + 2.0 * reach  # non-periodic vectors are unit vectors
     return np.where(structures.pbc[graph, :, None].numpy(), cell, cell * lengths[:, None]), True
+
+
+def _divides_by_zero(points: Array, cell: Array, periodic: bool, reach: float) -> bool:
+    """Whether vesin's grid, which has at most 1e5 bins and the shape of the cell, would have none along an edge."""
+    lengths = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0) if periodic else np.ptp(points, axis=0)
+    bins = np.maximum(lengths / reach, 1.0)
+    shrink = (_VESIN_BINS / bins.prod()) ** (1.0 / 3.0)
+    return bool(shrink < 1.0 and (bins * shrink).min() < 2.0)
 
 
 @cache

@@ -30,7 +30,7 @@ def as_cutoffs(cutoff: float | Sequence[float]) -> tuple[float, ...]:
     """
     cutoffs = tuple(cutoff) if isinstance(cutoff, Sequence) and not isinstance(cutoff, str) else (cutoff,)
     for value in cutoffs:
-        if not isinstance(value, Real):
+        if not isinstance(value, Real) or isinstance(value, bool):
             raise TypeError(f"'cutoff' must be a number (in A), got {value!r}: pass for example 5.0.")
         if not 0.0 < value < math.inf:
             raise ValueError(f"'cutoff' must be positive and finite (in A), got {value}: pass for example 5.0.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyg_mpnn.geometry.structures import Structures
+from pyg_mpnn.geometry.structures import Structures, heights
 
 _MAX_BINS = 2**15  # per direction: three of them and the graph fit in one int64 key
 _CENTRES = 8192  # centres searched at a time, which bounds the memory
@@ -57,8 +57,8 @@ def _images(structures: Structures, pos: Tensor, reach: float) -> tuple[Tensor, 
     if structures.cell is None or structures.pbc is None:
         return node, structures.batch.new_zeros(pos.shape), pos
     # Wrapped atoms lie less than one cell apart, so an image within reach is at most ceil(reach / height) cells away.
-    height = 1.0 / torch.linalg.inv(structures.cell).norm(dim=1)  # (graphs, 3)
-    repeat = ((reach / height).ceil().long() * structures.pbc).to(pos.device)[structures.batch]  # (nodes, 3)
+    cells = (reach / heights(structures.cell)).ceil().long() * structures.pbc
+    repeat = cells.to(pos.device)[structures.batch]  # (nodes, 3)
     width = 2 * repeat + 1
     count = width.prod(1)
     node = node.repeat_interleave(count)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pyg_mpnn.geometry.backends import Backend
+from pyg_mpnn.geometry.backends import Backend, check_backend
 from pyg_mpnn.geometry.cutoffs import as_single_cutoff
 from pyg_mpnn.geometry.neighbors import NeighborList, neighbor_list, select
 from pyg_mpnn.geometry.structures import Structures, check_structures
@@ -35,7 +35,8 @@ class SkinList:
         A.
 
     Raises:
-        ValueError: ``cutoff`` is not positive or ``skin`` negative; and the errors of :func:`neighbor_list`.
+        ValueError: ``cutoff`` is not positive, ``skin`` negative or ``backend`` unknown; and the errors of
+            :func:`neighbor_list`.
 
     Source:
         L. Verlet, Phys. Rev. 159, 98 (1967), doi:10.1103/PhysRev.159.98. Deviation: searched anew when
@@ -53,6 +54,7 @@ class SkinList:
     def __init__(self, cutoff: float, skin: float = 0.5, backend: Backend = "auto") -> None:
         if not 0.0 <= skin < float("inf"):
             raise ValueError(f"'skin' must be at least 0 and finite (in A), got {skin}: pass for example 0.5.")
+        check_backend(backend)
         self.cutoff = as_single_cutoff(cutoff)
         self.skin = skin
         self.backend: Backend = backend

@@ -132,6 +132,11 @@ def per_graph(tensor: Tensor, shape: tuple[int, ...], name: str, num_graphs: int
     return tensor
 
 
+def heights(cell: Tensor) -> Tensor:
+    """Distances between opposite faces of each cell, in A, ``(graphs, 3)``."""
+    return 1.0 / torch.linalg.inv(cell).norm(dim=1)
+
+
 def complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:
     """Replace the vectors of non-periodic directions by unit vectors orthogonal to the periodic ones.
 
@@ -190,7 +195,7 @@ def _check_batch(batch: Tensor | None, num_graphs: int | None, pos: Tensor) -> t
 def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tuple[Tensor | None, Tensor | None]:
     if pbc is None:
         if cell is not None:
-            raise ValueError("'pbc' must be given with a cell, got None: pass which of its directions are periodic.")
+            raise ValueError("'pbc' must be given with a 'cell', got None: pass which of its directions are periodic.")
         return None, None
     pbc = per_graph(pbc.detach().cpu(), (3,), "pbc", num_graphs)
     if pbc.dtype != torch.bool:
@@ -202,17 +207,23 @@ def _check_cell(cell: Tensor | None, pbc: Tensor | None, num_graphs: int) -> tup
     if not cell.is_floating_point():
         raise TypeError(f"'cell' must hold floating numbers, got {cell.dtype}: convert it, e.g. cell.double().")
     cell = per_graph(cell.detach().to("cpu", torch.float64), (3, 3), "cell", num_graphs)
-    if not bool(cell.isfinite().all()):
-        raise ValueError("'cell' must be finite, got nan or inf: check where it comes from.")
-    if not bool(pbc.any()):
+    directions = int(pbc.sum())
+    if directions < pbc.numel():
+        _check_finite(cell)
+    if directions == 0:
         return None, None
-    cell = complete_cell(cell, pbc)
-    lengths = cell.norm(dim=2).prod(1)
-    singular = torch.linalg.det(cell).abs() <= 1e-6 * lengths
-    if bool(singular.any()):
-        graph = int(singular.nonzero()[0])
+    cell = (complete_cell(cell, pbc) if directions < pbc.numel() else cell).contiguous()
+    regular = torch.linalg.det(cell).abs() > 1e-6 * cell.norm(dim=2).prod(1)
+    if not bool(regular.all()):
+        _check_finite(cell)
+        graph = int(regular.logical_not().nonzero()[0])
         raise ValueError(
             f"'cell' must have linearly independent periodic vectors, got {cell[graph].tolist()} for graph {graph}: "
             "correct the cell or 'pbc'."
         )
-    return cell.contiguous(), pbc.contiguous()
+    return cell, pbc.contiguous()
+
+
+def _check_finite(cell: Tensor) -> None:
+    if not bool(cell.isfinite().all()):
+        raise ValueError("'cell' must be finite, got nan or inf: check where it comes from.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_mpnn.geometry.backends import Backend
+from pyg_mpnn.geometry.backends import Backend, check_backend
 from pyg_mpnn.geometry.cutoffs import as_cutoffs
 from pyg_mpnn.geometry.neighbors import neighbor_list
 
@@ -33,8 +33,8 @@ class RadiusGraph(BaseTransform):
         A.
 
     Raises:
-        ValueError: ``cutoff`` is not positive, finite and increasing; data without positions; and the errors of
-            :func:`neighbor_list`.
+        ValueError: ``cutoff`` is not positive, finite and increasing, an unknown ``backend``; data without positions;
+            and the errors of :func:`neighbor_list`.
 
     Source:
         PyG's transform of the same name has no periodic images and truncates; own design for the rest.
@@ -49,6 +49,7 @@ class RadiusGraph(BaseTransform):
     """
 
     def __init__(self, cutoff: float | Sequence[float], backend: Backend = "auto") -> None:
+        check_backend(backend)
         self.cutoffs = as_cutoffs(cutoff)
         self.backend: Backend = backend
 

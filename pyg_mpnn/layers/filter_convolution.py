@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.activation import ShiftedSoftplus
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.scatter import NeighborSum
 
 
-class FilterConvolution(MessagePassing):
+class FilterConvolution(EdgeBlock):
     r"""Continuous-filter convolution: a filter made of the distance multiplies the features of each neighbour.
 
     .. math:: y_i = \sum_j f_c(r_{ij}) \, \mathrm{MLP}(b_{ij}) \odot W h_j
@@ -53,7 +52,7 @@ class FilterConvolution(MessagePassing):
     def __init__(
         self, in_channels: int, num_filters: int, num_radial: int, activation: nn.Module | None = None
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(in_channels, num_filters, num_radial) < 1:
             raise ValueError(
                 "'in_channels', 'num_filters' and 'num_radial' must be at least 1, got "
@@ -77,14 +76,20 @@ class FilterConvolution(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         envelope: Float[Tensor, " edges"],
     ) -> Float[Tensor, "nodes _"]:
         """Filter and sum the neighbours."""
         weight = self.filter(radial) * envelope.unsqueeze(-1)
-        total: Tensor = self.propagate(edge_index, x=self.linear(x), weight=weight, size=(x.shape[0], x.shape[0]))
+        source, target = ends(x)
+        total: Tensor = self.propagate(
+            edge_pairs(edge_index),
+            x=self.linear(source),
+            weight=weight,
+            size=(source.shape[0], target.shape[0]),
+        )
         return total
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:

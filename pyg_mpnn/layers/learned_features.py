@@ -51,7 +51,7 @@ class LearnedFeatures(nn.Module, ABC):
         """Features of each edge."""
 
 
-class ContractedFeatures(LearnedFeatures, EdgeBlock):
+class ContractedFeatures(EdgeBlock, LearnedFeatures):
     r"""Learned features from distances and angles that are exactly invariant under rotation and inversion.
 
     .. math::
@@ -117,6 +117,7 @@ class ContractedFeatures(LearnedFeatures, EdgeBlock):
         self.contraction = Contraction(l_max)
         in_channels = num_radial + len(self.invariants) * (l_max + 1) * channels
         self.out_channels = in_channels if out_channels is None else out_channels
+        self.config = {"out_channels": out_channels}  # as given, for files: the attribute is the width in any case
         self.mlp = None if out_channels is None else MLP([in_channels, out_channels], activate_last=True)
 
     def reset_parameters(self) -> None:
@@ -136,7 +137,8 @@ class ContractedFeatures(LearnedFeatures, EdgeBlock):
         sphere: Float[Tensor, "edges angular"] | None = None,
     ) -> Float[Tensor, "edges _"]:
         """Contract density with direction, then apply the network."""
-        features: Tensor = self.edge_updater(edge_pairs(edge_index), density=density, radial=radial, sphere=sphere)
+        pairs = edge_pairs(edge_index)
+        features: Tensor = self.edge_updater(pairs, density=density, radial=radial, sphere=sphere)  # type: ignore[operator]
         return features
 
     def edge_update(self, density_i: Tensor, density_j: Tensor, radial: Tensor, sphere: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class ProductInteraction(nn.Module):
         super().__init__()
         if num_products < 0:
             raise ValueError(f"'num_products' must not be negative, got {num_products}")
-        self.num_products = num_products
+        self.in_channels, self.channels, self.num_radial, self.l_max = in_channels, channels, num_radial, l_max
+        self.num_products, self.carry = num_products, carry
         self.gather = GatherDensity(in_channels, channels, num_radial, l_max, carry=carry)
         self.products = nn.ModuleList(ProductUpdate(in_channels, channels, l_max) for _ in range(num_products))
         self.powers = DensityPowers(channels, l_max, 2 * channels)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
-from pyg_mpnn.scatter import NeighborSum
 
 
-class VectorConvolution(MessagePassing):
+class VectorConvolution(EdgeBlock):
     r"""Add to scalar and vector features of an atom those of its neighbours, and their directions.
 
     .. math::
@@ -54,7 +53,7 @@ class VectorConvolution(MessagePassing):
     """
 
     def __init__(self, channels: int, num_radial: int, activation: nn.Module | None = None) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(channels, num_radial) < 1:
             raise ValueError(f"'channels' and 'num_radial' must be at least 1, got {channels} and {num_radial}")
         self.channels, self.num_radial = channels, num_radial
@@ -78,28 +77,31 @@ class VectorConvolution(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes channels"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: Float[Tensor, "nodes channels"] | tuple[Float[Tensor, "_ channels"], Float[Tensor, "nodes channels"]],
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         envelope: Float[Tensor, " edges"],
         unit_vec: Float[Tensor, "edges 3"],
-        vec: Float[Tensor, "nodes 3 channels"] | None = None,
+        vec: Float[Tensor, "nodes 3 channels"]
+        | tuple[Float[Tensor, "_ 3 channels"], Float[Tensor, "nodes 3 channels"]]
+        | None = None,
     ) -> tuple[Float[Tensor, "nodes channels"], Float[Tensor, "nodes 3 channels"]]:
         """New scalars and vectors."""
+        (source, target), (source_vec, target_vec) = ends(x), ends(vec)
         change: Tensor = self.propagate(
-            edge_index,
-            x=self.mlp(x),
+            edge_pairs(edge_index),
+            x=self.mlp(source),
             weight=self.filter(radial) * envelope.unsqueeze(-1),
             unit_vec=unit_vec,
-            vec=vec,
-            size=(x.shape[0], x.shape[0]),
+            vec=source_vec,
+            size=(source.shape[0], target.shape[0]),
         )  # (nodes, 4, channels): the change of the scalar, then of the vector
-        vectors = change[:, 1:] if vec is None else vec + change[:, 1:]
-        return x + change[:, 0], vectors
+        vectors = change[:, 1:] if target_vec is None else target_vec + change[:, 1:]
+        return target + change[:, 0], vectors
 
     def message(self, x_j: Tensor, weight: Tensor, unit_vec: Tensor, vec_j: Tensor | None) -> Tensor:
         """One term of both sums."""
-        scalar, direct, carried = (x_j * weight).unflatten(-1, (3, 1, self.channels)).unbind(dim=1)
+        scalar, direct, carried = torch.unflatten(x_j * weight, -1, (3, 1, self.channels)).unbind(dim=1)
         vectors = direct * unit_vec.unsqueeze(-1)  # (edges, 3, channels)
         if vec_j is not None:
             vectors = vectors + carried * vec_j

@@ -40,7 +40,8 @@ class PotentialCalculator(Calculator):
     compiled potential what is asked, as the rest would be compiled for it). So to ask for energy, forces and stress, in
     any order, is one evaluation. After a failed one there are no results. The neighbour list is kept, and searched anew
     when an atom has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic
-    in all three directions.
+    in all three directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges,
+    where asked.
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
@@ -55,7 +56,8 @@ class PotentialCalculator(Calculator):
 
     Raises:
         TypeError: if 'potential' is neither a Potential nor a path, or 'dtype' is no torch dtype.
-        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, or 'skin' is negative.
+        ValueError: if 'dtype' is not torch.float32 or torch.float64, 'device' cannot be used, 'skin' is negative, or
+            the potential has no energy.
 
     Source:
         own design. Interface: A. H. Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017), the Atomic Simulation
@@ -83,6 +85,11 @@ class PotentialCalculator(Calculator):
         super().__init__()  # type: ignore[no-untyped-call]
         _check_place(device, dtype)
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if not self.potential.has_energy:
+            raise ValueError("'potential' must have an energy, got a model with other outputs alone")
+        units = {name: output.unit for name, output in self.potential.all_outputs().items()}
+        own = [name for name, unit in (("dipole", "e*A"), ("charges", "e")) if units.get(name) == unit]
+        self.implemented_properties = [*type(self).implemented_properties, *own]
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
         self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
@@ -102,7 +109,7 @@ class PotentialCalculator(Calculator):
             system_changes: what ASE found to be different from the last call; not used.
 
         Raises:
-            PropertyNotImplementedError: if a stress is asked of a structure that is not periodic in three directions.
+            PropertyNotImplementedError: if a stress is asked of a molecule, a wire, or a slab without a height.
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
                 was not trained on, two atoms coincide, or there is no structure at all.
         """
@@ -126,6 +133,7 @@ class PotentialCalculator(Calculator):
                 shifts=shifts,
                 forces=stress or "forces" in wanted,
                 stress=stress,
+                outputs=bool({"dipole", "charges"} & set(wanted)),
             )
         energy = output.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
@@ -133,6 +141,10 @@ class PotentialCalculator(Calculator):
             self.results["forces"] = _array(output.forces)
         if output.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(_array(output.stress[0]))
+        if "dipole" in output.others:
+            self.results["dipole"] = _array(output.dipole[0])
+        if "charges" in output.others:
+            self.results["charges"] = _array(output.charges)
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """One result; a structure that is new is evaluated for all that was asked of the one before.
@@ -180,8 +192,7 @@ class PotentialCalculator(Calculator):
         pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device)
         if not atoms.pbc.any():
             return z, pos, None, None
-        # The vectors of directions that are not periodic may be zero in ASE; they must not make the cell singular.
-        cell = torch.tensor(np.asarray(atoms.cell.complete()), dtype=torch.float64, device=device)
+        cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
 
 
@@ -217,10 +228,11 @@ def _check_structure(atoms: Atoms, stress: bool) -> None:
             f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
             f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"
         )
-    if stress and not atoms.pbc.all():
+    if stress and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3):
         raise PropertyNotImplementedError(
-            f"'stress' needs a cell that is periodic in three directions, got pbc {atoms.pbc}; "
-            f"a molecule, wire or slab has no volume to divide by"
+            f"'stress' needs a cell that is periodic in two or three directions, with three vectors, got pbc "
+            f"{atoms.pbc} with cell {atoms.cell.tolist()}; a molecule or wire has no volume to divide by, and a slab "
+            f"needs a vector across it"
         )
 
 

@@ -59,7 +59,7 @@ def hessian(potential: EnergyModel, atoms: Atoms, *, progress: bool = False) -> 
     cell = torch.tensor(atoms.cell.complete().array, dtype=torch.float64, device=device)[None] if periodic else None
     pbc = torch.tensor(atoms.pbc, device=device)[None] if periodic else None
     with torch.enable_grad():
-        forces = potential(z, pos, cell=cell, pbc=pbc).forces
+        forces = potential(z, pos, cell=cell, pbc=pbc, outputs=False).forces
         if not forces.requires_grad:  # no edges
             return np.zeros((*pos.shape, *pos.shape))
         entries = tqdm(forces.reshape(-1), unit="row", disable=None if progress else True, leave=False)

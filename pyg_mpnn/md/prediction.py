@@ -47,17 +47,18 @@ def run_prediction(
 ) -> int:
     """Write energies, forces and atom energies of the structures of a file as extended XYZ.
 
-    Per structure ``energy`` and, if asked for, ``stress`` of crystals; per atom ``forces`` and ``energies``, whose sum
-    is the energy: ASE's names, so that ``ase.io.read`` gives them as the results of a calculator. Structures keep their
-    order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be taken
-    for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
+    Per structure ``energy`` and, if asked for, ``stress`` of crystals and slabs; per atom ``forces`` and ``energies``,
+    whose sum is the energy: ASE's names, so that ``ase.io.read`` gives them as results of a calculator. Other outputs
+    of the model have their own names; they read the ``charge`` of a structure, neutral without one. Structures keep
+    their order and what they carry, except labels (energy, forces, stress and the same with ``REF_``), which would be
+    taken for predictions. Columns of numbers have 8 decimals, as ASE writes them. The file appears when it is complete.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structures: file of structures, in any format that training reads; labels are not needed. The
             word ethanol means the shipped test structures.
         out: file to write; its name ends in .xyz or .extxyz.
-        stress: predict stresses too, of the structures that are periodic in three directions.
+        stress: predict stresses too, of the structures that are periodic in two or three directions.
         batch_size: structures per batch; it changes the speed and the memory, not the result.
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
@@ -79,7 +80,7 @@ def run_prediction(
         FileNotFoundError: if there is no such file of structures.
         FileExistsError: if 'out' exists and is not to be replaced.
         ValueError: if an argument is out of its range, a structure is unusable (the message names it) or has an element
-            that the potential was not trained on, or a stress is asked for and no structure is a crystal.
+            that the potential was not trained on, or a stress is asked for and no structure has one.
     """
     target = _check_target(Path(out), structures, model, overwrite)
     if batch_size < 1:
@@ -106,13 +107,14 @@ def run_prediction(
             bar.update(len(batch))
         if stress and not crystals:
             raise ValueError(
-                f"'stress' needs a structure that is periodic in three directions, got none in {structures}"
+                f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
     if unused and structures != SAMPLE:
         print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
     note_unlike_trained(potential, seen.values())
-    which = f", stress ({crystals} of them)" if stress else ""
-    print(f"{count} structures with energy, forces, atom energies{which} written to {target}")
+    what = ["energy, forces, atom energies"] if potential.has_energy else []
+    what += [*([f"stress ({crystals} of them)"] if stress else []), *potential.all_outputs()]
+    print(f"{count} structures with {', '.join(what)} written to {target}")
     return count
 
 
@@ -136,9 +138,9 @@ def _bare(atoms: Atoms) -> Atoms:
 
 
 def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str | Path, stress: bool) -> int:
-    """Attach the predictions to the structures; return how many are crystals."""
-    data = [_to_data(atoms) for _, atoms in batch]
-    crystals = [bool(atoms.pbc.all()) for _, atoms in batch]
+    """Attach the predictions to the structures; return how many have a stress."""
+    data = [_to_data(atoms, f"frame {index} of {where}", potential) for index, atoms in batch]
+    crystals = [bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3) for _, atoms in batch]
     place = next(potential.parameters()).device
     try:
         output = potential(Batch.from_data_list(data).to(place), stress=stress and any(crystals))
@@ -149,10 +151,18 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
             except ValueError as error:
                 raise ValueError(f"frame {index} of {where}: {error}") from error
         raise
+    sizes = [len(atoms) for _, atoms in batch]
+    for name, values in output.others.items():
+        of_atoms = potential.all_outputs()[name].level == "atom"
+        rows = values.detach().cpu().split(sizes) if of_atoms else values.detach().cpu()
+        for (_, atoms), row in zip(batch, rows, strict=True):
+            (atoms.arrays if of_atoms else atoms.info)[name] = row.numpy() if row.ndim else float(row)
+    if not potential.has_energy:
+        return sum(crystals)
+    assert output.forces is not None
     energies, forces, atom_energies = (
         item.detach().double().cpu() for item in (output.energy, output.forces, output.atom_energies)
     )
-    sizes = [len(atoms) for _, atoms in batch]
     parts = zip(forces.split(sizes), atom_energies.split(sizes), strict=True)
     for k, ((_, atoms), (force, atom_energy)) in enumerate(zip(batch, parts, strict=True)):
         results = {"energy": float(energies[k]), "forces": force.numpy(), "energies": atom_energy.numpy()}
@@ -162,8 +172,15 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
     return sum(crystals)
 
 
-def _to_data(atoms: Atoms) -> Data:
+def _to_data(atoms: Atoms, where: str, potential: EnergyModel) -> Data:
     data = to_data(atoms)
+    for name in dict.fromkeys((*potential.graph_inputs, *(["charge"] if potential.all_outputs() else []))):
+        if name in atoms.info:
+            data[name] = torch.tensor([float(atoms.info[name])], dtype=torch.float64)
+        elif name in potential.graph_inputs:
+            raise ValueError(f"'info' of {where} must have {name!r}, a number that the potential reads, got none")
+        else:
+            data[name] = torch.zeros(1, dtype=torch.float64)  # neutral, as where no structure says otherwise
     if "cell" not in data:  # all structures of a batch have the same fields
         data.cell, data.pbc = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.bool)
     return data

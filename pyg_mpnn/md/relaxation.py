@@ -83,7 +83,8 @@ def run_relaxation(
 ) -> Relaxation:
     """Relax the atoms, and on request the cell; the exit code is 3 if it did not converge.
 
-    ASE's optimisers on a trained potential. With ``cell`` the atoms and all six strains move at once, until the largest
+    ASE's optimisers on a trained potential. With ``cell`` the atoms and all strains (six of a crystal, the three in the
+    plane of a slab) move at once, until the largest
     force and the gradient with respect to the logarithm of the deformation per atom (in eV) are both below ``fmax``. A
     crystal keeps the symmetry that it starts with, so a saddle point stays one; ``pyg-mpnn vib`` tells. Constraints
     that the file has (fixed atoms) are kept.
@@ -96,7 +97,7 @@ def run_relaxation(
         structure: any file that training reads (of several frames the last), or the word ethanol for the first test
             frame of the shipped sample.
         out: folder for the results; must be new or empty.
-        cell: relax the cell too, of a structure that is periodic in three directions.
+        cell: relax the cell too, of a crystal or, in its plane, of a slab that lies in a plane of two axes.
         fmax: largest force that counts as none, in eV/A.
         steps: number of steps after which to give up.
         optimizer: bfgs (fewer steps), or fire (more robust far from a minimum, and no matrix of all atoms).
@@ -114,7 +115,7 @@ def run_relaxation(
         lengths in A, energies in eV, stress in GPa.
 
     Raises:
-        ValueError: if an argument is out of its range, or the cell of a structure shall relax that is not a crystal.
+        ValueError: if an argument is out of its range, or the cell shall relax of neither a crystal nor a slab.
         FileNotFoundError: if there is no such structure.
         FileExistsError: if the folder is not empty.
 
@@ -128,14 +129,13 @@ def run_relaxation(
     _check_settings(settings)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
-    if cell and not atoms.pbc.all():
-        raise ValueError(f"'cell' needs a structure that is periodic in three directions, got pbc {atoms.pbc}")
+    strains = _strains(atoms) if cell else None
     potential = open_potential(model, trust=trust)
     folder = empty_folder(out)
     atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
     volume = atoms.get_volume() if cell else None
     with cpu_threads(threads):
-        rows, converged = _relax(atoms, folder, settings)
+        rows, converged = _relax(atoms, folder, settings, strains)
     summary = Relaxation(
         formula=atoms.get_chemical_formula(),
         converged=converged,
@@ -166,22 +166,39 @@ def _check_settings(settings: dict[str, Any]) -> None:
             raise ValueError(f"'{name}' must be one of {', '.join(choices)}, got {settings[name]!r}")
 
 
-def _relax(atoms: Atoms, folder: Path, settings: dict[str, Any]) -> tuple[np.ndarray, bool]:
+def _strains(atoms: Atoms) -> np.ndarray:
+    """Which strains of the cell are free, in Voigt's order: all of a crystal, those in the plane of a slab."""
+    if atoms.pbc.sum() < 2 or atoms.cell.rank < 3:
+        raise ValueError(
+            f"'cell' needs a structure that is periodic in two or three directions, with three cell vectors, got "
+            f"pbc {atoms.pbc} with cell {atoms.cell.tolist()}"
+        )
+    free = np.ones(6)
+    if not atoms.pbc.all():
+        normal = np.cross(*atoms.cell.array[atoms.pbc])
+        across = np.abs(normal) > 1e-6 * np.linalg.norm(normal)
+        if across.sum() != 1:
+            raise ValueError(f"'cell' needs a slab in the plane of two axes, got one with the normal {normal}: turn it")
+        voigt = np.array([[0, 0], [1, 1], [2, 2], [1, 2], [0, 2], [0, 1]])
+        free[(voigt == across.argmax()).any(axis=1)] = 0.0
+    return free
+
+
+def _relax(atoms: Atoms, folder: Path, settings: dict[str, Any], strains: np.ndarray | None) -> tuple[np.ndarray, bool]:
     """Run; return step, energy, largest force and largest stress of each step, and whether it converged."""
-    cell: bool = settings["cell"]
     rows: list[tuple[float, ...]] = []
-    if cell:  # before the first energy: a stress brings energy and forces with it
+    if strains is not None:  # before the first energy: a stress brings energy and forces with it
         atoms.get_stress()
-    moved = FrechetCellFilter(atoms) if cell else atoms
+    moved = atoms if strains is None else FrechetCellFilter(atoms, mask=strains)
     optimizer: Optimizer = {"bfgs": BFGS, "fire": FIRE}[settings["optimizer"]](moved, logfile=None)
-    header = ["step", "energy_eV", "fmax_eV_per_A", *(["max_stress_GPa"] if cell else [])]
+    header = ["step", "energy_eV", "fmax_eV_per_A", *([] if strains is None else ["max_stress_GPa"])]
     print("  ".join(f"{name:>16}" for name in header))
     with open(folder / "log.csv", "w", buffering=1, newline="") as file:
         writer, trajectory = csv.writer(file), Trajectory(folder / "trajectory.traj", "w")
         writer.writerow(header)
 
         def record() -> None:
-            stress = [float(np.abs(atoms.get_stress()).max() / GPA)] if cell else []
+            stress = [] if strains is None else [float(np.abs(strains * atoms.get_stress()).max() / GPA)]
             largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
             row = (optimizer.nsteps, float(atoms.get_potential_energy()), largest, *stress)
             rows.append(row)

@@ -92,7 +92,7 @@ def describe(value: Any, where: str = "model") -> Any:
         if not all(isinstance(key, str) for key in value) or {"class", "factory"} & set(value):
             raise TypeError(f"'{where}' must have names as keys to be saved, got {list(value)}")
         return {key: describe(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, nn.ModuleList)):
         return [describe(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, nn.Module):
         config = _config(value)

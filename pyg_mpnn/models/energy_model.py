@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, why_not
+from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, refuse_outer_compilation, why_not
 from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
@@ -45,7 +45,7 @@ class PotentialOutput(_Energies):
     Args:
         energy: energy of each graph in eV, float64, ``(graphs,)``.
         forces: forces in eV/A, ``(nodes, 3)``.
-        stress: stress in eV/A^3 with the sign of ASE, NaN where a graph is not a crystal, ``(graphs, 3, 3)``.
+        stress: stress in eV/A^3 with the sign of ASE, NaN for molecules and wires, ``(graphs, 3, 3)``.
         atom_energies: energy of each atom in eV, float64, ``(nodes,)``.
         others: the other outputs by name.
 
@@ -305,6 +305,7 @@ class EnergyModel(Stored, nn.Module):
         forces: bool | None = None,
         stress: bool = False,
         memory: Memory = "normal",
+        outputs: bool = True,
     ) -> PotentialOutput:
         """Energy, on request forces and stress, and all other outputs of the model.
 
@@ -323,16 +324,21 @@ class EnergyModel(Stored, nn.Module):
             stress: whether to return stress.
             memory: ``"low"`` for large structures: edges are worked on in chunks and intermediate results computed
                 again, eagerly. The same results up to rounding, in more time.
+            outputs: whether to return the other outputs, where the model has some.
 
         Returns:
             energy, forces, stress and atom energies, and other outputs by name.
         """
+        if torch.compiler.is_compiling():
+            refuse_outer_compilation()
         trained = self.training and torch.is_grad_enabled()
         forces = self.has_energy if forces is None else forces
         with gradients(enabled=forces or stress):
             structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
             structure = self.with_inputs(structure, data)
-            return self.evaluate(structure, forces=forces, stress=stress, memory=memory, trained=trained)
+            return self.evaluate(
+                structure, forces=forces, stress=stress, memory=memory, trained=trained, outputs=outputs
+            )
 
     def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
         """The structure with the graph inputs of this model.
@@ -349,7 +355,14 @@ class EnergyModel(Stored, nn.Module):
         return structure._replace(inputs=read_inputs(data, self.graph_inputs, (), structure.num_graphs))
 
     def evaluate(
-        self, structure: Structure, *, forces: bool, stress: bool, memory: Memory, trained: bool
+        self,
+        structure: Structure,
+        *,
+        forces: bool,
+        stress: bool,
+        memory: Memory,
+        trained: bool,
+        outputs: bool = True,
     ) -> PotentialOutput:
         """As :meth:`forward`, which reads and checks the structure first.
 
@@ -361,6 +374,7 @@ class EnergyModel(Stored, nn.Module):
             stress: whether to return stress.
             memory: as in :meth:`forward`.
             trained: whether the results are differentiated again.
+            outputs: whether to return the other outputs.
 
         Returns:
             energy, forces, stress and atom energies.
@@ -375,8 +389,10 @@ class EnergyModel(Stored, nn.Module):
         structure = structure.with_edges(self.cutoff)
         structure = structure.sorted_by_receiver() if memory == "low" else structure
         if stress and (structure.cell is None or structure.pbc is None):
-            raise ValueError("'stress' needs a structure that is periodic in three directions, got one without a cell")
-        result = self._evaluate(structure, forces, stress, memory, create_graph=trained)
+            raise ValueError(
+                "'stress' needs a structure that is periodic in two or three directions, got one without a cell"
+            )
+        result = self._evaluate(structure, forces, stress, memory, trained, outputs)
         if trained or not (forces or stress):
             return result
         return result.map(torch.Tensor.detach)
@@ -439,12 +455,13 @@ class EnergyModel(Stored, nn.Module):
         return virial.to(self.dtype)
 
     def _evaluate(
-        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool, outputs: bool
     ) -> PotentialOutput:
         if not forces and not stress:
             interaction, features = self._interaction(structure, structure.pos, None, memory)
             energy, atom_energies = self._totals(structure, interaction)
-            return PotentialOutput(energy, None, None, atom_energies, self._others(structure, features, memory))
+            others = self._others(structure, features, memory) if outputs else {}
+            return PotentialOutput(energy, None, None, atom_energies, others)
         results, features = None, None
         if self.compiler is not None and memory == "normal" and not structure.requires_grad:
             results = self._compiled(structure, stress, create_graph)
@@ -459,7 +476,7 @@ class EnergyModel(Stored, nn.Module):
         pressure = None
         if virial is not None and structure.cell is not None and structure.pbc is not None:
             pressure = stress_from_virial(virial.to(structure.cell), structure.cell, structure.pbc).to(self.dtype)
-        others = self._others(structure, features, memory)
+        others = self._others(structure, features, memory) if outputs else {}
         return PotentialOutput(energy, force if forces else None, pressure, atom_energies, others)
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:

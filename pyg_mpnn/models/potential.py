@@ -398,6 +398,9 @@ class Potential(EnergyModel):
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
     ) -> tuple[Tensor, Features | None]:
+        reads_more = any(getattr(term, "needs_positions", False) for term in self.terms)
+        if not (len(self.outputs) or self.graph_inputs or reads_more):
+            return super()._interaction(structure, pos, strain, memory)  # through the public interaction_energies
         return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
 
     def _energies(
@@ -458,11 +461,12 @@ class Potential(EnergyModel):
         return energies
 
     def _evaluate(
-        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool
+        self, structure: Structure, forces: bool, stress: bool, memory: Memory, create_graph: bool, outputs: bool
     ) -> PotentialOutput:
         if self.has_energy:
-            return super()._evaluate(structure, forces, stress, memory, create_graph)
-        return PotentialOutput(None, None, None, None, self._others(structure, None, memory))
+            return super()._evaluate(structure, forces, stress, memory, create_graph, outputs)
+        others = self._others(structure, None, memory) if outputs else {}
+        return PotentialOutput(None, None, None, None, others)
 
     def _others(self, structure: Structure, features: Features | None, memory: Memory) -> dict[str, Tensor]:
         if not len(self.outputs):

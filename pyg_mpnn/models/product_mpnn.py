@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyg_mpnn.basis import DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import AtomEmbedding, ProductInteraction
+from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.mpnn import effective_neighbors
 from pyg_mpnn.models.parts import BASES, ENVELOPES, check_name
 
@@ -81,6 +82,7 @@ class ProductMPNN(nn.Module):
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
+        self.density_channels, self.density_degree = channels, l_max
         self.config = {
             "cutoff": cutoffs[0],
             "hidden_channels": hidden_channels,
@@ -145,13 +147,34 @@ class ProductMPNN(nn.Module):
         near: Sequence[Int[Tensor, " _"]] | None = None,
     ) -> list[Float[Tensor, "nodes channels"]]:
         """Node features after each layer; ``near`` is not used, there is one cutoff."""
+        return list(self.features(z, edge_index, edge_vec, near).x)
+
+    def features(
+        self,
+        z: Int[Tensor, " nodes"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_vec: Float[Tensor, "edges 3"],
+        near: Sequence[Int[Tensor, " _"]] | None = None,
+    ) -> Features:
+        """Node features after each layer, and the directional density after the last.
+
+        Args:
+            z: atomic numbers.
+            edge_index: edges, source first.
+            edge_vec: vectors from centre to neighbour in angstrom.
+            near: not used, there is one cutoff.
+
+        Returns:
+            features and density.
+        """
         dist = torch.linalg.vector_norm(edge_vec, dim=-1)
         edges = edge_index, self.radial(dist), self.directional(edge_vec), self.envelope(dist)
-        x, density, features = self.embedding(z), None, []
+        x, density = self.embedding(z), None
+        features: list[Tensor] = []
         for layer in self.layers:
             x, density = layer(x, *edges, density)
             features.append(x)
-        return features
+        return Features(features, density)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"

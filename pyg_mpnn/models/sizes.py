@@ -23,8 +23,8 @@ SIZES: dict[str, dict[str, Any]] = {
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
 
 _IMPORT_PATH = re.compile(r"[\w./~-]+:[A-Za-z_][\w.]*")
-_OF_POTENTIAL = {"potential_heads": "heads"}
-_OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
+OF_POTENTIAL = {"potential_heads": "heads"}
+OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
 
 
 def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -46,7 +46,11 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
     if size not in SIZES:
         raise ValueError(f"'size' must be one of {tuple(SIZES)}, got {size!r}")
     named = {key: _parts(value) for key, value in options.items() if key not in ("class", "representation")}
-    own = {name: named.pop(key) for key, name in _OF_POTENTIAL.items() if key in named}
+    own = {name: named.pop(key) for key, name in OF_POTENTIAL.items() if key in named}
+    if "outputs" in own:  # a name of a class of ours is a description too
+        own["outputs"] = {k: {"class": part} if isinstance(part, str) else part for k, part in own["outputs"].items()}
+    if "terms" in own:
+        own["terms"] = [{"class": part} if isinstance(part, str) else part for part in own["terms"]]
     representation = options.get("class", options.get("representation", "MPNN"))
     if representation != "MPNN" and size != "base":
         raise ValueError(

@@ -61,13 +61,14 @@ def energy_gradients(
 def stress_from_virial(
     virial: Float[Tensor, "graphs 3 3"], cell: Float[Tensor, "graphs 3 3"], pbc: Bool[Tensor, "graphs 3"]
 ) -> Float[Tensor, "graphs 3 3"]:
-    r"""Stress of the graphs that are periodic in three directions, NaN for the others.
+    r"""Stress of crystals and slabs, the graphs that are periodic in two or three directions, NaN for the others.
 
     .. math::
         \sigma = \frac{1}{V} \frac{\partial E}{\partial \varepsilon} = -\frac{\mathrm{virial}}{V}, \quad
         V = |\det \mathrm{cell}|
 
-    in eV/angstrom^3, positive under tension, as ASE has it.
+    in eV/angstrom^3, positive under tension, as ASE has it. The volume of a slab is that of its cell, vacuum included,
+    as in ASE's calculators: only its components in the plane, times the height of the cell, mean something.
 
     Args:
         virial: virial in eV.
@@ -84,7 +85,7 @@ def stress_from_virial(
         eV, angstrom, eV/angstrom^3.
 
     Raises:
-        ValueError: no graph is periodic in three directions.
+        ValueError: no graph is periodic in two or three directions with a cell that has a volume.
 
     Source:
         Knuth et al., Comput. Phys. Commun. 190, 33 (2015), Eq. (2); the sign is that of ASE.
@@ -94,12 +95,28 @@ def stress_from_virial(
         >>> stress_from_virial(virial, cell, torch.ones(1, 3, dtype=torch.bool))[0, 0, 0].item()
         -0.125
     """
-    crystal = pbc.all(dim=1)
-    if len(crystal) and not crystal.any():
+    extended = has_stress(cell, pbc)
+    if len(pbc) and not extended.any():
         raise ValueError(
-            "'stress' needs a structure that is periodic in three directions, got none: molecules, wires and slabs "
-            "have a virial and no stress"
+            "'stress' needs a structure that is periodic in two or three directions, in a cell with a volume, got "
+            "none: molecules and wires have a virial and no stress, and a slab needs the height of its cell"
         )
     # a volume of 1 for the others, set to NaN afterwards: dividing by NaN would make their derivatives NaN, not zero
-    volume = torch.where(crystal, torch.linalg.det(cell).abs(), 1)
-    return torch.where(crystal[:, None, None], -virial / volume[:, None, None], torch.nan)
+    volume = torch.where(extended, torch.linalg.det(cell).abs(), 1)
+    return torch.where(extended[:, None, None], -virial / volume[:, None, None], torch.nan)
+
+
+def has_stress(cell: Float[Tensor, "graphs 3 3"], pbc: Bool[Tensor, "graphs 3"]) -> Bool[Tensor, " graphs"]:
+    """Which structures have a stress: crystals and slabs whose cell has a volume.
+
+    Args:
+        cell: cell vectors in rows, in angstrom.
+        pbc: periodic directions.
+
+    Returns:
+        one answer for each graph.
+
+    Shapes:
+        ``cell`` ``(graphs, 3, 3)``, ``pbc`` ``(graphs, 3)``; output ``(graphs,)``.
+    """
+    return (pbc.sum(dim=1) >= 2) & (torch.linalg.det(cell) != 0.0)

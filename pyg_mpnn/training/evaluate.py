@@ -16,13 +16,14 @@ from pyg_mpnn.data.frames import LabelShape
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
+from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import EpochSampler
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:
-    """All that the model gives and the batch has references of; stresses where a structure of it is a crystal.
+    """All that the model gives and the batch has references of; stresses where a structure of it is a crystal or slab.
 
     Args:
         potential: The model.
@@ -36,7 +37,7 @@ def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True)
         eV, eV/A, eV/A^3.
     """
     forces = potential.has_energy and "forces" in batch
-    stress = stress and potential.has_energy and "stress" in batch and bool(batch.pbc.all(dim=1).any())
+    stress = stress and potential.has_energy and "stress" in batch and bool(has_stress(batch.cell, batch.pbc).any())
     output: PotentialOutput = potential(batch, forces=forces, stress=stress)
     return output
 
@@ -233,7 +234,8 @@ def evaluate(
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
-    frames = load_frames(data, "test", labels) if names else data
+    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
+    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data  # type: ignore[arg-type]
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}

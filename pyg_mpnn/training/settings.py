@@ -13,7 +13,7 @@ from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
-_OF_START: tuple[Any, ...] = ("base", None, None, False, {})  # the defaults: not given
+_OF_START: tuple[Any, ...] = ("base", None, None, False, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
     *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
@@ -115,6 +115,10 @@ class TrainingSettings:
             them the reference energies are fitted to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
         wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
+        outputs: What the model gives besides the energy, by name: a class of outputs with its arguments, for instance
+            ``--outputs.dipole DipoleOutput --outputs.dipole.unit D``, or ``file.py:Class`` of your own. Its references
+            are the values of this name in the structures.
+        without_energy: Whether the model has these outputs alone, no energy and forces.
         model: Any other argument of the potential by name, for instance ``--model.l_max 3``. A part of your own is
             ``file.py:Class`` or ``package.module:Class`` with its arguments: ``--model.basis my_net.py:Chebyshev
             --model.basis.degree 12``. ``--model my_net.py:Net --model.width 64`` takes a network of your own.
@@ -184,6 +188,8 @@ class TrainingSettings:
     isolated: dict[int, float] | None = None
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    without_energy: bool = False
     model: dict[str, Any] = field(default_factory=dict)
     trust: Sequence[str] = ()
 
@@ -230,6 +236,8 @@ class TrainingSettings:
                 f"'stream' needs random weights to start from and one process, got 'start_from' {self.start_from!r} "
                 f"and {self.processes} processes: leave one of them out."
             )
+        if self.target is not None and (self.outputs or self.without_energy):
+            raise ValueError("'outputs' and 'without_energy' must be left out with 'target', which is one output.")
         for name, weight in self.output_weights.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"'output_weights' must not be negative, got {weight} for {name!r}.")
@@ -255,8 +263,9 @@ class TrainingSettings:
             raise ValueError(f"'cutoff' must be positive (in A), got {list(_list(self.cutoff))}.")
         if self.start_from is not None and _of_start(self) != _OF_START:
             raise ValueError(
-                "'size', 'cutoff', 'isolated', 'zbl' and 'model' must be left out with 'start_from', whose file has "
-                f"them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl} and {self.model}."
+                "'size', 'cutoff', 'isolated', 'zbl', 'model', 'outputs' and 'without_energy' must be left out with "
+                f"'start_from', whose file has them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl}, "
+                f"{self.model}, {self.outputs} and {self.without_energy}."
             )
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
@@ -321,4 +330,5 @@ def _one_or_several(name: str, files: str | Sequence[str] | None) -> str | tuple
 
 
 def _of_start(settings: TrainingSettings) -> tuple[Any, ...]:
-    return settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model
+    model = settings.size, settings.cutoff, settings.isolated, settings.zbl, settings.model
+    return *model, settings.outputs, settings.without_energy

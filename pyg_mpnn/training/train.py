@@ -169,7 +169,8 @@ def _build(settings: TrainingSettings) -> Potential:
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         return load_start(settings.start_from, dtype, settings.trust)
-    options = {"zbl": settings.zbl, **settings.model}
+    options = {"zbl": settings.zbl, "outputs": settings.outputs, "energy": not settings.without_energy}
+    options |= settings.model
     if settings.target is not None:
         options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
     return Potential.from_size(settings.size, cutoff=settings.cutoff, **options).to(dtype)

@@ -98,10 +98,12 @@ def load_training_data(
         checked = _checked(given, settings, labels, energy and not others, where)
         return StructureDataset(checked, cutoffs, dtype=dtype)
 
-    every, sources = _open(settings, cutoffs, frames, prepare)
+    every, sources = _open(settings, cutoffs, frames, prepare, energy, labels)
     tested: PreparedStructures | None = None
     if test is None and settings.test is not None:
-        tested = StructureDataset(load_frames(settings.test, "test", settings.labels), cutoffs, dtype=dtype)
+        wanted = LABELS if energy else ()
+        found = load_frames(settings.test, "test", settings.labels, wanted=wanted, others=labels)
+        tested = StructureDataset(found, cutoffs, dtype=dtype)
     elif test:
         tested = prepare(test, f"test frame {{}} of {settings.test}")
     alone = isolated_atoms(every) if energy else set()
@@ -168,6 +170,8 @@ def _open(
     cutoffs: tuple[float, ...],
     frames: Sequence[Data] | None,
     prepare: Callable[[Sequence[Data], str], StructureDataset],
+    energy: bool,
+    labels: Mapping[str, LabelShape],
 ) -> tuple[PreparedStructures, Sequence[dict[str, Any]]]:
     """All structures with their edges, and what was read from which file."""
     dtype = getattr(torch, settings.dtype)
@@ -179,7 +183,9 @@ def _open(
         streamed = StreamedDataset(str(settings.data), cutoffs, dtype=dtype, labels=settings.labels)
         print(describe(streamed.summary), flush=True)
         return streamed, [streamed.summary]
-    found = load_frames(settings.data, labels=settings.labels, required=["energy"])
+    wanted = LABELS if energy else ()
+    required = ["energy"] if energy else []
+    found = load_frames(settings.data, labels=settings.labels, wanted=wanted, required=required, others=labels)
     return StructureDataset(found, cutoffs, dtype=dtype), found.sources
 
 

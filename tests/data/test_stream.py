@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -108,6 +109,15 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
         memory.potential.state_dict().values(), streamed.potential.state_dict().values(), strict=True
     ):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def test_edges_are_those_of_the_potential(tmp_path):
+    path = tmp_path / "ethanol.db"
+    ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
+    settings = TrainingSettings(str(path), str(tmp_path / "out"), valid_size=1, epochs=1, stream=True)
+    result = train(settings, Potential.from_size("small", cutoff=3.0))
+    assert result.potential.cutoff == 3.0
+    assert math.isfinite(result.errors.forces_mae_meV_per_A)
 
 
 def test_unusable_files_are_errors(tmp_path, unchecked):

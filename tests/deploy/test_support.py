@@ -141,3 +141,14 @@ def test_the_example_decides_nothing(settings, compilations, tmp_path):
         assert product.shape == (length, 8)
         assert float(total) == length
     assert counters["unique_graphs"] - before == compilations
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("fullgraph", [False, True])
+def test_compiling_a_potential_from_outside_names_its_own_method(fullgraph, water):
+    from pyg_mpnn import Potential
+
+    compiled = torch.compile(Potential.from_size("small"), backend="eager", fullgraph=fullgraph)
+    with pytest.raises(Exception, match=r"potential\.compile\(\)"):
+        compiled(water.z, water.pos)

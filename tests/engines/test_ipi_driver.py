@@ -15,11 +15,9 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ipi.utils.units import unit_to_internal
 
 from pyg_mpnn.engines.ipi_driver import IPIDriver, ipi_forcefield
-
-pytest.importorskip("ipi")
-from ipi.utils.units import unit_to_internal
 
 ANGSTROM, ELECTRONVOLT = unit_to_internal("length", "angstrom", 1.0), unit_to_internal("energy", "electronvolt", 1.0)
 NVE = "<dynamics mode='nve'><timestep units='femtosecond'> 0.2 </timestep></dynamics>"

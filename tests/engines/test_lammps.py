@@ -16,9 +16,6 @@ from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.engines.lammps import Lammps, _check_ranks, main, run_script
 from pyg_mpnn.md import PotentialCalculator
 
-pytest.importorskip("mpi4py")
-pytest.importorskip("lammps")
-
 ELEMENTS = ["H", "C", "O", "Si"]
 BAR = 1.602176634e6  # eV/A^3, as LAMMPS has it
 QUIET = ["-screen", "none", "-log", "none"]
@@ -145,14 +142,15 @@ def test_barostat_and_minimizer(structures, start):
     lmp.commands_string("""
         thermo_style custom step pe econserve vol
         velocity all create 300 1 loop geom
-        timestep 0.0005
+        timestep 0.0001
         fix box all npt temp 300 300 0.05 tri 10000 10000 0.1
         run 0
     """)
     conserved, energy = lmp.get_thermo("econserve"), lmp.get_thermo("pe")
-    lmp.command("run 10")
-    assert lmp.get_thermo("vol") != pytest.approx(atoms.get_volume(), rel=1e-6)
-    assert lmp.get_thermo("econserve") == pytest.approx(conserved, abs=1e-4 * len(atoms))
+    lmp.command("run 20")
+    assert lmp.get_thermo("vol") != pytest.approx(atoms.get_volume(), rel=1e-4)
+    assert lmp.get_thermo("econserve") == pytest.approx(conserved, abs=1e-3)
+    assert abs(lmp.get_thermo("pe") - energy) > 0.1
     lmp.commands_string("""
         unfix box
         minimize 0 0 3 10

@@ -7,15 +7,13 @@ import pytest
 import torch
 from ase.md.verlet import VelocityVerlet
 from ase.units import fs
+from metatensor.torch import Labels
+from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch
+from metatomic_ase import MetatomicCalculator
 
 from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.engines.metatomic import export_metatomic
 from pyg_mpnn.md import PotentialCalculator
-
-pytest.importorskip("metatomic.torch")
-from metatensor.torch import Labels
-from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch
-from metatomic_ase import MetatomicCalculator
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -9,8 +9,7 @@ from ase import Atoms
 from pyg_mpnn.engines.openmm import openmm_force, openmm_simulation
 from pyg_mpnn.units import KJ_PER_MOL
 
-openmm = pytest.importorskip("openmm")
-from openmm import app, unit  # noqa: E402
+openmm = from openmm import app, unit  # noqa: E402
 
 
 def topology_of(atoms: Atoms) -> app.Topology:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from pyg_mpnn.engines.torchsim import torchsim_model
-
-pytest.importorskip("torch_sim")
 import torch_sim
 from torch_sim.models.interface import validate_model_outputs
+
+from pyg_mpnn.engines.torchsim import torchsim_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -396,7 +396,7 @@ def test_coincident_images_are_an_error(backend):
             r"'batch' must lie in 0..1 for 2 gra",
         ),
         (PAIR, 2.0, {"batch": torch.tensor([-1, 0])}, ValueError, r"'batch' must lie in 0..0 for 1 graphs, got -1..0"),
-        (PAIR, 2.0, {"cell": CUBE}, ValueError, r"'pbc' must be given with a cell, got None"),
+        (PAIR, 2.0, {"cell": CUBE}, ValueError, r"'pbc' must be given with a 'cell', got None"),
         (PAIR, 2.0, {"pbc": PERIODIC}, ValueError, r"'cell' must be given with periodic directions, got None"),
         (PAIR, 2.0, {"cell": CUBE, "pbc": PERIODIC.int()}, TypeError, r"'pbc' must be bool, got torch.int32"),
         (PAIR, 2.0, {"cell": CUBE, "pbc": PERIODIC[:2]}, ValueError, r"'pbc' must have shape \(3,\) or \(1, 3\), got"),
@@ -452,3 +452,33 @@ def test_the_full_check_finds_what_is_wrong(change, message):
     edges = neighbor_list(pos, 3.0, **arguments)
     with pytest.raises(ValueError, match=f"'edges' must {message}"):
         check_edges(change(edges), pos, 3.0, **arguments)
+
+
+@pytest.mark.parametrize("size", [[8.0, 8.0, 1e6], [1e6, 8.0, 8.0], [8.0, 1e5, 1e5]])
+@pytest.mark.parametrize("pbc", [[True, True, True], [True, True, False], [False, False, False]])
+def test_cells_of_any_shape(size, pbc):
+    """Of the first, vesin's own grid has no bins along an edge: the process ended by a division by zero."""
+    size = torch.tensor(size, dtype=torch.float64)
+    pos = torch.rand(4, 3, dtype=torch.float64) * 5.0 * torch.eye(3, dtype=torch.float64)[size.argmax()]
+    pos[3] += size - 3.0
+    found = [
+        neighbor_list(pos, 5.0, cell=torch.diag(size), pbc=torch.tensor(pbc), backend=backend)
+        for backend in ("vesin", "torch", "auto")
+    ]
+    for other in found[1:]:
+        assert torch.equal(other.edge_index, found[0].edge_index)
+        assert torch.equal(other.shifts, found[0].shifts)
+    assert found[0].edge_index.shape[1] > 0
+
+
+@pytest.mark.parametrize("backend", ["vesin", "torch", "auto"])
+@pytest.mark.parametrize(("size", "cutoff"), [(8.0, 1e4), (0.05, 5.0)])
+def test_more_neighbours_than_any_computer_takes(size, cutoff, backend):
+    with pytest.raises(ValueError, match=r"'cutoff' must leave an atom at most 100000 neighbours, got about .*e\+\d"):
+        neighbor_list(
+            torch.rand(9, 3), cutoff, cell=size * torch.eye(3), pbc=torch.ones(3, dtype=torch.bool), backend=backend
+        )
+
+
+def test_a_long_cutoff_of_a_molecule():
+    assert neighbor_list(torch.rand(9, 3), 1e4).edge_index.shape[1] == 72

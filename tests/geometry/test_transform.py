@@ -9,7 +9,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import Compose, RandomJitter
 
-from pyg_mpnn.geometry import RadiusGraph, edge_vectors, neighbor_list
+from pyg_mpnn.geometry import RadiusGraph, SkinList, edge_vectors, neighbor_list
 
 
 def molecule(num_nodes):
@@ -88,5 +88,13 @@ def test_bad_input_is_an_error(unchecked):
         RadiusGraph(5.0)(Data(z=torch.ones(3)))
     data = crystal(3)
     del data.pbc
-    with pytest.raises(ValueError, match=r"'pbc' must be given with a cell, got None"):
+    with pytest.raises(ValueError, match=r"'pbc' must be given with a 'cell', got None"):
         RadiusGraph(5.0)(data)
+
+
+@pytest.mark.parametrize("build", [RadiusGraph, SkinList])
+def test_an_unknown_backend_is_refused_at_once(build, unchecked):
+    with pytest.raises(ValueError, match=r"'backend' must be one of .*, got 'x'"):
+        build(5.0, backend="x")
+    with pytest.raises(TypeError, match=r"'cutoff' must be a number \(in A\), got True"):
+        build(True)

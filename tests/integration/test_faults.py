@@ -38,7 +38,6 @@ from pyg_mpnn import (
     Potential,
     PotentialCalculator,
     RadiusGraph,
-    SkinList,
     load_potential,
     neighbor_list,
 )
@@ -224,7 +223,6 @@ def slab() -> Atoms:
     return layer
 
 
-@fault("no stress for a slab: 'stress' needs a cell that is periodic in three directions", ValueError)
 def test_a4_stress_of_a_slab() -> None:
     potential = Potential.from_size("small", **TINY).double().eval()
     atoms = slab()
@@ -234,7 +232,6 @@ def test_a4_stress_of_a_slab() -> None:
     torch.testing.assert_close(found.stress[:, :2, :2], in_vacuum.stress[:, :2, :2])
 
 
-@fault("no stress for a slab from the calculator", NotImplementedError)
 def test_a4_stress_of_a_slab_from_the_calculator() -> None:
     atoms = slab()
     atoms.pbc = [True, True, False]
@@ -591,11 +588,11 @@ def test_c_code_in_a_folder_of_qm9(name: str, tmp_path: Path) -> None:
     "call",
     [
         "neighbor_list(pos, 5.0, cell=torch.diag(torch.tensor([8.0, 8.0, 1e6])), pbc=torch.ones(3) > 0)",
-        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), pos, cell=8.0 * torch.eye(3)[None])",
+        "Potential.from_size('small', cutoff=1e4)(torch.ones(9).long(), pos, cell=8.0 * torch.eye(3)[None], "
+        "pbc=torch.ones(1, 3) > 0)",
     ],
     ids=["long cell", "large cutoff"],
 )
-@fault("a cell of 8 x 8 x 1e6 A ends the process (SIGFPE); a cutoff of 1e4 A never ends")
 def test_d_extreme_cells(call: str) -> None:
     code = f"""
     pos = 2.0 * torch.cartesian_prod(*3 * [torch.arange(3.0)])[:9]
@@ -633,7 +630,6 @@ def test_d_batch_size_0(run: Callable[..., tuple[int, str]], model: Path, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@fault("torch.compile(potential) fails in the neighbour search, with no word on potential.compile()")
 def test_d_torch_compile() -> None:
     pytest.importorskip("torch_cluster")
     potential = Potential.from_size("small", **TINY).eval()
@@ -682,9 +678,6 @@ def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, mo
         (lambda: Contraction(float("nan")), "l_max"),
         (lambda: Contraction(-1), "l_max"),
         (lambda: DensityPowers(4, -1, 4), "l_max"),
-        (lambda: RadiusGraph(5.0, backend="x"), "backend"),
-        (lambda: SkinList(5.0, backend="x"), "backend"),
-        (lambda: RadiusGraph(True), "cutoff"),
         (lambda: Potential.from_size("small", **{**TINY, "hidden_channels": True}), "hidden_channels"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -111,3 +111,24 @@ def test_compiled_equals_eager(name, dtype, ethanol, inputs):
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager", dynamic=True)
     for found, expected in zip(run(compiled), run(module), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32], indirect=True, ids=["float32"])
+def test_compiled_with_ghosts_equals_eager(dtype, ethanol, inputs):
+    """The first four atoms receive, all send."""
+    module, given = composition(Interaction, messages()), inputs(ethanol)
+    ours = (given.edge_index[1] < 4).nonzero().squeeze(-1)
+    edges = [given.edge_index[:, ours], *(tensor[ours] for tensor in (given.radial, given.envelope, given.sphere))]
+    x, density = given.x.requires_grad_(), given.density.requires_grad_()
+
+    def call(x, density):
+        return module((x, x[:4]), *edges, (density, density[:4]))
+
+    def run(function):
+        result = function(x, density)
+        return *result, *torch.autograd.grad(sum(part.square().sum() for part in result), (x, density))
+
+    torch.compiler.reset()
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager", dynamic=True)
+    for found, expected in zip(run(compiled), run(call), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.calculators.lj import LennardJones
@@ -18,7 +19,15 @@ from ase.optimize import BFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
 import pyg_mpnn
-from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
+from pyg_mpnn import (
+    ZBL,
+    ChargesOutput,
+    DipoleOutput,
+    Potential,
+    PotentialCalculator,
+    ScalarOutput,
+    SumPotential,
+)
 
 
 def tensors(atoms: Atoms) -> dict[str, torch.Tensor]:
@@ -235,10 +244,21 @@ def test_relaxation_lowers_the_energy(potential: Potential, molecule: Atoms) -> 
     assert molecule.get_potential_energy() < before
 
 
+def test_stress_of_a_slab(potential: Potential, molecule: Atoms) -> None:
+    """By the volume of the cell, as ASE's own calculators have it; without a height there is none."""
+    slab = Atoms(molecule, cell=[[5.0, 1.0, 0.0], [0.0, 6.0, 0.0], [0.0, 0.0, 20.0]], pbc=[True, True, False])
+    slab.calc = PotentialCalculator(potential, dtype=torch.float64)
+    assert slab.get_stress() == pytest.approx(calculate_numerical_stress(slab, eps=1e-4), abs=1e-7)
+    assert np.abs(slab.get_stress()[[0, 1, 5]]).min() > 1e-5
+    slab.cell[2] = 0.0
+    with pytest.raises(PropertyNotImplementedError, match="a slab needs a vector across it"):
+        slab.get_stress()
+
+
 def test_stress_of_a_molecule(potential: Potential, molecule: Atoms) -> None:
     molecule.calc = PotentialCalculator(potential)
     with pytest.raises(
-        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in three directions"
+        PropertyNotImplementedError, match=r"'stress' needs a cell that is periodic in two or three directions"
     ):
         molecule.get_stress()
 
@@ -341,3 +361,20 @@ def test_sum_with_a_calculator_of_ase(potential: Potential, crystal: Atoms) -> N
     assert crystal.get_potential_energy() == pytest.approx(expected, abs=1e-9)
     assert crystal.get_forces() == pytest.approx(sum(part.get_forces(crystal) for part in parts), abs=1e-10)
     assert crystal.get_stress() == pytest.approx(sum(part.get_stress(crystal) for part in parts), abs=1e-12)
+
+
+def test_dipole_and_charges_are_those_of_ase(unchecked) -> None:
+    outputs = {"dipole": DipoleOutput(), "charges": ChargesOutput(), "gap": ScalarOutput(extensive=False)}
+    potential = Potential.from_size("small", hidden_channels=8, edge_dim=8, channels=2, num_layers=1, outputs=outputs)
+    atoms = molecule("H2O", calculator=PotentialCalculator(potential))
+    assert atoms.get_dipole_moment().shape == (3,)
+    assert atoms.get_charges().sum() == pytest.approx(0.0, abs=1e-9)
+    expected = potential.eval()(torch.tensor(atoms.numbers), torch.tensor(atoms.positions)).dipole[0]
+    assert atoms.get_dipole_moment() == pytest.approx(expected.detach().numpy(), rel=1e-5)
+    atoms.rattle(0.1)
+    atoms.get_forces()
+    assert "dipole" not in atoms.calc.results, "not asked"
+    debye = Potential.from_size("small", outputs={"dipole": DipoleOutput(unit="D")})
+    assert "dipole" not in PotentialCalculator(debye).implemented_properties
+    with pytest.raises(ValueError, match="'potential' must have an energy"):
+        PotentialCalculator(Potential.from_size("small", energy=False, outputs={"gap": ScalarOutput()}))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule as build_molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from torch_geometric.data import Data
 
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import DipoleOutput, Potential, PotentialCalculator, ScalarOutput
 from pyg_mpnn.deploy import CompilationError
 from pyg_mpnn.md import run_prediction
 
@@ -94,7 +96,11 @@ def test_nothing_is_lost_and_nothing_half_written(saved: Path, mixed: Path, tmp_
             FileNotFoundError,
             r"'structures' must be files or the word ethanol .*, got '.*absent.xyz'",
         ),
-        ({"stress": True}, ValueError, "'stress' needs a structure that is periodic in three directions, got none"),
+        (
+            {"stress": True},
+            ValueError,
+            "'stress' needs a structure that is periodic in two or three directions, got none",
+        ),
     ],
 )
 def test_errors(
@@ -132,3 +138,22 @@ def test_compiles_on_request(saved: Path, mixed: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / "on.xyz").exists()
     with pytest.warns(UserWarning, match="not compiled: there is no C\\+\\+ compiler"):
         assert run_prediction(saved, mixed, tmp_path / "auto.xyz", compile="auto") == 5
+
+
+def test_other_outputs_are_written_under_their_names(tmp_path: Path, unchecked: None) -> None:
+    outputs = {"dipole": DipoleOutput(), "shift": ScalarOutput(level="atom"), "gap": ScalarOutput(extensive=False)}
+    sizes = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "num_layers": 1}
+    ion = build_molecule("OH")
+    ion.info["charge"] = -1.0
+    write(tmp_path / "in.extxyz", [build_molecule("H2O"), ion])
+    for energy in (True, False):
+        potential = Potential.from_size("small", **sizes, outputs=outputs, energy=energy).double().eval()
+        potential.save(tmp_path / "model.pt")
+        assert run_prediction(tmp_path / "model.pt", tmp_path / "in.extxyz", tmp_path / "o.xyz", overwrite=True) == 2
+        water, charged = read(tmp_path / "o.xyz", ":")
+        data = Data(z=torch.tensor(charged.numbers), pos=torch.tensor(charged.positions), charge=torch.tensor([-1.0]))
+        expected = potential(data)
+        assert charged.get_dipole_moment() == pytest.approx(expected.dipole[0].detach().numpy(), abs=1e-6)
+        assert charged.arrays["shift"] == pytest.approx(expected["shift"].detach().numpy(), abs=1e-6)
+        assert charged.info["gap"] == pytest.approx(expected.gap.item(), abs=1e-6)
+        assert ("energy" in water.calc.results) == energy

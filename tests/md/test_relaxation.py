@@ -57,6 +57,23 @@ def test_cell_relaxes_to_no_stress(saved: Path, lennard_jones: None, tmp_path: P
     assert angles == pytest.approx([60, 60, 60], abs=0.1)  # of the cubic lattice, which the strain had broken
 
 
+def test_a_slab_relaxes_in_its_plane(saved: Path, lennard_jones: None, tmp_path: Path) -> None:
+    layer = Atoms("Ar", cell=[[3.7, 0.0, 0.0], [1.8, 0.0, 3.3], [0.0, 20.0, 0.0]], pbc=[True, True, False])
+    write(tmp_path / "layer.traj", layer)
+    found = run_relaxation(saved, tmp_path / "layer.traj", tmp_path / "out", cell=True, fmax=1e-4)
+    relaxed = read(tmp_path / "out" / "relaxed.extxyz")
+    assert found.converged
+    assert found.max_stress_GPa < 1e-3
+    assert relaxed.cell.array[2] == pytest.approx([0.0, 20.0, 0.0], abs=1e-12)
+    assert relaxed.cell.cellpar()[:2] == pytest.approx([relaxed.cell.cellpar()[0]] * 2, abs=1e-3)
+    assert relaxed.cell.cellpar()[5] == pytest.approx(60.0, abs=0.1)  # the close-packed layer
+    tilted = layer.copy()
+    tilted.rotate(30, "x", rotate_cell=True)
+    write(tmp_path / "tilted.traj", tilted)
+    with pytest.raises(ValueError, match="'cell' needs a slab in the plane of two axes, got one with the normal"):
+        run_relaxation(saved, tmp_path / "tilted.traj", tmp_path / "again", cell=True)
+
+
 def test_files_of_a_relaxation_say_the_same(saved: Path, molecule: Atoms, tmp_path: Path) -> None:
     write(tmp_path / "start.xyz", molecule)
     found = run_relaxation(saved, tmp_path / "start.xyz", tmp_path / "out", fmax=0.05)
@@ -101,7 +118,10 @@ def test_fixed_atoms_stay(saved: Path, molecule: Atoms, tmp_path: Path) -> None:
         ({"fmax": 0.0}, "'fmax' must be positive and finite, got 0.0"),
         ({"steps": 0}, "'steps' must be positive and finite, got 0"),
         ({"optimizer": "newton"}, "'optimizer' must be one of bfgs, fire, got 'newton'"),
-        ({"cell": True}, "'cell' needs a structure that is periodic in three directions, got pbc"),
+        (
+            {"cell": True},
+            "'cell' needs a structure that is periodic in two or three directions, with three cell vectors, got",
+        ),
     ],
 )
 def test_errors(change: dict[str, object], message: str, saved: Path, tmp_path: Path, unchecked: None) -> None:

@@ -95,7 +95,7 @@ def test_what_is_not_possible_is_refused():
         Springs()(PAIR, memory="little")
     with pytest.raises(ValueError, match="'memory' must be 'normal' for a representation other than MPNN"):
         Springs()(PAIR, memory="low")
-    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in three directions"):
+    with pytest.raises(ValueError, match="'stress' needs a structure that is periodic in two or three directions"):
         Springs()(PAIR, stress=True)
     with pytest.raises(ValueError, match="'mode' must be one of"):
         Springs().compile("maybe")

@@ -257,7 +257,7 @@ class Rotating(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.linear, self.nu = nn.Linear(channels, channels), 1.0
+        self.channels, self.linear, self.nu = channels, nn.Linear(channels, channels), 1.0
 
     def reset_parameters(self):
         self.linear.reset_parameters()
@@ -274,7 +274,7 @@ class Rotating(nn.Module):
         return torch.tanh(x + sums / self.nu + density.square().sum(dim=(1, 2)).unsqueeze(-1)), density / 2
 
 
-def test_layers_may_be_your_own(ethanol, tmp_path):
+def test_layers_may_be_your_own(ethanol):
     given = MPNN(**SMALL)
     same = MPNN(**SMALL, layers=list(copy.deepcopy(given.layers)))
     same.load_state_dict(given.state_dict())
@@ -292,3 +292,17 @@ def test_layers_may_be_your_own(ethanol, tmp_path):
     assert torch.equal(loaded(ethanol).forces, potential.eval()(ethanol).forces)
     with pytest.raises(ValueError, match="'layers' must hold at least one layer, got none"):
         MPNN(**SMALL, layers=[])
+
+
+@pytest.mark.parametrize("cutoff", [4.0, (2.5, 4.0)])
+def test_layers_of_this_package_are_saved_with_their_arguments(cutoff, ethanol, tmp_path, dtype):
+    """Two layers, the second without a carried density, which no argument of the network describes."""
+    first, second = MPNN(cutoff=cutoff, **SMALL).layers
+    second.density_update = None
+    representation = MPNN(cutoff=cutoff, **SMALL, layers=[first, second])
+    potential = Potential(representation)
+    potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.0}, 1.0, [8.0] * len(representation.cutoffs))
+    potential.save(tmp_path / "potential.pt")
+    loaded = Potential.load(tmp_path / "potential.pt")
+    assert loaded.representation.layers[1].density_update is None
+    assert torch.equal(loaded(ethanol).forces, potential.eval()(ethanol).forces)

@@ -21,7 +21,9 @@ from pyg_mpnn import (
     load_potential,
     testing,
 )
+from pyg_mpnn.deploy.trace import Outputs
 from pyg_mpnn.models.outputs import AtomwiseOutput
+from pyg_mpnn.models.product_mpnn import ProductMPNN
 from pyg_mpnn.models.structure import read_structure
 
 TINY = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2}
@@ -90,8 +92,12 @@ def test_values_of_atoms_keep_all_symmetries(name, ethanol, dtype):
     assert model(ethanol)[name].std() > 1e-3, "control"
 
 
-def test_dipole_and_polarizability_turn_with_the_molecule(ethanol, dtype):
+@pytest.mark.parametrize("kind", ["MPNN", "ProductMPNN"])
+def test_dipole_and_polarizability_turn_with_the_molecule(kind, ethanol, dtype):
     model = make("dipole", "polarizability")
+    if kind == "ProductMPNN":
+        outputs = {name: KINDS[name]() for name in ("dipole", "polarizability")}
+        model = Potential(ProductMPNN(hidden_channels=16, channels=4), outputs=outputs).to(dtype).eval()
     for name, degree, components in (("dipole", 1, lambda x: x), ("polarizability", 2, spherical)):
         degrees = torch.full((2 * degree + 1,), degree)
 
@@ -311,3 +317,27 @@ def test_numbers_of_elements_are_found_again(ethanol, water):
             output.fit(structure, target)
         with pytest.raises(ValueError, match="at least one reference value"):
             output.fit(structure, target * torch.nan)
+
+
+@pytest.mark.parametrize("options", [{"memory": "low"}, {"forces": False}, {"compiled": True}])
+def test_outputs_are_the_same_whatever_else_is_computed(options, ethanol, unchecked):
+    model = make("dipole", "gap")
+    expected = model(ethanol)
+    if options.pop("compiled", False):
+
+        def compiled(module, inputs, *, stress, trained):
+            return Outputs(expected.atom_energies, expected.forces, None, torch.tensor(False))
+
+        model.compiler = compiled
+    found = model(ethanol, **options)
+    torch.testing.assert_close(found.dipole, expected.dipole, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.gap, expected.gap, rtol=1e-5, atol=1e-5)
+    assert model(ethanol, outputs=False, **options).names == tuple(found.names[:-2])
+
+
+def test_outputs_are_trained_through_compiled_energies_too(ethanol, unchecked):
+    model = make("dipole").train()
+    eager = model(ethanol)
+    model.compiler = lambda *_, **__: Outputs(eager.atom_energies, eager.forces, None, torch.tensor(False))
+    (eager.forces.square().sum() + model(ethanol).dipole.square().sum()).backward()
+    assert all(parameter.grad is not None for parameter in model.outputs.parameters())

@@ -76,7 +76,7 @@ def test_everything_has_one_layout(silicon):
         ({"z": torch.bool}, TypeError, r"'z' must hold whole numbers, got torch\.bool"),
         ({"pos": torch.float16}, TypeError, r"'pos' must be float32 or float64, got torch\.float16"),
         ({"cutoff": 3.0}, ValueError, r"all edges up to the cutoff of the potential \(4 A\), got those up to 3 A"),
-        ({"pbc": None}, ValueError, r"'pbc' must be given with a cell, got None"),
+        ({"pbc": None}, ValueError, r"'pbc' must be given with a 'cell', got None"),
         ({"cell": None}, ValueError, r"'cell' must be given with periodic directions, got None"),
         ({"cell": torch.ones(1, 3, 3)}, ValueError, r"'cell' must have linearly independent periodic vectors"),
         ({"pbc": torch.tensor([[True, True, False]])}, ValueError, r"'shifts' must be zero along directions that are"),

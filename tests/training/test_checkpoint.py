@@ -115,7 +115,7 @@ def test_training_that_was_moved_keeps_its_best_checkpoint(
     train(settings(), frames=frames)
     shutil.move(settings().out, tmp_path / "moved")
     before = torch.load(tmp_path / "moved" / "best.ckpt", weights_only=True)["epoch"]
-    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda errors: 1e6)  # all that follows is worse
+    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda *_: 1e6)  # all that follows is worse
     monkeypatch.setattr("pyg_mpnn.training.recovery.DIVERGED", float("inf"))
     train(settings(out=str(tmp_path / "moved"), epochs=3, resume=True), frames=frames)
     assert torch.load(tmp_path / "moved" / "last.ckpt", weights_only=True)["epoch"] == 2

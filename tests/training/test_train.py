@@ -131,7 +131,7 @@ def test_training_stops_where_the_score_no_longer_falls_and_resumes_its_patience
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = iter([3.0, 2.0, 2.5, 2.4, 1.0])  # of epoch 1; after the break of 2, 3 and 4, where it must stop
-    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda errors: next(scores))
+    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda *_: next(scores))
     _stop_in_second_epoch(settings, frames, monkeypatch, patience=2, epochs=9)
     train(settings(patience=2, epochs=9, resume=True), frames=frames)
     assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 3

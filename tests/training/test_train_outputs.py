@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -167,6 +168,67 @@ def test_energy_and_dipole_and_polarizability_train_together(settings: Settings)
     card = json.loads((found.out / "model_card.json").read_text())
     assert card["outputs"]["dipole"]["unit"] == "e*A"
     assert card["training"]["best_by"].count("over its spread") == 2
+
+
+OWN = '''
+import torch
+from pyg_mpnn import EnergyTerm, Output
+from pyg_mpnn.scatter import scatter_sum
+
+
+class Dipole(Output):
+    """Charges of a linear network on the last features, times positions."""
+
+    shape, symmetry, unit = (3,), "equivariant", "e*A"
+
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.width = width
+
+    def build(self, representation):
+        self.mix = torch.nn.Sequential(torch.nn.Linear(representation.out_channels, self.width), torch.nn.Tanh())
+
+    def forward(self, features, structure):
+        q = self.mix(features.x[-1]).sum(1, keepdim=True).double()
+        count = torch.bincount(structure.batch, minlength=structure.num_graphs)
+        mean = scatter_sum(q, structure.batch, structure.num_graphs) / count[:, None]
+        return scatter_sum((q - mean[structure.batch]) * structure.pos, structure.batch, structure.num_graphs)
+'''
+
+
+def test_an_output_in_a_file_of_the_users_is_a_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outside the clone: train, evaluate and predict, with a class of the user's and one of ours."""
+    monkeypatch.chdir(tmp_path)
+    Path("own_outputs.py").write_text(OWN)
+    atoms = []
+    for frame in molecules(20, "energy", "forces", "dipole", "charges"):
+        one = ase.Atoms(frame.z.numpy(), frame.pos.numpy())
+        one.info |= {"REF_energy": float(frame.energy), "dipole": frame.dipole[0].numpy()}
+        one.arrays |= {"REF_forces": frame.forces.numpy(), "charges": frame.charges.numpy()}
+        atoms.append(one)
+    del atoms[3].info["dipole"]
+    ase.io.write("xtb.extxyz", atoms)
+    flags = ["--epochs", "1", "--device", "cpu", "--valid-size", "4", "--size", "small", "--model.num-layers", "1"]
+    flags += ["--outputs.dipole", "own_outputs.py:Dipole", "--outputs.dipole.width", "3"]
+    flags += ["--outputs.charges", "ChargesOutput", "--output-weights.charges", "0.5"]
+    assert main(["train", "--data", "xtb.extxyz", "--out", "run", *flags]) == 0
+    assert "dipole from dipole in 19, charges from charges in 20" in capsys.readouterr().out
+    card = json.loads(Path("run/model_card.json").read_text())
+    assert card["model"]["config"]["outputs"]["dipole"] == {"class": "own_outputs.py:Dipole", "width": 3}
+    assert set(card["errors"]["validation"]["outputs"]) == {"dipole", "charges"}
+    evaluated = ["evaluate", "--model", "run/best.ckpt", "--data", "xtb.extxyz"]
+    assert main(evaluated) == 1
+    assert "--trust own_outputs.py" in capsys.readouterr().err
+    assert main([*evaluated, "--trust", "own_outputs.py"]) == 0
+    assert "dipole MAE (e*A)" in capsys.readouterr().out
+    structures = ["--structures", "xtb.extxyz", "--out", "out.xyz", "--trust", "own_outputs.py"]
+    assert main(["predict", "--model", "run/best.ckpt", *structures]) == 0
+    assert ase.io.read("out.xyz").get_dipole_moment().shape == (3,)
+    alone = ["--without-energy", *flags]
+    assert main(["train", "--data", "xtb.extxyz", "--out", "alone", *alone]) == 0
+    assert load_potential("alone/best.ckpt", trust=["own_outputs.py"]).has_energy is False
 
 
 def test_unusable_settings_are_errors(settings: Settings) -> None:

@@ -1,0 +1,34 @@
+"""``pyg-mpnn export``: what it refuses; that the package computes the same is tested in ``tests/deploy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
+from pyg_mpnn.cli import export_command, main
+
+
+def test_what_cannot_be_exported_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1)).save(tmp_path / "potential.pt")
+    SumPotential(ZBL()).save(tmp_path / "sum.pt")
+    model, total, out = (str(tmp_path / name) for name in ("potential.pt", "sum.pt", "potential.pt2"))
+    assert main(["export", "--model", model, "--out", model]) == 1
+    assert "'out' must end in .pt2, got" in capsys.readouterr().err
+    assert main(["export", "--model", model, "--out", str(tmp_path / "absent" / "potential.pt2")]) == 1
+    assert "'out' must lie in a folder that exists" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="'dtype' must be float32 or float64, got 'half'"):
+        export_command(model, out, dtype="half")
+    assert main(["export", "--model", total, "--out", out]) == 1
+    assert "'model' must be a Potential, got" in capsys.readouterr().err
+    assert not Path(out).exists()
+
+
+@pytest.mark.slow
+def test_a_file_is_written(tmp_path: Path, unchecked: None) -> None:
+    Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, num_layers=1)).save(tmp_path / "potential.pt")
+    written = export_command(str(tmp_path / "potential.pt"), str(tmp_path / "potential.pt2"))
+    assert written.stat().st_size > 10_000
