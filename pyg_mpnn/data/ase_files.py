@@ -61,6 +61,7 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
         unused=census.unused(source),
         notes=_notes(path, names),
         missing=lambda label, where: missing_label(label, where, listed(held(last[0])[""]), names),
+        named=source.keys if names.given else (),
         others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
     )
 

@@ -14,6 +14,8 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.data.labels import LABELS, LabelNames
 
+_LEFT_OUT = "left out"
+
 
 def _add_it(label: str, where: str) -> str:
     return f"{label!r} is missing in {where}: add it, or leave the structure out."
@@ -34,6 +36,7 @@ class Contents:
         others: what the last structure holds and what is not read, by name.
         numbers: of structures, and of those that have each label, as far as they were gone through.
         fixed: whether the format has names of its own.
+        named: labels whose names the user gave: structures without any are left out, and counted.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class Contents:
     others: Callable[[], Mapping[str, Any]] = dict
     numbers: Counter[str] = field(default_factory=Counter)
     fixed: bool = False
+    named: Collection[str] = ()
 
     def checked(
         self,
@@ -60,7 +64,7 @@ class Contents:
         Args:
             wanted: the labels to keep.
             required: labels that each must have; without it each must have one of those that are wanted, and nothing
-                that looks like one of those that it lacks.
+                that looks like one of those that it lacks and that the user did not name.
             others: further values, one of which is enough too.
             only_note: whether what looks like a label is a note and no error.
 
@@ -76,9 +80,14 @@ class Contents:
                 if name in frame and name not in wanted:
                     del frame[name]
             lacking = [name for name in wanted if name not in frame]
+            bare = bool(wanted) and len(lacking) == len(wanted) and not any(name in frame for name in others)
+            if required is None and bare and self.named:
+                self.numbers[_LEFT_OUT] += 1
+                continue
             if required is not None:
                 lacking = [name for name in lacking if name in required]
-            elif len(lacking) < len(wanted) or any(name in frame for name in others):
+            elif not bare:
+                lacking = [name for name in lacking if name not in self.named]
                 lacking = [name for name in lacking if self._has_other(name, tuple(frame.pos.shape))]
                 if lacking and only_note:
                     noted, lacking = self.missing(lacking[0], where), []
@@ -104,10 +113,12 @@ class Contents:
         Returns:
             number of structures, name and number of structures of each label, names that are not used.
         """
-        read = [label for label in self.numbers if label != "structures"]
+        read = [label for label in self.numbers if label not in ("structures", _LEFT_OUT)]
         labels = {label: f"{self.names.get(label, label)} in {self.numbers[label]}" for label in read}
-        count = self.numbers["structures"]
-        return {"file": str(self.path), "structures": count, "labels": labels, "unused": list(self.unused)}
+        found: dict[str, Any] = {"file": str(self.path), "structures": self.numbers["structures"], "labels": labels}
+        if self.numbers[_LEFT_OUT]:
+            found["left_out"] = self.numbers[_LEFT_OUT]
+        return {**found, "unused": list(self.unused)}
 
     def describe(self) -> str:
         """What was read, for the terminal.
@@ -130,6 +141,8 @@ def describe(summary: Mapping[str, Any]) -> str:
     labels, count = summary["labels"], summary["structures"]
     names = [*LABELS, *(label for label in labels if label not in LABELS)]
     parts = [f"{label} from {labels[label]}" if label in labels else f"no {label}" for label in names]
+    left_out = summary.get("left_out", 0)
+    parts += [f"{left_out} others have none of these and are LEFT OUT"] if left_out else []
     unused = f"\n  present but not used: {', '.join(summary['unused'])}" if summary["unused"] else ""
     return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
 
