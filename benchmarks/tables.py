@@ -1,4 +1,4 @@
-"""The tables of the result files, as benchmarks/results/README.md and docs/laws_results.md.
+"""Tables of the result files: benchmarks/results/README.md, docs/laws_results.md, examples/architectures/README.md.
 
 python -m benchmarks.tables            writes the files
 python -m benchmarks.tables --check    fails if a file is not what the result files give
@@ -10,6 +10,7 @@ import json
 import sys
 from typing import Any
 
+from benchmarks import architectures
 from benchmarks.ablation import run as ablation
 from benchmarks.laws import page
 from benchmarks.md17 import products, settings, train
@@ -26,7 +27,7 @@ PAGE = RESULTS / "README.md"
 
 
 def main() -> None:
-    for path, text in ((PAGE, build()), (page.PAGE, page.build())):
+    for path, text in ((PAGE, build()), (page.PAGE, page.build()), (architectures.PAGE, architectures.page())):
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
             print(f"written to {path}")

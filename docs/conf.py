@@ -39,7 +39,7 @@ extensions = [
 html_theme = "furo"
 html_title = f"pyg_mpnn {release}"
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "tutorials", "laws_results.md"]
+exclude_patterns = ["_build", "tutorials", "laws_results.md", "engines_results.md"]
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 3
 

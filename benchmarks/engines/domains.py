@@ -1,8 +1,8 @@
 """Silicon in LAMMPS on several processes: is it the same on 1 and 2, how is the work divided, what travels?
 
-Run by ``mpiexec -n N python -m benchmarks.engines.domains --cells 10 --json FILE`` for N = 1 and 2; ``--table`` compares
-the files. The work of a process is its CPU time without the calls of MPI, in which it waits: that is what can be told on a
-machine whose cores are shared with other programs.
+Run by ``mpiexec -n N python -m benchmarks.engines.domains --cells 10 --json FILE`` for N = 1 and 2; ``--table``
+compares the files. The work of a process is its CPU time without the calls of MPI, in which it waits: what can be told
+on a machine whose cores are shared with other programs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.record import provenance
 from pyg_mpnn import Potential
+from pyg_mpnn.deploy import keep_freed_memory
 
 BOX = """
 units metal
@@ -64,6 +65,7 @@ def measure(cells: int, steps: int, path: Path) -> None:
     from pyg_mpnn.engines.lammps import Lammps
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     world = MPI.COMM_WORLD
     model = path.with_suffix(".pt")
     if world.rank == 0:

@@ -55,8 +55,8 @@ class PaiNN(nn.Module):
 
 def potential(**sizes: float) -> Potential:
     """PaiNN with SchNetPack's head; random weights, sizes as arguments of :class:`PaiNN`."""
-    representation = PaiNN(**sizes)
-    return Potential(representation, heads="last", hidden_channels=representation.out_channels // 2)
+    network = PaiNN(**sizes)
+    return Potential(network, heads="last", hidden_channels=network.out_channels // 2, isolated="free")
 
 
 FIXED = ("cutoff_fn.cutoff", "radial_basis.offsets", "radial_basis.widths", "embedding.weight")

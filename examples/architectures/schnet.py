@@ -57,7 +57,8 @@ def potential(**sizes: float) -> Potential:
     """SchNet with PyG's head; random weights, sizes as arguments of :class:`SchNet`."""
     representation = SchNet(**sizes)
     width = representation.out_channels
-    return Potential(representation, heads="last", head=MLP([width, width // 2, 1], ShiftedSoftplus()))
+    head = MLP([width, width // 2, 1], ShiftedSoftplus())
+    return Potential(representation, heads="last", head=head, isolated="free")
 
 
 def take_over(original: Original) -> Potential:

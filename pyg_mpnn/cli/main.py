@@ -38,6 +38,7 @@ _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 def make_parser() -> jsonargparse.ArgumentParser:
     """The parser of all commands; the help texts are the docstrings of what they call."""
+    from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
     from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     parser = Parser(
@@ -52,6 +53,7 @@ def make_parser() -> jsonargparse.ArgumentParser:
     commands.add_subcommand("evaluate", parser_of(evaluate_command), help="errors of a trained potential")
     commands.add_subcommand("check", parser_of(check_command), help="hold a potential to the laws of physics")
     commands.add_subcommand("md", parser_of(run_dynamics), help="molecular dynamics with a trained potential")
+    commands.add_subcommand("lammps", parser_of(run_lammps_dynamics), help="the same in LAMMPS, in several processes")
     commands.add_subcommand("predict", parser_of(run_prediction), help="energies and forces of structures, into a file")
     commands.add_subcommand("relax", parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
     commands.add_subcommand("vib", parser_of(run_vibrations), help="vibrations from the exact Hessian")
@@ -85,6 +87,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
     from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
 
     words = join_files(sys.argv[1:] if arguments is None else arguments)
@@ -105,6 +108,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     elif parsed.subcommand == "check":
         report = check_command(**values)
         return 0 if report.passed else _NOT_RUN if report.errors else _BROKEN
+    elif parsed.subcommand == "lammps":
+        run_lammps_dynamics(**values)
     elif parsed.subcommand == "predict":
         run_prediction(**values)
     elif parsed.subcommand == "relax":

@@ -97,12 +97,16 @@ def join_composition(words: Sequence[str], flag: str = "--model") -> list[str]:
     Returns:
         the same with one word for each argument of the composition.
 
+    Raises:
+        ValueError: an argument without a value, or one that is given twice.
+
     Example:
         >>> join_composition("train --model net.py:Net --model.basis net.py:B --model.basis.degree 12".split())
         ['train', '--model.class=net.py:Net', '--model.basis={"class": "net.py:B", "degree": 12}']
     """
     others: list[str] = []
     tree: dict[str, Any] = {}
+    seen: set[str] = set()
     waiting = list(words)
     while waiting:
         word = waiting.pop(0)
@@ -118,6 +122,9 @@ def join_composition(words: Sequence[str], flag: str = "--model") -> list[str]:
         if not path and value.startswith("{"):
             others += [flag, value]
             continue
+        if name in seen:
+            raise ValueError(f"'{name}' must be given once, got it twice")
+        seen.add(name)
         _insert(tree, path or ["class"], value)
     return [*others, *(f"{flag}.{key}={_word(value)}" for key, value in tree.items())]
 

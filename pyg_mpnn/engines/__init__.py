@@ -1,6 +1,7 @@
-"""Potentials in the engines that people simulate with, each in a module of its own: lammps, openmm, ipi, torchsim, metatomic.
+"""Potentials in the engines that people simulate with: LAMMPS, OpenMM, i-PI, TorchSim, metatomic.
 
-A module imports its engine when it is used, and says which extra brings it where it is missing.
+Each has a module of its own, which imports the engine when it is used and says which extra brings it where it is
+missing.
 """
 
 from __future__ import annotations

@@ -251,7 +251,8 @@ def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel
         return load_potential(potential)
     if not isinstance(potential, EnergyModel | SumPotential):
         raise TypeError(
-            f"'potential' must be a potential of this package or the path of a saved one, got {type(potential).__name__}"
+            "'potential' must be a potential of this package or the path of a saved one, got "
+            f"{type(potential).__name__}"
         )
     return copy.deepcopy(potential)
 

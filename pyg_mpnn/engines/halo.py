@@ -138,7 +138,8 @@ class Halo:
         if not present:
             return None, None
         flat = [tensor.flatten(1) for tensor in present]
-        halo = _Fetch.apply(torch.cat(flat, dim=1), self).split([rows.shape[1] for rows in flat], dim=1)
+        rows = _Fetch.apply(torch.cat(flat, dim=1), self)  # type: ignore[no-untyped-call]
+        halo = rows.split([part.shape[1] for part in flat], dim=1)
         whole = iter([torch.cat([own, far.view(-1, *own.shape[1:])]) for own, far in zip(present, halo, strict=True)])
         return None if x is None else next(whole), None if density is None else next(whole)
 
@@ -153,7 +154,7 @@ class _Fetch(torch.autograd.Function):
         return halo.fetch(own)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """Bring the derivatives home."""
         return ctx.halo.bring_home(grad), None
 
@@ -190,7 +191,8 @@ def evaluate_halo(
         own design; the virial of pairs is textbook.
     """
     check_apart(edge_vec, edge_index)
-    energy, forces, virial = 0.0, z.new_zeros(halo.num_nodes, 3, dtype=torch.float64), 0.0
+    energy, virial = torch.zeros((), dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64)
+    forces = torch.zeros(halo.num_nodes, 3, dtype=torch.float64)
     for part in parts(potential):
         inside = (edge_vec.square().sum(-1) < part.cutoff**2).nonzero().squeeze(-1)
         pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
@@ -204,8 +206,7 @@ def evaluate_halo(
         forces = forces.index_add(0, pairs[1], grad).index_add(0, pairs[0], grad, alpha=-1)
         virial = virial - vec.T @ grad
     own = forces[: halo.num_own] + halo.bring_home(forces[halo.num_own :])
-    totals = torch.cat([torch.as_tensor(energy).reshape(1), torch.as_tensor(virial).flatten()]).numpy()
-    totals = torch.from_numpy(_allreduce(halo.comm, totals))
+    totals = torch.from_numpy(_allreduce(halo.comm, torch.cat([energy.reshape(1), virial.flatten()]).numpy()))
     matrix = totals[1:].view(3, 3)
     return HaloResult(float(totals[0]), own, 0.5 * (matrix + matrix.T))
 

@@ -1,11 +1,15 @@
 """i-PI with a potential of this package: the driver that i-PI loads, inside itself or behind a socket.
 
-The beads of a ring polymer are evaluated as one graph. (A file named ipi.py would hide i-PI itself: i-PI imports a driver
-under the name of its file.)
+The beads of a ring polymer are evaluated as one graph. (A file named ipi.py would hide i-PI itself, which imports a
+driver under the name of its file.)
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import traceback
 from pathlib import Path
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -24,8 +28,8 @@ __DRIVER_CLASS__ = "IPIDriver"
 class IPIDriver:
     """A potential as a driver ("PES") of i-PI.
 
-    i-PI makes it from ``<parameters>`` of ``ffdirect`` or from ``i-pi-py_driver -o model=...,template=...``. Elements and
-    periodic directions, which i-PI does not send, are those of the template.
+    i-PI makes it from ``<parameters>`` of ``ffdirect`` or from ``i-pi-py_driver -o model=...,template=...``. Elements
+    and periodic directions, which i-PI does not send, are those of the template.
 
     Args:
         template: structure that ASE reads, atoms in the order of i-PI's own.
@@ -35,6 +39,7 @@ class IPIDriver:
         skin: what the neighbour list holds beyond the cutoff, in A.
         compile: ``"auto"``, ``"on"`` or ``"off"``.
         verbosity: of i-PI, not used.
+        **other: refused, but for ``verbose`` of i-PI's own driver.
 
     Units:
         i-PI's: hartree, bohr; its own constants turn the potential's eV and A into these.
@@ -95,6 +100,20 @@ class IPIDriver:
         Returns:
             what i-PI expects, or a list of it; the virial is zero where not all directions are periodic.
         """
+        try:
+            return self._compute(cell, pos)
+        except Exception as error:
+            if threading.current_thread() is threading.main_thread():
+                raise
+            traceback.print_exc()  # an error in a thread of i-PI's would let it wait for ever
+            from ipi.utils.softexit import softexit
+
+            softexit.cleanup(status="bad", message=f"pyg_mpnn: {error}")  # writes what is to be written
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+
+    def _compute(self, cell: Any, pos: Any) -> Any:
         batched = isinstance(cell, list)
         cells = [np.asarray(item).T / self.angstrom for item in (cell if batched else [cell])]
         positions = [np.asarray(item).reshape(-1, 3) / self.angstrom for item in (pos if batched else [pos])]

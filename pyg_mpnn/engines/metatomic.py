@@ -76,8 +76,8 @@ def export_metatomic(
             exported.save(Path(folder) / path.name)
         except RuntimeError as error:
             raise RuntimeError(
-                "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations below "
-                '0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
+                "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations "
+                'below 0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
             ) from error
         os.replace(Path(folder) / path.name, path)
     print(evaluator.announce("metatomic", "eV, A", "of the engine"))
@@ -88,22 +88,22 @@ class _Interaction(nn.Module):
 
     def __init__(self, potential: EnergyModel | SumPotential) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts(potential))
+        self.potential = potential
 
     def forward(self, z: Tensor, edge_index: Tensor, edge_vec: Tensor) -> Tensor:
         """Energies of the atoms in eV."""
         energies = torch.zeros_like(z, dtype=torch.float64)
-        for part in self.parts:
+        for part in parts(self.potential):
             inside = (edge_vec.detach().square().sum(-1) < part.cutoff**2).nonzero().squeeze(-1)
             pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
-            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1).double()  # type: ignore[operator]
+            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1).double()
         return energies
 
 
 def _trace(potential: EnergyModel | SumPotential, elements: list[int]) -> torch.jit.ScriptModule:
     """Traced interaction energies, held to the untraced ones on other numbers of atoms and edges."""
     model = _Interaction(potential)
-    traced = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
+    traced: torch.jit.ScriptModule = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
     tolerance = 1e-4 if potential.dtype == torch.float32 else 1e-10
     for count, spacing in ((2, 1.2), (19, 1.8), (3, 100.0), (1, 1.0)):
         sample = _sample(count, spacing, potential, elements)
@@ -167,6 +167,8 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
     class Energy(nn.Module):
         """Energy of systems or atoms."""
 
+        reference: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.interaction = traced
@@ -176,7 +178,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
 
         def requested_neighbor_lists(self) -> List[NeighborListOptions]:  # noqa: UP006
             """All pairs within the cutoff."""
-            return torch.jit.annotate(List[NeighborListOptions], [self.options])  # noqa: UP006
+            return torch.jit.annotate(List[NeighborListOptions], [self.options])  # type: ignore[no-any-return]  # noqa: UP006
 
         def forward(
             self,
@@ -187,7 +189,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             """One graph of all systems."""
             results = torch.jit.annotate(Dict[str, TensorMap], {})  # noqa: UP006
             if "energy" not in outputs:
-                return results
+                return results  # type: ignore[no-any-return]
             wanted = torch.jit.annotate(ModelOutput, outputs["energy"])
             device = torch.jit.annotate(List[System], systems)[0].device  # noqa: UP006
             z = torch.cat([system.types for system in systems]).to(torch.long)
@@ -223,7 +225,7 @@ def _module(traced: torch.jit.ScriptModule, reference: Tensor, cutoff: float, dt
             )
             keys = Labels(["_"], torch.zeros(1, 1, dtype=torch.int32, device=device))
             results["energy"] = TensorMap(keys, [block])
-            return results
+            return results  # type: ignore[no-any-return]
 
     for name in ("forward", "requested_neighbor_lists"):
         method = inspect.unwrap(getattr(Energy, name))  # of what checks shapes in tests

@@ -74,8 +74,8 @@ def openmm_simulation(
 ) -> Any:
     """An OpenMM simulation in which this potential is the only force.
 
-    Periodic where the topology has box vectors. The platform moves the atoms: Reference does so in double precision, CPU
-    in single precision, which shows in the conserved energy.
+    Periodic where the topology has box vectors. The platform moves the atoms: Reference does so in double precision,
+    CPU in single precision, which shows in the conserved energy.
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.

@@ -56,7 +56,7 @@ def torchsim_model(
 
     evaluator = Evaluator(potential, dtype=dtype, device=device, compile=compile)
 
-    class PotentialModel(ModelInterface):  # type: ignore[misc]
+    class PotentialModel(ModelInterface):
         """A potential of pyg_mpnn as a model of TorchSim."""
 
         def __init__(self) -> None:

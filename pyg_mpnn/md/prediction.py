@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from ase import Atoms
@@ -156,7 +156,8 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
         of_atoms = potential.all_outputs()[name].level == "atom"
         rows = values.detach().cpu().split(sizes) if of_atoms else values.detach().cpu()
         for (_, atoms), row in zip(batch, rows, strict=True):
-            (atoms.arrays if of_atoms else atoms.info)[name] = row.numpy() if row.ndim else float(row)
+            held: dict[str, Any] = atoms.arrays if of_atoms else atoms.info
+            held[name] = row.numpy() if row.ndim else float(row)
     if not potential.has_energy:
         return sum(crystals)
     assert output.forces is not None

@@ -157,10 +157,10 @@ class Potential(EnergyModel):
             size: ``"small"``, ``"base"`` or ``"large"``.
             cutoff: cutoff radius in angstrom, or several increasing ones; 5 without it.
             **overrides: other keyword arguments of the representation, which win over those of the size, and
-                ``potential_heads``, ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``, ``isolated``,
-                ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of the potential.
-                ``representation`` names another one, as ``file.py:Class``; parts may be classes, ``functools.partial``
-                or descriptions, see :func:`pyg_mpnn.models.build.build`.
+                ``potential_heads``, ``head`` (a part), ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``,
+                ``isolated``, ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of
+                the potential. ``representation`` names another one, as ``file.py:Class``; parts may be classes,
+                ``functools.partial`` or descriptions, see :func:`pyg_mpnn.models.build.build`.
 
         Returns:
             a potential with random weights.
@@ -168,7 +168,9 @@ class Potential(EnergyModel):
         Raises:
             ValueError: an unknown size or argument, or a part that cannot be made.
         """
-        options = {**overrides, **({} if cutoff is None else {"cutoff": cutoff})}
+        options = dict(overrides)
+        if cutoff is not None:  # one radius as a number, which is what networks of the user's take
+            options["cutoff"] = cutoff[0] if isinstance(cutoff, Sequence) and len(cutoff) == 1 else cutoff
         description, trust = compose(size, options)
         zbl = description.pop("zbl", None)
         description["representation"] = build(description["representation"], trust, "model")
@@ -182,7 +184,10 @@ class Potential(EnergyModel):
         if readout is not None and not isinstance(readout, nn.Module):  # a class, which is told the width
             width = (int(description["representation"].out_channels),)
             readout = readout(*(width if takes_arguments(readout) else ()))
-        potential: Potential = build({**description, "readout": readout, "zbl": zbl or None}, trust)
+        head = build(description.pop("head", None), trust, "head")
+        if head is not None and not isinstance(head, nn.Module):
+            head = head(int(description["representation"].out_channels))
+        potential: Potential = build({**description, "head": head, "readout": readout, "zbl": zbl or None}, trust)
         return potential
 
     @property
@@ -343,7 +348,12 @@ class Potential(EnergyModel):
 
         Returns:
             energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
+
+        Raises:
+            ValueError: a model that reads more than edges: numbers of graphs, positions.
         """
+        if self.why_eager is not None:
+            raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
         options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         return self._energies(Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None), memory, options)[0]
 

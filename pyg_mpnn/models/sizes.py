@@ -23,7 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
 
 _IMPORT_PATH = re.compile(r"[\w./~-]+:[A-Za-z_][\w.]*")
-OF_POTENTIAL = {"potential_heads": "heads"}
+OF_POTENTIAL = {"potential_heads": "heads", "head": "head"}
 OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
 
 
@@ -33,9 +33,9 @@ def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list
     Args:
         size: name of the size.
         options: arguments of the representation by name; ``class`` or ``representation`` for another one than
-            :class:`~pyg_mpnn.MPNN`, with none of the arguments of the size; ``potential_heads``, ``readout``,
-            ``symmetry``, ``isolated``, ``zbl``, ``terms``, ``outputs`` and ``energy`` of the potential. A string
-            ``file.py:Class`` or ``package.module:Class`` names a part.
+            :class:`~pyg_mpnn.MPNN`, with none of the arguments of the size; ``potential_heads``, ``head``,
+            ``readout``, ``symmetry``, ``isolated``, ``zbl``, ``terms``, ``outputs`` and ``energy`` of the potential. A
+            string ``file.py:Class`` or ``package.module:Class`` names a part.
 
     Returns:
         the description, and the code of the user's that it names: what is typed is trusted.

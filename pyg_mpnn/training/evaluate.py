@@ -235,7 +235,7 @@ def evaluate(
     potential = load_potential(model) if isinstance(model, str | Path) else model
     names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
     wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
-    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data  # type: ignore[arg-type]
+    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}

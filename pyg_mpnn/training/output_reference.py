@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import QM9_TARGETS
+from pyg_mpnn.data.dataset import PreparedStructures
 from pyg_mpnn.models import DipoleLengthOutput, Output, ScalarOutput, SpatialExtentOutput
 from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
+
+Frames = Sequence[Data] | PreparedStructures
 
 
 def target_output(target: str) -> Output:
@@ -35,7 +38,7 @@ def target_output(target: str) -> Output:
     return ScalarOutput(extensive=info.kind == "extensive", unit=info.unit)
 
 
-def fit_output(output: Output, name: str, frames: Sequence[Data]) -> float:
+def fit_output(output: Output, name: str, frames: Frames) -> float:
     """Let an output take from the training structures what it does not train.
 
     Args:
@@ -55,7 +58,7 @@ def fit_output(output: Output, name: str, frames: Sequence[Data]) -> float:
         raise ValueError(f"{name!r}: {error}") from error
 
 
-def guess_output(output: Output, name: str, frames: Sequence[Data], train: Sequence[Data]) -> Tensor:
+def guess_output(output: Output, name: str, frames: Frames, train: Frames) -> Tensor:
     """The trivial predictor of an output, which the training structures determine.
 
     Args:
@@ -70,7 +73,7 @@ def guess_output(output: Output, name: str, frames: Sequence[Data], train: Seque
     return output.guess(gather_structures(frames), gather_references(train, name))
 
 
-def gather_structures(frames: Sequence[Data]) -> Structure:
+def gather_structures(frames: Frames) -> Structure:
     """All structures as one, without edges.
 
     Args:
@@ -80,13 +83,13 @@ def gather_structures(frames: Sequence[Data]) -> Structure:
         One structure of many graphs, in float64.
     """
     fields = ("z", "pos", "cell", "pbc", "charge")
-    batch = Batch.from_data_list([Data(**{k: frame[k] for k in fields if k in frame}) for frame in frames])
+    batch = Batch.from_data_list([Data(**{k: frame[k] for k in fields if k in frame}) for frame in _each(frames)])
     batch.pos = batch.pos.double()
     structure = read_structure(batch, None, None, None, None, None, None)
     return structure._replace(inputs=read_inputs(batch, (), ("charge",), structure.num_graphs))
 
 
-def gather_references(frames: Sequence[Data], name: str) -> Tensor:
+def gather_references(frames: Frames, name: str) -> Tensor:
     """References of an output in all structures.
 
     Args:
@@ -96,4 +99,8 @@ def gather_references(frames: Sequence[Data], name: str) -> Tensor:
     Returns:
         The references, float64.
     """
-    return torch.cat([frame[name] for frame in frames])
+    return torch.cat([frame[name] for frame in _each(frames)])
+
+
+def _each(frames: Frames) -> Iterator[Data]:
+    return (frames[place] for place in range(len(frames)))

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pyg_mpnn.cli import join_files, main, make_parser
+from pyg_mpnn.cli.parser import join_composition
 
 
 def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -106,3 +107,15 @@ def test_one_structure_or_many_is_not_a_trap(command: str, name: str) -> None:
     for flag in ("--structure", "--structures"):
         parsed = make_parser().parse_args([command, "--model", "m", flag, "s.xyz", "--out", "o"])
         assert parsed[command][name] == "s.xyz"
+
+
+def test_outputs_are_parts_with_arguments_by_name() -> None:
+    words = ["train", "--outputs.dipole.unit", "D", "--outputs.dipole", "DipoleOutput"]
+    words += ["--outputs.q", "ChargesOutput", "--out", "x"]
+    assert join_composition(words, "--outputs") == [
+        *("train", "--out", "x"),
+        '--outputs.dipole={"unit": "D", "class": "DipoleOutput"}',
+        "--outputs.q=ChargesOutput",
+    ]
+    with pytest.raises(ValueError, match=r"'--outputs.q' must be given once, got it twice"):
+        join_composition([*words, "--outputs.q", "ScalarOutput"], "--outputs")

@@ -132,7 +132,7 @@ def test_unusable_files_are_errors(tmp_path, unchecked):
     with pytest.raises(ValueError, match=r"'energy' is missing in frame 1 of .*bare.extxyz"):
         StreamedDataset(tmp_path / "bare.extxyz", 5.0)
     (tmp_path / "broken.extxyz").write_text("3\nno atoms\n")
-    with pytest.raises(ValueError, match=r"frame 0 of .*broken.extxyz must be readable by ASE"):
+    with pytest.raises(ValueError, match=r"must be readable by ASE, got XYZError in .*broken.extxyz \(frame 0\)"):
         StreamedDataset(tmp_path / "broken.extxyz", 5.0)
     ase.io.write(tmp_path / "good.extxyz", atoms[:1])
     (tmp_path / "mine").mkdir()

@@ -126,7 +126,7 @@ def test_a_full_disk(monkeypatch):
         make()
 
 
-def test_one_process_at_a_time():
+def test_one_process_at_a_time(capsys):
     """A lock of an open file holds between threads, too, as each opens its own."""
     found, entered, second = [], threading.Event(), threading.Thread(target=lambda: found.append(make()))
     with keep("name") as (folder, whole):
@@ -138,6 +138,7 @@ def test_one_process_at_a_time():
         (folder / "sub" / "code").write_bytes(b"some code")
     second.join(10.0)
     assert found == [True]
+    assert "Waiting for another process that makes the same code" in capsys.readouterr().err
 
 
 @pytest.fixture

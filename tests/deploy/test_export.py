@@ -104,7 +104,19 @@ def assert_energies(found, wanted, dtype):
 
 
 def test_python_without_this_package(package, expected, inputs, folder):
-    command = [sys.executable, str(EXAMPLES / "run.py"), str(package), str(inputs[0]), str(folder / "out.pt")]
+    """The example brings tensors of any layout into the one that a package reads."""
+    strange = [
+        (z.int(), *(tensor.mT.contiguous().mT for tensor in (pos, edge_index, shifts.to(torch.int8), cell)), near)
+        for z, pos, edge_index, shifts, cell, near in torch.load(inputs[0])
+    ]
+    torch.save(strange, folder / "strange.pt")
+    command = [
+        sys.executable,
+        str(EXAMPLES / "run.py"),
+        str(package),
+        str(folder / "strange.pt"),
+        str(folder / "out.pt"),
+    ]
     (folder / "shadow").mkdir()
     (folder / "shadow" / "pyg_mpnn.py").write_text("raise ImportError('pyg_mpnn is not to be imported')")
     environment = {**os.environ, "PYTHONPATH": str(folder / "shadow")}
@@ -134,14 +146,15 @@ def test_cpp(package, expected, inputs, folder):
     assert_close(values[1:].reshape(-1, 3), expected[0].forces)
 
 
-def test_a_tensor_of_another_dtype_is_refused_where_asked(package, inputs):
+@pytest.mark.parametrize(("change", "what"), [("float()", "dtype"), ("mT.contiguous().mT", "stride value")])
+def test_a_tensor_of_another_dtype_or_layout_is_refused_where_asked(package, inputs, change, what):
     """The variable that the examples set; without it torch reads whatever lies there."""
     script = (
         "import sys, torch; z, pos, *rest = torch.load(sys.argv[2])[0]; "
-        "torch._inductor.aoti_load_package(sys.argv[1])(z, pos.float(), *rest)"
+        f"torch._inductor.aoti_load_package(sys.argv[1])(z, pos.{change}, *rest)"
     )
     command = [sys.executable, "-c", script, str(package), str(inputs[0])]
     environment = {**os.environ, "AOTI_RUNTIME_CHECK_INPUTS": "1"}
     refused = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert "input_handles[1]: unmatched dtype" in refused.stderr
+    assert f"input_handles[1]: unmatched {what}" in refused.stderr

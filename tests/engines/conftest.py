@@ -24,7 +24,7 @@ ENGINES = {
     "metatomic": "metatomic",
 }
 MISSING = [name for name, package in ENGINES.items() if find_spec(package) is None]
-# Not skipped but not collected: `make test` has no engine and lets nothing be skipped, `make test-engines` has them all.
+# Not skipped but not collected: `make test` lets nothing be skipped and has no engine, `make test-engines` has all.
 collect_ignore = ["domains.py", *(f"test_{name}.py" for name in MISSING), *(["test_examples.py"] if MISSING else [])]
 
 REFERENCE = {1: -13.6, 6: -1029.5, 8: -2042.1, 14: -7870.2}

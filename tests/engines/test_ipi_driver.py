@@ -106,6 +106,18 @@ def test_dynamics_in_ipi(beads, saved, molecule, by_ase, assert_forces_equal, tm
     assert 0 < np.ptp(found["conserved"]) < 2e-4 * len(molecule) * beads  # already in eV
 
 
+def test_error_in_the_driver_ends_ipi(saved, molecule, tmp_path):
+    """Its threads would otherwise wait for forces that never come."""
+    molecule.cell = [20, 20, 20]
+    ase.io.write(tmp_path / "template.xyz", molecule)
+    broken = RUN.replace("system.beads.q[:] = atoms", "system.beads.q[:] = 0 * atoms")
+    arguments = [sys.executable, "-c", broken, str(saved), "template.xyz", "1", "2", NVE]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "coincident atoms" in done.stderr
+    assert not (tmp_path / "result.json").exists()
+
+
 def test_barostat_changes_the_cell(saved, crystal, tmp_path):
     found, _ = run(tmp_path, saved, crystal, 1, 10, NPT)
     volume = found["volume"]
@@ -121,7 +133,7 @@ def test_bad_input_is_refused(saved, molecule, tmp_path):
     ase.io.write(template, molecule)
     with pytest.raises(ValueError, match="'dtype' must be float32 or float64, got half"):
         IPIDriver(template, str(saved), dtype="half")
-    with pytest.raises(ValueError, match="'parameters' must be template, model, .* got modle"):
+    with pytest.raises(ValueError, match=r"'parameters' must be template, model, .* got modle"):
         IPIDriver(template, str(saved), modle="best.ckpt")
     with pytest.raises(ValueError, match=r"must have the atoms of i-PI's input, got 9 and 8 come"):
         IPIDriver(template, str(saved))(np.eye(3), np.zeros((8, 3)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import openmm
 import pytest
 from ase import Atoms
+from openmm import app, unit
 
 from pyg_mpnn.engines.openmm import openmm_force, openmm_simulation
 from pyg_mpnn.units import KJ_PER_MOL
-
-openmm = from openmm import app, unit  # noqa: E402
 
 
 def topology_of(atoms: Atoms) -> app.Topology:

@@ -6,42 +6,32 @@ What the originals give on small seeded weights is committed (run_originals.py t
 from __future__ import annotations
 
 import copy
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.io import write
 from torch_geometric.data import Batch
 from torch_geometric.nn import SchNet
 
-from pyg_mpnn import PotentialCalculator, RadiusGraph, neighbor_list
+from pyg_mpnn import Potential, PotentialCalculator, RadiusGraph, neighbor_list
+from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol as ethanol_sample
+from pyg_mpnn.data import to_atoms
+from pyg_mpnn.models.build import import_file
 from pyg_mpnn.testing import check_potential, laws
 from pyg_mpnn.training import TrainingSettings, train
 
 FOLDER = Path(__file__).parents[2] / "examples" / "architectures"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the spread
 SMALL = {"cutoff": 4.0, "hidden_channels": 16, "num_layers": 2, "num_radial": 8}
-LAWS = [
-    *(laws.rotation, laws.inversion, laws.atom_permutation, laws.edge_permutation, laws.batch_independence),
-    *(laws.isolated_atom, laws.supercell, laws.forces, laws.stress, laws.smoothness_single, laws.no_truncation),
-]
+LAWS = [laws.rotation, laws.edge_permutation, laws.supercell, laws.forces, laws.stress, laws.smoothness_single]
 
 
-def load(name):
-    """A file of the folder as a module."""
-    specification = importlib.util.spec_from_file_location(f"architectures_{name}", FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-schnet, painn = load("schnet"), load("painn")
+schnet, painn = (import_file(FOLDER / f"{name}.py") for name in ("schnet", "painn"))
 MODULES = {"schnet": schnet, "painn": painn}
 
 
@@ -185,6 +175,45 @@ def test_trains_and_runs_dynamics(name, tmp_path, unchecked):
     force, before = atoms.get_forces()[0, 0], atoms.get_potential_energy()
     atoms.positions[0, 0] += step
     assert (atoms.get_potential_energy() - before) / step == pytest.approx(-force, rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_saved_composition_comes_back_with_the_code_that_is_trusted(name, tmp_path, ethanol, unchecked):
+    potential, file = MODULES[name].potential(**SMALL).eval(), tmp_path / "composed.pt"
+    potential.save(file)
+    loaded = Potential.load(file, trust=[type(potential.representation)])
+    torch.testing.assert_close(loaded(ethanol).forces, potential(ethanol).forces, rtol=0.0, atol=0.0)
+    with pytest.raises(ValueError, match="is code that is not of this package: read it"):
+        Potential.load(file)
+
+
+HEADS = {
+    "schnet": ["--model.head", '{"class": "MLP", "channels": [16, 8, 1], "activation": {"class": "ShiftedSoftplus"}}']
+}
+CLASSES = {"schnet": "SchNet", "painn": "PaiNN"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", MODULES)
+def test_command_line(name, tmp_path, monkeypatch, capsys, unchecked):
+    """Train, evaluate, check and dynamics from another folder, the head of the original with it."""
+    monkeypatch.chdir(tmp_path)
+    write("frames.extxyz", [to_atoms(frame) for frame in ethanol_sample("train")[:30]])
+    code, head = str(FOLDER / f"{name}.py"), ["--model.potential_heads", "last", *HEADS.get(name, [])]
+    sizes = [f"--model.{key}={value}" for key, value in SMALL.items() if key != "cutoff"]
+    network = ["--model", f"{code}:{CLASSES[name]}", "--cutoff", "4", *sizes, *head]
+    short = ["--epochs", "1", "--valid-size", "5", "--batch-size", "5", "--device", "cpu"]
+    assert main(["train", "--data", "frames.extxyz", *short, *network, "--out", "run"]) == 0
+    model = ["--model", "run/best.ckpt", "--trust", code]
+    assert main(["evaluate", *model, "--data", "frames.extxyz"]) == 0
+    assert main(["md", *model, "--structure", "frames.extxyz", "--steps", "3", "--out", "md"]) == 0
+    capsys.readouterr()
+    found = main(["check", *model, "--structures", "frames.extxyz", "--count", "1"])
+    assert (found, "laws broken: symmetric_sites" in capsys.readouterr().out) == {
+        "schnet": (0, False),
+        "painn": (3, True),
+    }[name]
 
 
 @pytest.mark.slow

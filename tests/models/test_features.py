@@ -73,6 +73,12 @@ def test_compiled_code_says_that_it_takes_no_charge(unchecked):
         Potential(Plain(charged=True)).compile("on")
 
 
+def test_what_reads_edges_alone_says_so(water, unchecked):
+    edges = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)
+    with pytest.raises(ValueError, match=r"'interaction_energies' reads edges alone.*it reads charge; call the pot"):
+        Potential(Plain(charged=True)).interaction_energies(water.z, *edges, torch.zeros(3, dtype=torch.long), 1)
+
+
 def test_a_representation_that_gives_something_else_is_named(water, unchecked):
     with pytest.raises(TypeError, match=r"NoList.forward must return a list of 'num_layers' \(1\) .*got a tensor"):
         Potential(NoList())(water)

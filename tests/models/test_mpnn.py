@@ -274,7 +274,7 @@ class Rotating(nn.Module):
         return torch.tanh(x + sums / self.nu + density.square().sum(dim=(1, 2)).unsqueeze(-1)), density / 2
 
 
-def test_layers_may_be_your_own(ethanol):
+def test_layers_may_be_your_own(ethanol, tmp_path):
     given = MPNN(**SMALL)
     same = MPNN(**SMALL, layers=list(copy.deepcopy(given.layers)))
     same.load_state_dict(given.state_dict())

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn import MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
+from pyg_mpnn import MLP, MPNN, MeanReadout, Potential, RadiusGraph, SoftmaxReadout, neighbor_list, testing
 from pyg_mpnn.models.files import from_format_3
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6}
@@ -401,6 +401,21 @@ def test_raw_directions_are_refused():
 def test_intensive_readouts_are_refused(readout):
     with pytest.raises(ValueError, match="'readout' must be extensive for energies, got"):
         Potential(MPNN(**SMALL), readout=readout)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_head_of_ones_own_is_kept_by_the_file(tmp_path, water):
+    own = MLP([16, 7, 1], nn.Tanh(), bias=False)
+    potential = Potential(MPNN(**SMALL), heads="last", head=own).eval()
+    assert potential.head is own
+    potential.save(tmp_path / "own.pt")
+    loaded = Potential.load(tmp_path / "own.pt")
+    assert repr(loaded.head) == repr(own)
+    assert loaded.head.linears[0].bias is None
+    torch.testing.assert_close(loaded(water).energy, potential(water).energy, rtol=0.0, atol=0.0)
+    assert Potential(MPNN(**SMALL)).head is None
+    named = {"class": "MLP", "channels": [16, 7, 1], "activation": {"class": "torch.nn:Tanh"}}
+    assert repr(Potential.from_size("base", **SMALL, potential_heads="last", head=named).head) == repr(own)
 
 
 @pytest.mark.usefixtures("unchecked")

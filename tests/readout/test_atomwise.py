@@ -7,8 +7,9 @@ import pickle
 
 import pytest
 import torch
+from torch import nn
 
-from pyg_mpnn import AtomwiseEnergy
+from pyg_mpnn import MLP, AtomwiseEnergy
 from pyg_mpnn.testing import assert_copies_law, assert_gradients, assert_permutation_law, assert_reset_law
 
 ENERGIES = {1: -13.587222780835477, 6: -1029.4889999855063, 8: -2041.9816003861047}  # eV
@@ -123,3 +124,20 @@ def test_number_of_heads_must_be_positive():
 def test_one_tensor_of_features_for_each_head(ethanol):
     with pytest.raises(ValueError, match=r"shorter|longer"):
         build(num_heads=2)([features(ethanol)])
+
+
+def test_head_of_ones_own(ethanol):
+    """It takes the place of the network; scale and reference energies stay ours."""
+    own = MLP([4, 3, 3, 1], nn.Tanh())
+    head = AtomwiseEnergy(4, hidden_channels=5, head=own)
+    head.set_reference(ENERGIES, scale=2.5)
+    torch.testing.assert_close(head([features(ethanol)]), 2.5 * own(features(ethanol)).squeeze(-1))
+    assert {name for name, _ in head.named_parameters()} == {f"heads.0.{name}" for name, _ in own.named_parameters()}
+    assert_reset_law(head)
+
+
+def test_head_must_fit():
+    with pytest.raises(ValueError, match=r"'head' must map \(nodes, 4\) to \(nodes, 1\), got \(2, 2\) from \(2, 4\)"):
+        AtomwiseEnergy(4, 5, head=MLP([4, 2]))
+    with pytest.raises(ValueError, match="'head' is one network for the last layer, got 2 layers: pass heads='last'"):
+        AtomwiseEnergy(4, 5, num_heads=2, head=MLP([4, 1]))

@@ -63,7 +63,7 @@ def test_checkpoints_of_another_format_and_damaged_ones_are_refused(finished: Tr
     last = tmp_path / "last.ckpt"
     checkpoint["pyg_mpnn"]["format"] = 1
     torch.save(checkpoint, last)
-    with pytest.raises(ValueError, match=r"last\.ckpt, of format 1, too old to be read: train again"):
+    with pytest.raises(ValueError, match=r"last\.ckpt of format 1, too old to be read: train again"):
         read_last(last, module)
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(ValueError, match="which cannot be read as one"):

