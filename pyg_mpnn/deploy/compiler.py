@@ -27,7 +27,7 @@ class Compiler:
     ``torch.autograd.grad``, are traced to one graph of plain operations first, a function of weights and inputs, with
     free numbers of atoms, edges and graphs. For evaluation that graph is compiled ahead of time to a package that is
     kept on disk; for training it is compiled with its derivative. Weights are inputs: a step of the optimizer, loaded
-    weights or averaged ones are seen. Parts of the module must not be replaced afterwards. From then on the process
+    weights or averaged ones are seen. Where a part was replaced, code is made anew. From then on the process
     keeps the memory of freed tensors, see :func:`keep_freed_memory`.
 
     Args:
@@ -40,6 +40,7 @@ class Compiler:
     def __init__(self, mode: CompileMode) -> None:
         self.mode = mode
         self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
+        self._parts: list[tuple[dict[str, nn.Module | None], tuple[nn.Module | None, ...]]] = []
         self._said: set[str] = set()
 
     def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
@@ -67,6 +68,10 @@ class Compiler:
         dtype, device = _network(module)
         elements = getattr(module, "elements", None)  # plain numbers in the code
         key = (kind, elements, dtype, device, torch.get_num_threads())  # which torch.compile guards
+        if any(tuple(children.values()) != before for children, before in self._parts):  # a part was replaced
+            self._compiled.clear()
+        if not self._compiled:
+            self._parts = [(part._modules, tuple(part._modules.values())) for part in module.modules()]
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind)
         entry = self._compiled[key]
@@ -83,16 +88,19 @@ class Compiler:
         dtype, device = _network(module)
         reason = why_not(device)
         if reason is not None:
-            return self._refuse(reason)
+            self._refuse(reason)
+            return None
         keep_freed_memory()
         try:
             traced = trace(module, kind, dtype, device)
         except Exception as error:
-            return self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            return None
         try:
             return _Entry(module, kind, traced)
         except Exception as error:
-            return self._refuse(_why_not_made(error), error)
+            self._refuse(_why_not_made(error), error)
+            return None
 
     def _refuse(self, reason: str, error: Exception | None = None) -> None:
         """Raise in mode ``"on"``; else say it once."""

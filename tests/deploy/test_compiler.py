@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pyg_mpnn import MPNN, Potential, RadiusGraph
+from pyg_mpnn import MPNN, GaussianBasis, Potential, RadiusGraph
 from pyg_mpnn.deploy.support import code_folder
 
 pytestmark = [
@@ -264,3 +264,13 @@ def test_a_block_of_ones_own(water, ethanol):
     for structure in (water, ethanol):
         assert_equal(compiled(structure), eager(structure), torch.float32)
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_part_that_is_replaced_is_noticed(water):
+    potential = build({}, torch.float32).eval().compile("on")
+    before = potential(water).forces
+    potential.representation.radial = GaussianBasis(CUTOFF, SMALL["num_radial"])
+    found, expected = potential(water).forces, potential.compile("off")(water).forces
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(before, expected, atol=1e-3), "control: the part matters"
