@@ -6,7 +6,7 @@ import ase.io
 from ipi.scripting import InteractiveSimulation, simulation_xml
 
 from pyg_mpnn.data import ethanol, to_atoms
-from pyg_mpnn.engines.ipi_driver import ipi_forcefield
+from pyg_mpnn.engines import ipi_forcefield
 
 atoms = to_atoms(ethanol("test")[0])
 ase.io.write("start.xyz", atoms)  # the elements, and which directions are periodic

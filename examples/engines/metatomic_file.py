@@ -5,7 +5,7 @@ from __future__ import annotations
 from metatomic_ase import MetatomicCalculator
 
 from pyg_mpnn.data import ethanol, to_atoms
-from pyg_mpnn.engines.metatomic import export_metatomic
+from pyg_mpnn.engines import export_metatomic
 
 export_metatomic("best.ckpt", "ethanol.pt")
 atoms = to_atoms(ethanol("test")[0])

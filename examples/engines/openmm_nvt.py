@@ -6,7 +6,7 @@ import openmm
 from openmm import app, unit
 
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.engines.openmm import openmm_simulation
+from pyg_mpnn.engines import openmm_simulation
 
 frame = ethanol("test")[0]
 topology = app.Topology()

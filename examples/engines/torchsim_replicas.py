@@ -6,7 +6,7 @@ import torch
 import torch_sim
 
 from pyg_mpnn.data import ethanol, to_atoms
-from pyg_mpnn.engines.torchsim import torchsim_model
+from pyg_mpnn.engines import torchsim_model
 
 model = torchsim_model("best.ckpt", compute_stress=False)
 state = torch_sim.integrate(

@@ -85,7 +85,11 @@ class LabelNames:
     @property
     def key(self) -> dict[str, Any]:
         """All that is given, as plain values: structures that were read differ with it."""
-        units = {"energy_unit": self.energy_unit, "length_unit": self.length_unit, "types": dict(self.types)}
+        units: dict[str, Any] = {
+            "energy_unit": self.energy_unit,
+            "length_unit": self.length_unit,
+            "types": dict(self.types),
+        }
         units["others"] = list(self.others)
         return {**self.given, **{name: value for name, value in units.items() if value}}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class Evaluator:
         check_device(device)
         self.source, self.compile = potential, compile
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
+        _check_inputs(self.potential)
         self.potential.compile(compile)
         self.dtype, self.device = self.potential.dtype, self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
@@ -189,12 +190,12 @@ class Evaluator:
         compiled = "" if self.compile == "off" else f", compile {self.compile}"
         precision = str(self.dtype).removeprefix("torch.")
         return (
-            f"pyg_mpnn in {engine}: units {units}; potential {_describe(self.source)}, {precision}{compiled}; "
-            f"ensemble {ensemble}"
+            f"pyg_mpnn in {engine}: units {units}; potential {_describe(self.source, self.potential.record)}, "
+            f"{precision}{compiled}; ensemble {ensemble}"
         )
 
-    def _tensor(self, values: Sequence[int] | np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(values)).to(device=self.device, dtype=dtype or self.dtype)
+    def _tensor(self, values: Sequence[int] | np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values)).to(device=self.device, dtype=dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.potential}, dtype={self.dtype}, skin={self.skin_list.skin})"
@@ -257,10 +258,23 @@ def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel
     return copy.deepcopy(potential)
 
 
-def _describe(source: EnergyModel | SumPotential | str | Path) -> str:
-    """File and names of labels; those of a checkpoint are in the settings beside it."""
+def _check_inputs(potential: EnergyModel | SumPotential) -> None:
+    """Refuse what an engine cannot give."""
+    if not potential.has_energy:
+        raise ValueError("'potential' must have an energy, got a model of other properties alone")
+    if potential.graph_inputs:
+        raise ValueError(
+            "'potential' must need elements and positions only, got one that reads "
+            f"{', '.join(potential.graph_inputs)} of each structure, which engines do not give: use ASE"
+        )
+
+
+def _describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[str, Any]) -> str:
+    """File and names of labels, from what its training says of its data or from the settings beside a checkpoint."""
     if not isinstance(source, str | Path):
         return f"{type(source).__name__} (no file)"
+    if record.get("labels"):
+        return f"{source} (labels {', '.join(map(str, record['labels']))})"
     settings = Path(source).parent / "settings.json"
     try:
         values = json.loads(settings.read_text())

@@ -226,6 +226,8 @@ def domain_options(part: EnergyModel, halo: Halo | None) -> dict[str, Any]:
     """
     if isinstance(part, ZBL):
         return {}
+    if part.why_eager is not None:
+        raise ValueError(f"'potential' must read edges alone to run in several processes: {part.why_eager}")
     of = part.representation if isinstance(part, Potential) else part
     called = of.forward if isinstance(part, Potential) else part.interaction_energies
     if not {"exchange", "num_own"} <= inspect.signature(called).parameters.keys():

@@ -48,7 +48,7 @@ class Lammps:
 
     In one process the neighbour list is our own and compiled code can be used. In several processes, started by
     ``mpiexec``, each computes its own atoms and fetches what the others computed before each layer, see
-    :class:`~pyg_mpnn.engines.halo.Halo`; neighbours are searched when LAMMPS rebuilds its own lists.
+    ``pyg_mpnn.engines.halo``; neighbours are searched when LAMMPS rebuilds its own lists.
 
     An error inside the potential stops the dynamics: in one process it is raised by the command that ran it, in several
     it is printed and ends all of them.

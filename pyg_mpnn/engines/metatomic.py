@@ -41,7 +41,8 @@ def export_metatomic(
 
     Raises:
         ImportError: metatomic is missing.
-        ValueError: what :class:`Evaluator` refuses, or a composition of which it is not known how far it reaches.
+        ValueError: what :class:`~pyg_mpnn.engines.Evaluator` refuses, or a composition of which it is not known how far
+            it reaches.
         RuntimeError: the traced energies differ from the untraced ones, because the potential branches on values of
             tensors; or metatomic's own parts do not fit this torch.
 

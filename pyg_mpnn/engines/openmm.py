@@ -50,7 +50,8 @@ def openmm_force(
 
     Raises:
         ImportError: OpenMM is missing.
-        ValueError: an element that the potential does not know, or what else :class:`Evaluator` refuses.
+        ValueError: an element that the potential does not know, or what else
+            :class:`~pyg_mpnn.engines.Evaluator` refuses.
 
     Source:
         P. Eastman et al., J. Phys. Chem. B 128, 109 (2024), doi:10.1021/acs.jpcb.3c06662 (OpenMM 8).

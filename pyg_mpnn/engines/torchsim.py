@@ -42,8 +42,8 @@ def torchsim_model(
 
     Raises:
         ImportError: TorchSim is missing.
-        ValueError: what :class:`Evaluator` refuses; when called: an element that the potential does not know, a state
-            of another dtype.
+        ValueError: what :class:`~pyg_mpnn.engines.Evaluator` refuses; when called: an element that the potential does
+            not know, a state of another dtype.
 
     Source:
         O. Cohen et al., AI Sci. 1, 025003 (2025), doi:10.1088/3050-287X/ae1799 (TorchSim).

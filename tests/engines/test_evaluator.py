@@ -69,6 +69,9 @@ def test_bad_input_is_refused(potential):
         Evaluator(potential).check_elements([1, 26])
     with pytest.raises(ValueError, match="'elements' must be chemical symbols such as Si, got 'Q'"):
         atomic_numbers(["H", "Q"])
+    potential.representation.graph_inputs = ("charge",)
+    with pytest.raises(ValueError, match="got one that reads charge of each structure, which engines do not give"):
+        Evaluator(potential)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def test_energy_forces_and_stress_equal_ase(kind, saved, by_ase, assert_forces_e
 
 def test_sum_of_two_cutoffs_with_attention(molecule, crystal, tmp_path, assert_forces_equal):
     """Everything whose number of edges depends on positions."""
-    network = Potential.from_size("small", cutoff=(3.0, 4.5), attention="softmax", heads=2, l_max=3, zbl=True).double()
+    parts = {"attention": "softmax", "heads": 2, "l_max": 3, "zbl": True, "isolated": "zero"}
+    network = Potential.from_size("small", cutoff=(3.0, 4.5), **parts).double()
     network.set_reference({1: -13.6, 6: -1029.5, 8: -2042.1, 14: -7870.2}, 5.0, [5.0, 20.0])
     potential = SumPotential(network, ZBL(2.0).double())
     export_metatomic(potential, tmp_path / "model.pt")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
-import torch_sim
-from torch_sim.models.interface import validate_model_outputs
 
 from pyg_mpnn.engines.torchsim import torchsim_model
+
+with warnings.catch_warnings():  # torch_sim imports vesin under an old name
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import torch_sim
+    from torch_sim.models.interface import validate_model_outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
