@@ -30,7 +30,7 @@ __all__ = ["Lammps", "run_script"]
 
 _FIX = "pyg_mpnn"
 _STARTS = ("run", "minimize", "rerun", "neb", "tad", "prd", "temper", "dynamical_matrix", "third_order")
-_RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE", "SLURM_NTASKS")
+_RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE")
 _ROWS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # LAMMPS's order of a virial
 
 
@@ -304,6 +304,8 @@ class Lammps:
             )
         count = len(types)
         tags = self.lmp.numpy.extract_atom("id", nelem=count).astype(np.int64)
+        if count and tags.min() < 1:
+            raise ValueError("'atom_modify' must leave the atoms their numbers in several processes, got id no")
         pos = torch.from_numpy(self.lmp.numpy.extract_atom("x", nelem=count).copy())
         skin = self.evaluator.skin_list.skin
         fresh = self._lists is not None and self._lists.holds(tags, nlocal, pos, 0.5 * skin)
@@ -364,7 +366,7 @@ def _number(name: str, text: str) -> float:
 
 
 def _check_ranks(size: int, expected: int | None = None) -> None:
-    started = max((int(os.environ.get(name, "1")) for name in _RANKS[:3]), default=1)
+    started = max((int(os.environ.get(name, "1")) for name in _RANKS), default=1)
     if expected is not None and size != expected:
         raise RuntimeError(f"'ranks' must be the number of processes that were started, got {expected} and {size} run")
     if size == 1 and started > 1:
