@@ -16,7 +16,7 @@ from pyg_mpnn.basis import (
     PolynomialCutoff,
     RadialBasis,
 )
-from pyg_mpnn.geometry import NeighborList, RadiusGraph, SkinList, neighbor_list
+from pyg_mpnn.geometry import NeighborList, RadiusGraph, SkinList, check_edges, neighbor_list
 from pyg_mpnn.layers import (
     AtomEmbedding,
     Attention,
@@ -148,6 +148,7 @@ __all__ = [
     "NeighborList",
     "SkinList",
     "neighbor_list",
+    "check_edges",
 ]
 
 

@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 
 from benchmarks.record import provenance, write
 from pyg_mpnn import Potential
-from pyg_mpnn.data import QM9
+from pyg_mpnn.data import QM9, QM9_TARGETS
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.history import read_history
 from pyg_mpnn.training.output_reference import target_output

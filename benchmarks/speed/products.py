@@ -10,6 +10,7 @@ that other programs on the core count as little as they can. One thread, float32
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "base": {"isolated": "free"},
     "base, isolated atoms zero": {},
     "products": {"class": "ProductMPNN"},
+    "products, half as wide": {"class": "ProductMPNN", "hidden_channels": 64, "channels": 16},
+    "products, twice as wide": {"class": "ProductMPNN", "hidden_channels": 256, "channels": 64},
+    "products, l_max 3": {"class": "ProductMPNN", "l_max": 3},
 }
 REFERENCE = {1: -13.6, 6: -1029.0, 8: -2041.8}
 
@@ -88,6 +92,17 @@ def make_call(config: dict[str, Any], structures: Structures, trained: bool, smo
     for _ in range(1 if smoke else 20):
         call()
     return call
+
+
+def table() -> str:
+    """Markdown table of the result file."""
+    works = json.loads((RESULTS / "products" / "cost.json").read_text())["works"]
+    names = list(works[0]["models"])
+    rows = [["network", *(work["work"] for work in works)], ["---"] * (1 + len(works))]
+    for name in names:
+        found = [work["models"][name] for work in works]
+        rows.append([name, *(f"{item['ms']:.2f} ms ({item['ratio']:.2f})" for item in found)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def check_command(
         torch.set_num_threads(threads)
     potential = open_model(model, trust=trust or ())
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    frames = load_frames(structures, "test", labels, wanted=())
-    frames = frames[:: max(1, len(frames) // count)][:count]
+    known = load_frames(structures, "test", labels, wanted=())
+    frames = known[:: max(1, len(known) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
     if isinstance(potential, EnergyModel):
         adapter["rebuild"] = functools.partial(rebuild, potential)

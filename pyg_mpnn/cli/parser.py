@@ -136,7 +136,10 @@ def _insert(tree: dict[str, Any], path: Sequence[str], value: str) -> None:
         tree[key] = inner if isinstance(inner, dict) else {"class": inner}
         tree = tree[key]
     last = tree.get(path[-1])
-    read = value if path[-1] == "class" else yaml.safe_load(value)
+    try:
+        read = value if path[-1] == "class" else yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"'{path[-1]}' must be a YAML value, got {value!r}: {error}") from error
     if isinstance(last, dict) and not isinstance(read, dict):  # its arguments came first
         last["class"] = value
     else:

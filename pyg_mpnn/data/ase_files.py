@@ -61,6 +61,7 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
         unused=census.unused(source),
         notes=_notes(path, names),
         missing=lambda label, where: missing_label(label, where, listed(held(last[0])[""]), names),
+        named=source.keys if names.given else (),
         others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
     )
 
@@ -153,7 +154,7 @@ def _type_options(path: Path, types: Mapping[int, str]) -> dict[str, Any]:
     kind = format_of(path)
     if kind == "lammps-dump-text":
         with open_with_compression(str(path), "r") as file:
-            columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
+            columns: list[str] = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), [])
         if "element" in columns:
             return {}
     if not types:

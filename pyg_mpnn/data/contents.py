@@ -14,6 +14,8 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.frames import check_frame
 from pyg_mpnn.data.labels import LABELS, LabelNames
 
+_LEFT_OUT = "left out"
+
 
 def _add_it(label: str, where: str) -> str:
     return f"{label!r} is missing in {where}: add it, or leave the structure out."
@@ -33,6 +35,8 @@ class Contents:
         missing: the message about a label that the last structure lacks, from the label and the structure in words.
         others: what the last structure holds and what is not read, by name.
         numbers: of structures, and of those that have each label, as far as they were gone through.
+        fixed: whether the format has names of its own.
+        named: labels whose names the user gave: structures without any are left out, and counted.
     """
 
     path: Path
@@ -44,17 +48,25 @@ class Contents:
     missing: Callable[[str, str], str] = _add_it
     others: Callable[[], Mapping[str, Any]] = dict
     numbers: Counter[str] = field(default_factory=Counter)
+    fixed: bool = False
+    named: Collection[str] = ()
 
     def checked(
-        self, wanted: Collection[str], required: Collection[str] | None = None, others: Collection[str] = ()
+        self,
+        wanted: Collection[str],
+        required: Collection[str] | None = None,
+        others: Collection[str] = (),
+        *,
+        only_note: bool = False,
     ) -> Iterator[Data]:
         """The structures, checked, without labels that are not wanted; they are counted.
 
         Args:
             wanted: the labels to keep.
             required: labels that each must have; without it each must have one of those that are wanted, and nothing
-                that looks like one of those that it lacks.
+                that looks like one of those that it lacks and that the user did not name.
             others: further values, one of which is enough too.
+            only_note: whether what looks like a label is a note and no error.
 
         Yields:
             the structures.
@@ -68,10 +80,18 @@ class Contents:
                 if name in frame and name not in wanted:
                     del frame[name]
             lacking = [name for name in wanted if name not in frame]
+            bare = bool(wanted) and len(lacking) == len(wanted) and not any(name in frame for name in others)
+            if required is None and bare and self.named:
+                self.numbers[_LEFT_OUT] += 1
+                continue
             if required is not None:
                 lacking = [name for name in lacking if name in required]
-            elif len(lacking) < len(wanted) or any(name in frame for name in others):
+            elif not bare:
+                lacking = [name for name in lacking if name not in self.named]
                 lacking = [name for name in lacking if self._has_other(name, tuple(frame.pos.shape))]
+                if lacking and only_note:
+                    noted, lacking = self.missing(lacking[0], where), []
+                    self.notes += [] if self.notes and self.notes[-1].startswith(noted[:10]) else [noted]
             check_frame(frame, where)
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
@@ -93,10 +113,12 @@ class Contents:
         Returns:
             number of structures, name and number of structures of each label, names that are not used.
         """
-        read = [label for label in self.numbers if label != "structures"]
+        read = [label for label in self.numbers if label not in ("structures", _LEFT_OUT)]
         labels = {label: f"{self.names.get(label, label)} in {self.numbers[label]}" for label in read}
-        count = self.numbers["structures"]
-        return {"file": str(self.path), "structures": count, "labels": labels, "unused": list(self.unused)}
+        found: dict[str, Any] = {"file": str(self.path), "structures": self.numbers["structures"], "labels": labels}
+        if self.numbers[_LEFT_OUT]:
+            found["left_out"] = self.numbers[_LEFT_OUT]
+        return {**found, "unused": list(self.unused)}
 
     def describe(self) -> str:
         """What was read, for the terminal.
@@ -119,27 +141,24 @@ def describe(summary: Mapping[str, Any]) -> str:
     labels, count = summary["labels"], summary["structures"]
     names = [*LABELS, *(label for label in labels if label not in LABELS)]
     parts = [f"{label} from {labels[label]}" if label in labels else f"no {label}" for label in names]
+    left_out = summary.get("left_out", 0)
+    parts += [f"{left_out} others have none of these and are LEFT OUT"] if left_out else []
     unused = f"\n  present but not used: {', '.join(summary['unused'])}" if summary["unused"] else ""
     return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
 
 
-def refuse_names(path: Path, names: LabelNames, kind: str) -> None:
-    """Refuse what a format says itself: names of labels, elements of types.
+def note_fixed_names(names: LabelNames, kind: str) -> list[str]:
+    """What to say where names of labels are given and a format has its own.
 
     Args:
-        path: the file.
         names: what the user says.
         kind: the format in words.
 
-    Raises:
-        ValueError: a name is given.
+    Returns:
+        one sentence, or none.
     """
-    given = {f"{label}_key": name for label, name in names.given.items()}
-    if given:
-        raise ValueError(
-            f"{', '.join(map(repr, given))} must be left out for {path}: {kind} has names of its own; got "
-            f"{', '.join(given.values())}."
-        )
+    given = ", ".join(f"{label} {name!r}" for label, name in names.given.items())
+    return [f"{kind} has names of its own: those given ({given}) do not count here"] if given else []
 
 
 def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
@@ -152,6 +171,9 @@ def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
     Raises:
         ValueError: no structure has a value of this name.
     """
+    contents = [found for found in contents if not found.fixed]
+    if not contents:
+        return
     held = set().union(*(found.held for found in contents))
     for label, name in names.given.items():
         if name not in held:

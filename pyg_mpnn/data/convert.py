@@ -83,7 +83,7 @@ def to_data(
         data.energy = torch.as_tensor(found["energy"]).reshape(-1)
     if "forces" in found:
         data.forces = torch.as_tensor(found["forces"], dtype=dtype)
-    if "stress" in found and atoms.pbc.sum() >= 2 and atoms.cell.rank == 3:
+    if "stress" in found:
         data.stress = torch.as_tensor(full_stress(found["stress"]), dtype=dtype)
     for name in labels.others:
         if name in found:

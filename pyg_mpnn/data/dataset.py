@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, Protocol, runtime_checkable
 
@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.fields import EnergyUnit
 from pyg_mpnn.data.frames import FLOATS, CheckedFrames, LabelShape, fill_labels, prepare_frames
+from pyg_mpnn.data.labels import EnergyUnit
 from pyg_mpnn.geometry import Backend, RadiusGraph, as_cutoffs
 
 
@@ -157,6 +157,19 @@ class StructureDataset(Dataset[Data]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} structures)"
+
+
+def each_with_edges(structures: PreparedStructures) -> Iterator[Data]:
+    """The structures with their edges, one at a time: they may be on the disk.
+
+    Args:
+        structures: prepared structures.
+
+    Yields:
+        one structure.
+    """
+    for index in range(len(structures)):
+        yield structures.with_edges(index)
 
 
 def as_prepared(

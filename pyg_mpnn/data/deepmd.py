@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.contents import Contents, refuse_names
+from pyg_mpnn.data.contents import Contents, note_fixed_names
 from pyg_mpnn.data.labels import LabelNames
 
 _PARTS: dict[str, Callable[[int], tuple[int, ...]]] = {  # of a frame of so many atoms
@@ -40,7 +40,7 @@ def read_deepmd(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = 
     Args:
         path: the folder; with a file ``nopbc`` in it nothing is periodic.
         dtype: floating-point type of all but the energy.
-        names: must be empty: names and units are those of the format.
+        names: names of labels do not count, units are refused: the format has its own.
         keep: not used: the arrays are read as a whole.
 
     Returns:
@@ -51,7 +51,6 @@ def read_deepmd(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = 
     """
     from ase.data import atomic_numbers
 
-    refuse_names(path, names, "DeePMD")
     if names.energy_unit or names.length_unit:
         raise ValueError(f"units must be left out for {path}: DeePMD's are eV and A.")
     if not (path / "type_map.raw").is_file():
@@ -71,8 +70,8 @@ def read_deepmd(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = 
         others |= {file.name for file in folder.glob("*.npy") if file.stem not in _PARTS}
         frames += _frames(z, arrays, dtype)
     read = {"energy": "energy.npy", "forces": "force.npy", "stress": "-virial.npy / volume"}
-    notes = ["in DeePMD's units (eV, A)"]
-    return Contents(path, frames, read, held=[*read.values(), *others], unused=sorted(others), notes=notes)
+    notes = ["in DeePMD's units (eV, A)", *note_fixed_names(names, "DeePMD")]
+    return Contents(path, frames, read, held=[*read.values(), *others], unused=sorted(others), notes=notes, fixed=True)
 
 
 def _read_set(folder: Path, atoms: int, periodic: bool) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.dataset import PreparedStructures
+from pyg_mpnn.data.dataset import PreparedStructures, each_with_edges
 from pyg_mpnn.data.frames import prepare_frames
 from pyg_mpnn.geometry import edge_vectors, neighbor_list
 
@@ -47,19 +47,23 @@ def shortest_distances(frames: Iterable[Data] | PreparedStructures, cutoff: floa
 
 def _pairs(frames: Iterable[Data] | PreparedStructures, cutoff: float) -> Iterator[tuple[Data, Tensor, Tensor]]:
     """Each structure with its pairs of atoms and their distances, one at a time: they may be on the disk."""
-    prepared = isinstance(frames, PreparedStructures) and cutoff <= frames.cutoffs[-1]
+    if isinstance(frames, PreparedStructures):
+        if cutoff <= frames.cutoffs[-1]:
+            for frame in each_with_edges(frames):
+                yield _within(frame, frame.edge_index, frame.shifts, cutoff)
+            return
+        frames = frames.structures
     number = 0
-    for number, one in enumerate(_each(frames) if prepared else frames, start=1):
-        frame = one if prepared else prepare_frames([one], first=number - 1)[0]
-        pos, cell, pbc = frame.pos.double(), getattr(frame, "cell", None), getattr(frame, "pbc", None)
-        edges = (frame.edge_index, frame.shifts) if prepared else neighbor_list(pos, cutoff, cell=cell, pbc=pbc)
-        cell = None if cell is None else cell.double()
-        dist = torch.linalg.vector_norm(edge_vectors(pos, *edges, cell), dim=-1)
-        inside = dist < cutoff
-        yield frame, edges[0][:, inside], dist[inside]
+    for number, one in enumerate(frames, start=1):
+        (frame,) = prepare_frames([one], first=number - 1)
+        cell, pbc = getattr(frame, "cell", None), getattr(frame, "pbc", None)
+        found = neighbor_list(frame.pos.double(), cutoff, cell=cell, pbc=pbc)
+        yield _within(frame, found.edge_index, found.shifts, cutoff)
     if number == 0:
         raise ValueError("'frames' must hold at least one structure, got none: the data set is empty.")
 
 
-def _each(frames: PreparedStructures) -> Iterator[Data]:
-    return (frames.with_edges(index) for index in range(len(frames)))
+def _within(frame: Data, edge_index: Tensor, shifts: Tensor, cutoff: float) -> tuple[Data, Tensor, Tensor]:
+    cell = frame.cell.double() if "cell" in frame else None
+    dist = torch.linalg.vector_norm(edge_vectors(frame.pos.double(), edge_index, shifts, cell), dim=-1)
+    return frame, edge_index[:, dist < cutoff], dist[dist < cutoff]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.fields import EnergyUnit, normalize_fields
+from pyg_mpnn.data.fields import normalize_fields
+from pyg_mpnn.data.labels import EnergyUnit
 
 FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
     "stress": ((1, 3, 3), torch.nan),

@@ -85,7 +85,11 @@ class LabelNames:
     @property
     def key(self) -> dict[str, Any]:
         """All that is given, as plain values: structures that were read differ with it."""
-        units = {"energy_unit": self.energy_unit, "length_unit": self.length_unit, "types": dict(self.types)}
+        units: dict[str, Any] = {
+            "energy_unit": self.energy_unit,
+            "length_unit": self.length_unit,
+            "types": dict(self.types),
+        }
         units["others"] = list(self.others)
         return {**self.given, **{name: value for name, value in units.items() if value}}
 
@@ -141,8 +145,8 @@ class LabelSource:
             atoms: the structure.
 
         Returns:
-            ``energy``, ``forces``, ``stress`` and the others, those that there are; a stress only of structures that
-            are periodic in three directions.
+            ``energy``, ``forces``, ``stress`` and the others, those that there are; a stress only of crystals and slabs
+            whose cell has a volume.
 
         Raises:
             ValueError: a label that is no number, a virial or stress without 6 or 9 components.
@@ -152,7 +156,7 @@ class LabelSource:
         values, found = held(atoms), {}
         for label, (place, name) in [*self.keys.items(), *((name, ("", name)) for name in self.others)]:
             value = values[place].get(name)
-            if value is None or (label == "stress" and not atoms.pbc.all()):
+            if value is None or (label == "stress" and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3)):
                 continue
             try:
                 number = np.array(value, dtype=np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.contents import Contents, refuse_names
+from pyg_mpnn.data.contents import Contents, note_fixed_names
 from pyg_mpnn.data.labels import ANGSTROM, EV, LabelNames
 
 # our name: (name in revised MD17, name in MD17 and sGDML)
@@ -46,7 +46,7 @@ def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tr
     Args:
         path: the file.
         dtype: floating-point type of positions and forces; they are converted in float64.
-        names: its units count; names of labels are refused.
+        names: its units count; names of labels do not: the format has its own.
         keep: not used: such a file is read as a whole.
 
     Returns:
@@ -56,7 +56,6 @@ def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tr
         ValueError: not an npz file, positions or elements missing, arrays that do not fit each other or hold no
             numbers, unknown units or other units than the user says, a lattice that could be read in two ways.
     """
-    refuse_names(path, names, "MD17's npz")
     arrays, others = _load(path)
     if "packing" in arrays:
         arrays = _unpack(arrays)
@@ -87,10 +86,10 @@ def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tr
         for frame, forces in zip(frames, torch.as_tensor(named["forces"] * forces_unit).to(dtype), strict=True):
             frame.forces = forces
     read = {name: key for name, keys in _KEYS.items() for key in keys if key in arrays}
-    notes = [f"converted from {energy_unit} and {length_unit} to eV and A"]
+    notes = [f"converted from {energy_unit} and {length_unit} to eV and A", *note_fixed_names(names, "MD17's npz")]
     if "lattice" in arrays:
         notes.append("periodic in the cell 'lattice'")
-    return Contents(path, frames, read, held=[*arrays, *others], unused=others, notes=notes)
+    return Contents(path, frames, read, held=[*arrays, *others], unused=others, notes=notes, fixed=True)
 
 
 def how_to_get(path: Path) -> str:

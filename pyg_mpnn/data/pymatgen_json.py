@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.contents import Contents, refuse_names
+from pyg_mpnn.data.contents import Contents, note_fixed_names
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.units import GPA
 
@@ -40,7 +40,7 @@ def read_pymatgen(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool 
     Args:
         path: the file.
         dtype: floating-point type of all but the energy.
-        names: must be empty: names and units are those of the format.
+        names: names of labels do not count, units are refused: the format has its own.
         keep: not used: the file is read as a whole.
 
     Returns:
@@ -49,7 +49,6 @@ def read_pymatgen(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool 
     Raises:
         ValueError: the file is damaged, or an entry has no such structure; the message names it.
     """
-    refuse_names(path, names, "pymatgen's JSON")
     if names.energy_unit or names.length_unit:
         raise ValueError(f"units must be left out for {path}: those of pymatgen's JSON are eV, A and kbar.")
     try:
@@ -68,8 +67,11 @@ def read_pymatgen(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool 
         held |= set(entry.get("outputs", {}))
     read = {"energy": "energy", "forces": "forces", "stress": next((f"-{n}" for n in _STRESS if n in held), "-stress")}
     unused = sorted(held - {"energy", "forces", *_STRESS})
-    notes = ["in eV and A, the stress from VASP's kbar (positive under pressure) to ASE's sign"]
-    return Contents(path, frames, read, held=held, unused=unused, notes=notes)
+    notes = [
+        "in eV and A, the stress from VASP's kbar (positive under pressure) to ASE's sign",
+        *note_fixed_names(names, "pymatgen's JSON"),
+    ]
+    return Contents(path, frames, read, held=held, unused=unused, notes=notes, fixed=True)
 
 
 def _read_entry(entry: dict[str, Any], dtype: torch.dtype) -> Data:

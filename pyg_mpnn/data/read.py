@@ -101,6 +101,7 @@ def load_frames(
     *,
     wanted: Collection[str] = LABELS,
     required: Collection[str] = (),
+    only_note: bool = False,
     others: Mapping[str, LabelShape] = MappingProxyType({}),
 ) -> CheckedFrames:
     """Read what a command is told to, and print what was found in each file.
@@ -114,6 +115,7 @@ def load_frames(
         labels: What the files do not say.
         wanted: The labels to read; none where a command looks at positions alone.
         required: Labels that some structures must have.
+        only_note: Whether what looks like a label under another name is printed and no error.
         others: Further values to read by name: references of other outputs of a model, NaN where a structure has none,
             and what it reads.
 
@@ -132,10 +134,14 @@ def load_frames(
     frames = CheckedFrames()
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(sample_file(split)) if item == SAMPLE else Path(item) for item in sources]
-        contents = [find_format(path).read(path, torch.float64, names, True) for path in paths]
+        given = [LabelNames() if item == SAMPLE else names for item in sources]
+        contents = [
+            find_format(path).read(path, torch.float64, own, True) for path, own in zip(paths, given, strict=True)
+        ]
         refuse_typos(contents, names)
         for item, found in zip(sources, contents, strict=True):
-            frames.extend(found.checked(wanted, others=[name for name, shape in others.items() if not shape.input]))
+            outputs = [name for name, shape in others.items() if not shape.input]
+            frames.extend(found.checked(wanted, others=outputs, only_note=only_note))
             if (wanted or others) and item != SAMPLE:
                 print(found.describe(), flush=True)
     for label in required:
@@ -165,6 +171,8 @@ def iterate_structures(
         ValueError: A structure is unusable; the message names it.
     """
     names = labels or LabelNames()
+    if source == SAMPLE:
+        names = LabelNames()
     index = -1
     with sample_file(split) if source == SAMPLE else contextlib.nullcontext(Path(source)) as path:
         for index, atoms in enumerate(find_format(path).iterate(path, names)):

@@ -9,7 +9,7 @@ import numpy as np
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.compositions import independent
-from pyg_mpnn.data.dataset import PreparedStructures
+from pyg_mpnn.data.dataset import PreparedStructures, each_with_edges
 from pyg_mpnn.data.frames import prepare_frames
 from pyg_mpnn.geometry import as_cutoffs, edge_vectors, neighbor_list
 
@@ -94,7 +94,7 @@ def fit_reference(
     radii = as_cutoffs(cutoffs)
     seen = _Seen()
     if isinstance(frames, PreparedStructures):
-        for frame in (frames.with_edges(k) for k in range(len(frames))):
+        for frame in each_with_edges(frames):
             seen.add(frame, _edges_within(frame, radii, frames.cutoffs))
     else:
         for index, one in enumerate(frames):
@@ -208,9 +208,9 @@ def count_neighbors(frames: Iterable[Data] | PreparedStructures, cutoffs: Sequen
         one number a cutoff.
     """
     edges, nodes = np.zeros(len(cutoffs)), 0
-    prepared = isinstance(frames, PreparedStructures)
-    for frame in (frames.with_edges(k) for k in range(len(frames))) if prepared else frames:
-        edges += _edges_within(frame, cutoffs, frames.cutoffs if prepared else None)
+    found = frames.cutoffs if isinstance(frames, PreparedStructures) else None
+    for frame in each_with_edges(frames) if isinstance(frames, PreparedStructures) else frames:
+        edges += _edges_within(frame, cutoffs, found)
         nodes += len(frame.pos)
     return tuple((edges / max(nodes, 1)).tolist())
 

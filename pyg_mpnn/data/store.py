@@ -72,9 +72,9 @@ def read_index(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        index = dict(json.loads(path.read_text()))
+        index: dict[str, Any] = json.loads(path.read_text())
         size = int(index.pop("size", 0))  # unknown in older folders
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder, "a damaged index") from error
     data = folder / "data.mdb"
     if not data.is_file() or data.stat().st_size < size:  # LMDB maps it: to read behind its end kills the process
@@ -208,10 +208,11 @@ def _close(folder: Path) -> None:
         environment.close()
 
 
-def _close_all() -> None:
+def close_stores() -> None:
+    """Close the databases that are open in this process; they are opened anew where they are read."""
     while _OPEN:
         _OPEN.popitem()[1].close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close_all)  # LMDB must not be carried into a worker; both open it anew
+    os.register_at_fork(before=close_stores)  # LMDB must not be carried into a worker; both open it anew

@@ -88,10 +88,10 @@ class StreamedDataset(Dataset[Data]):
             key["labels"] = said
         key = json.loads(json.dumps(key))
         index = read_index(self.cache)
-        if index is None or index["key"] != key:
+        if index is None or index.get("key") != key:
             with lock(self.cache):
                 index = read_index(self.cache)  # another process may have made it meanwhile
-                if index is None or index["key"] != key:
+                if index is None or index.get("key") != key:
                     if index is not None:
                         print(
                             f"{self.cache} is of other content, cutoff, dtype or labels than {self.path}: made anew",

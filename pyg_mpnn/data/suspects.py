@@ -50,7 +50,8 @@ def survey(structures: PreparedStructures, numbers: Sequence[int]) -> Survey:
     Source:
         own design.
     """
-    found, known = Survey(), {}
+    found = Survey()
+    known: dict[tuple[object, ...], int] = {}
     for index, place in enumerate(numbers):
         frame = structures.with_edges(index)
         found.weights.append(float(frame.weight) if "weight" in frame else 1.0)

@@ -51,9 +51,8 @@ def keep(name: str) -> Iterator[tuple[Path, bool]]:
                 shutil.rmtree(folder)
                 make_private(folder)
         yield folder, whole
-        if not whole:
-            with _usable():
-                _write_list(folder)
+        with _usable():
+            _write_list(folder)  # of what is whole too: a process that loads code may leave more for the next one
 
 
 def make_private(folder: Path) -> None:
@@ -148,7 +147,8 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _write_list(folder: Path) -> None:
-    partial = folder / f"{_LIST}.partial"
-    digests = _digests(folder)
-    partial.write_text(json.dumps(digests))
+    text, partial = json.dumps(_digests(folder)), folder / f"{_LIST}.partial"
+    if (folder / _LIST).exists() and (folder / _LIST).read_text() == text:
+        return
+    partial.write_text(text)
     os.replace(partial, folder / _LIST)

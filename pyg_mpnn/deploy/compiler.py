@@ -137,6 +137,10 @@ def _why_not_made(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.errno in _DISK:
             return str(cache_error(cause))
         cause = cause.__cause__ or cause.__context__
+    if "specialized it to be a constant" in str(error):
+        return (
+            "a part of it fixes a number of atoms or edges: take tensor.shape[0] in blocks of your own, not len(tensor)"
+        )
     return f"torch could not make or load the code: {_first_line(error)}"
 
 

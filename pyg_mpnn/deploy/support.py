@@ -41,7 +41,7 @@ def why_not(device: torch.device) -> str | None:
     return None
 
 
-@torch.compiler.disable(reason="a potential is compiled by potential.compile(), not by torch.compile(potential)")  # type: ignore[untyped-decorator]
+@torch.compiler.disable(reason="a potential is compiled by potential.compile(), not by torch.compile(potential)")  # type: ignore[no-untyped-call, untyped-decorator]
 def refuse_outer_compilation() -> None:
     """Say what compiles a potential: ``torch.compile`` does not differentiate twice through its own backward.
 

@@ -135,7 +135,7 @@ def check_edges(
         ...
         ValueError: 'edges' must hold all pairs within 5 A, got none from atom 2 to centre 0 with shift [0, 0, 0].
     """
-    given, count = _rows(edges).unique(dim=0, return_counts=True)
+    given, count = torch.unique(_rows(edges), dim=0, return_counts=True)
     _refuse_rows(given[count > 1], "hold each pair once, got twice that")
     swapped = torch.cat([given[:, [1, 0]], -given[:, 2:]], dim=1)
     _refuse_rows(_missing(swapped, given), "hold both directions of each pair, got none")
@@ -191,9 +191,10 @@ def _rows(edges: NeighborList) -> Tensor:
 
 def _missing(wanted: Tensor, given: Tensor) -> Tensor:
     """Rows of the first that are not among those of the second, which has each once."""
-    wanted = wanted.unique(dim=0)
-    rows, count = torch.cat([given, wanted, given]).unique(dim=0, return_counts=True)
-    return rows[count == 1]
+    both = torch.cat([given, torch.unique(wanted, dim=0), given])
+    rows, count = torch.unique(both, dim=0, return_counts=True)
+    missing: Tensor = rows[count == 1]
+    return missing
 
 
 def _refuse_rows(rows: Tensor, problem: str) -> None:

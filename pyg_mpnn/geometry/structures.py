@@ -81,7 +81,7 @@ def as_plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     Returns:
         a tensor of the same shape.
     """
-    if hasattr(tensor, "as_tensor"):  # PyG's own classes for indices
+    if type(tensor) is not Tensor and hasattr(tensor, "as_tensor"):  # PyG's own classes for indices
         tensor = tensor.as_tensor()
     tensor = tensor.to(dtype).resolve_neg().contiguous()
     return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
@@ -134,7 +134,8 @@ def per_graph(tensor: Tensor, shape: tuple[int, ...], name: str, num_graphs: int
 
 def heights(cell: Tensor) -> Tensor:
     """Distances between opposite faces of each cell, in A, ``(graphs, 3)``."""
-    return 1.0 / torch.linalg.inv(cell).norm(dim=1)
+    result: Tensor = 1.0 / torch.linalg.inv(cell).norm(dim=1)
+    return result
 
 
 def complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:

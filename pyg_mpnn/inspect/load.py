@@ -35,7 +35,7 @@ def load_labelled(
         FileNotFoundError: there is no such file.
         ValueError: a structure is unusable, or none has an energy.
     """
-    frames = load_frames(source, split, labels, required=["energy"])
+    frames = load_frames(source, split, labels, required=["energy"], only_note=True)
     places = [place for place, frame in enumerate(frames) if "energy" in frame]
     if len(places) == len(frames):
         return frames

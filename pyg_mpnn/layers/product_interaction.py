@@ -79,7 +79,7 @@ class ProductInteraction(nn.Module):
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
         for part in (self.gather, *self.products, self.powers, self.mlp):
-            part.reset_parameters()  # type: ignore[operator]
+            part.reset_parameters()
 
     def symmetry(
         self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry = "equivariant"

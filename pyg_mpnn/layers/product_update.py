@@ -86,7 +86,8 @@ class ProductUpdate(nn.Module):
         gates = self.gates(x).unflatten(-1, (sum(self.sizes), self.channels))
         of_paths, of_degrees = gates.split(self.sizes, dim=1)
         products = self.of_products(self.product(first, second, of_paths))
-        return density + products + of_degrees.index_select(1, self.degrees) * self.of_density(density)
+        updated: Tensor = density + products + of_degrees.index_select(1, self.degrees) * self.of_density(density)
+        return updated
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.channels}, l_max={self.l_max})"

@@ -120,7 +120,7 @@ class PotentialCalculator(Calculator):
             raise ValueError("'atoms' must be given in the first call, got None")
         _check_structure(self.atoms, "stress" in properties)
         wanted = {*properties, *self._asked_before}
-        stress = "stress" in wanted and bool(self.atoms.pbc.all())
+        stress = "stress" in wanted and _has_stress(self.atoms)
         z, pos, cell, pbc = self._tensors(self.atoms)
         edge_index, shifts = self.skin_list(pos, cell, pbc)
         with torch.no_grad():
@@ -228,12 +228,16 @@ def _check_structure(atoms: Atoms, stress: bool) -> None:
             f"'atoms' must have a finite, non-zero cell vector in each periodic direction, got pbc {atoms.pbc} "
             f"with cell {atoms.cell.tolist()}; set atoms.cell, or atoms.pbc = False for a molecule"
         )
-    if stress and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3):
+    if stress and not _has_stress(atoms):
         raise PropertyNotImplementedError(
             f"'stress' needs a cell that is periodic in two or three directions, with three vectors, got pbc "
             f"{atoms.pbc} with cell {atoms.cell.tolist()}; a molecule or wire has no volume to divide by, and a slab "
             f"needs a vector across it"
         )
+
+
+def _has_stress(atoms: Atoms) -> bool:
+    return bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

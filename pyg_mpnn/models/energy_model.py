@@ -139,7 +139,7 @@ class EnergyModel(Stored, nn.Module):
         >>> class Springs(EnergyModel):
         ...     cutoff, dtype = 3.0, torch.float64
         ...     def interaction_energies(self, z, edge_index, edge_vec, batch, num_graphs, near=None, memory="normal"):
-        ...         return scatter_sum(0.5 * edge_vec.square().sum(dim=1), edge_index[1], len(z))
+        ...         return scatter_sum(0.5 * edge_vec.square().sum(dim=1), edge_index[1], z.shape[0])
         >>> Springs()(torch.tensor([1, 1]), torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])).forces[0, 2].item()
         4.0
     """

@@ -439,7 +439,7 @@ class Potential(EnergyModel):
                 )
                 joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
                 features = self._features(both, joined, {**options, **in_chunks})
-                count, found = atoms.z.shape[0], self._read(features, both)  # no len(): traced for metatomic
+                count, found = atoms.z.shape[0], self._read(features, both)  # len() would fix it in compiled code
                 energies, of_isolated = found[:count], found[count:]
                 density = None if features.density is None else features.density[:count]
                 features = Features([x[:count] for x in features.x], density)
@@ -467,7 +467,7 @@ class Potential(EnergyModel):
             return term.interaction_energies(atoms.z, *edges, atoms.batch, atoms.num_graphs, memory=memory)
         assert isinstance(term, EnergyTerm)
         energies: Tensor = term(atoms)
-        check_term(term, energies, len(atoms.z))
+        check_term(term, energies, atoms.z.shape[0])
         return energies
 
     def _evaluate(

@@ -125,7 +125,7 @@ class ProductMPNN(nn.Module):
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
         for part in (self.embedding, *self.layers):
-            part.reset_parameters()  # type: ignore[operator]
+            part.reset_parameters()
 
     def set_neighbors(self, neighbors: Sequence[float]) -> None:
         r"""Fix the number :math:`\nu` that divides each sum over neighbours, as :meth:`MPNN.set_neighbors` does.

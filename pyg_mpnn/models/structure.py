@@ -221,22 +221,22 @@ def _check_edges(edge_index: Tensor, shifts: Tensor | None, checked: Structures)
 def _check_shifts(shifts: Tensor, edge_index: Tensor, checked: Structures) -> Tensor:
     if shifts.is_floating_point():
         whole = shifts.detach().round()
-        if not torch.equal(whole, shifts.detach()):
-            edge = int((whole != shifts).any(dim=1).nonzero()[0])
+        broken = (whole != shifts) | ~whole.isfinite()
+        if bool(broken.any()):
+            edge = int(broken.any(dim=1).nonzero()[0])
             raise ValueError(
                 f"'shifts' must be whole numbers of cells, got {shifts[edge].tolist()} for edge {edge}: pass whole "
                 "cells, not angstrom."
             )
         shifts = whole.long()
     shifts = as_whole(shifts, "shifts")
-    if checked.pbc is None:
-        fixed = shifts.any(dim=1)
-    elif bool(checked.pbc.all()):
-        return shifts
-    else:
-        fixed = (shifts.bool() & ~checked.pbc.to(shifts.device)[checked.batch[edge_index[1]]]).any(dim=1)
+    fixed = shifts  # where no direction is periodic
+    if checked.pbc is not None:
+        if bool(checked.pbc.all()):
+            return shifts
+        fixed = shifts * ~checked.pbc.to(shifts.device)[checked.batch[edge_index[1]]]
     if bool(fixed.any()):
-        edge = int(fixed.nonzero()[0])
+        edge = int(fixed.any(dim=1).nonzero()[0])
         raise ValueError(
             f"'shifts' must be zero along directions that are not periodic, got {shifts[edge].tolist()} for edge "
             f"{edge}: pass 'cell' and 'pbc', or correct the shifts."

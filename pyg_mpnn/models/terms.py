@@ -56,7 +56,7 @@ class EnergyTerm(nn.Module, ABC):
         ...     cutoff = 3.0
         ...     def forward(self, geometry):
         ...         energies = (3.0 - geometry.edge_vec.norm(dim=1)).clamp(min=0) ** 4
-        ...         return scatter_sum(energies, geometry.edge_index[1], len(geometry.z))
+        ...         return scatter_sum(energies, geometry.edge_index[1], geometry.z.shape[0])
         >>> potential = Potential(terms=[Springs()])
         >>> pair = torch.tensor([1, 1]), torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
         >>> bool(potential(*pair).energy > Potential(potential.representation)(*pair).energy + 20)

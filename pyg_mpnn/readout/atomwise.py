@@ -87,7 +87,7 @@ class AtomwiseEnergy(nn.Module):
 
     def _load_from_state_dict(self, *args: Any) -> None:
         """Take the weights of a file, and note which elements have a reference energy."""
-        super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*args)
         self._note_elements()
 
     def symmetry(self, *features: Symmetry) -> Symmetry:

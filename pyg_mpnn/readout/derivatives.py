@@ -119,4 +119,5 @@ def has_stress(cell: Float[Tensor, "graphs 3 3"], pbc: Bool[Tensor, "graphs 3"])
     Shapes:
         ``cell`` ``(graphs, 3, 3)``, ``pbc`` ``(graphs, 3)``; output ``(graphs,)``.
     """
-    return (pbc.sum(dim=1) >= 2) & (torch.linalg.det(cell) != 0.0)
+    result: Tensor = (pbc.sum(dim=1) >= 2) & (torch.linalg.det(cell) != 0.0)
+    return result

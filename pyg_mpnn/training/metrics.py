@@ -238,7 +238,7 @@ def _count_known(predictions: Predictions) -> dict[str, int]:
         known["energy"] = int((~predictions.energy_ref.isnan()).sum())
     if predictions.forces_ref is not None:
         structure = torch.arange(total).repeat_interleave(predictions.num_atoms)
-        known["forces"] = total - len(structure[predictions.forces_ref.isnan().any(1)].unique())
+        known["forces"] = total - len(set(structure[predictions.forces_ref.isnan().any(1)].tolist()))
     if predictions.stress_ref is not None:
         known["stress"] = int((~predictions.stress_ref.isnan()).flatten(1).any(1).sum())
     return {name: count for name, count in known.items() if 0 < count < total}

@@ -135,8 +135,12 @@ def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] |
         axes.plot(epoch[best], values[best], "o", color=ORANGE, label=f"best.ckpt: MAE {values[best]:.4g}")
         if raised and column.startswith(("forces_", "energy_")):
             axes.axvline(raised[0], color=GREY, linestyle=":", linewidth=0.9, label="energy weight raised")
-        axes.set(xlabel="epoch", ylabel=label, yscale="log")
+        axes.set(xlabel="epoch", ylabel=label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if not (values[np.isfinite(values)] > 0).any():  # nothing to draw on a logarithmic axis
+            axes.legend(fontsize="small")
+            continue
+        axes.set_yscale("log")
         axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")

@@ -80,7 +80,7 @@ def _test(
         name: guess_output(potential.outputs[name], name, frames, data.train)  # type: ignore[arg-type]
         for name in predictions.others
     }
-    baseline, of = trivial_predictions(predictions, frames, data.trivial, others), units(potential)
+    baseline, of = trivial_predictions(predictions, frames.structures, data.trivial, others), units(potential)
     return predictions, baseline, compute_errors(predictions, of), compute_errors(baseline, of)
 
 

@@ -253,7 +253,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
         trainer.fit(
             module,
             DataLoader(
-                seen,
+                seen,  # type: ignore[arg-type]
                 batch_sampler=BatchShare(order, trainer.global_rank, trainer.world_size),
                 collate_fn=functools.partial(divide, parts=settings.accumulate),
                 generator=generator,
@@ -261,7 +261,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
                 persistent_workers=settings.workers > 0,
             ),
             DataLoader(
-                held_out,
+                held_out,  # type: ignore[arg-type]
                 batch_sampler=batching(held_out, VALID_BATCH_SIZE, *sizes[1:], places=part),
                 collate_fn=Batch.from_data_list,
                 generator=generator,

@@ -162,6 +162,8 @@ def load_training_data(
             "test_structures": len(tested),
             "test_structures_also_in_data": _shared(seen.structures, tested.structures),
         }
+        if provenance["test_structures_also_in_data"]:
+            notes.append(f"{provenance['test_structures_also_in_data']} of the test structures are in the data too")
     return TrainingData(train, held_out, tested, reference, trivial, provenance, notes)
 
 

@@ -41,9 +41,11 @@ def test_stress_is_unfolded_from_voigt_order(copper):
     assert to_data(copper).stress.tolist() == [FULL]
 
 
-def test_stress_needs_three_periodic_directions(copper):
+def test_stress_needs_two_periodic_directions_and_a_volume(copper):
     copper.pbc = (True, True, False)
     copper.info["stress"] = VOIGT
+    assert "stress" in to_data(copper), "of a slab"
+    copper.pbc = (True, False, False)
     assert "stress" not in to_data(copper)
 
 

@@ -51,8 +51,6 @@ def test_folder_may_be_open_and_without_labels(folder: Path) -> None:
 
 
 def test_unusable_folders_are_errors(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"'energy_key' must be left out for .*: DeePMD has names of its own"):
-        read_structures(folder, labels=LabelNames(energy="e"))
     with pytest.raises(ValueError, match=r"units must be left out for .*: DeePMD's are eV and A"):
         read_structures(folder, labels=LabelNames(energy_unit="hartree"))
     np.save(folder / "set.001" / "energy.npy", np.zeros(2))

@@ -75,6 +75,8 @@ def test_virial_in_six_components_has_the_order_of_voigt(atoms: Atoms) -> None:
     expected = -torch.tensor([[[1.0, 6.0, 5.0], [6.0, 2.0, 4.0], [5.0, 4.0, 3.0]]], dtype=torch.float64)
     assert torch.allclose(to_data(atoms, labels=NAMES).stress, expected / atoms.get_volume(), rtol=1e-12)
     atoms.pbc = (True, True, False)
+    assert "stress" in to_data(atoms, labels=NAMES), "of a slab"
+    atoms.pbc = (True, False, False)
     assert "stress" not in to_data(atoms, labels=NAMES)
 
 

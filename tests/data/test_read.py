@@ -106,7 +106,7 @@ def test_labels_come_from_one_source(write):
     assert read_structures(path, labels=names)[0].energy.item() == -5.0, "control"
 
 
-def test_labels_have_the_same_names_in_all_structures(write):
+def test_labels_have_the_same_names_in_all_structures(write, capsys):
     reference = ("pos:R:3:REF_forces:R:3", "REF_energy=-5.0", ROWS)
     path = write(reference, reference, GOOD)
     message = (
@@ -116,6 +116,12 @@ def test_labels_have_the_same_names_in_all_structures(write):
     for read in (read_structures, lambda path: StreamedDataset(path, 3.0), load_frames):
         with pytest.raises(ValueError, match=message):
             read(path)
+    chosen = load_frames(path, labels=LabelNames(energy="REF_energy", forces="REF_forces"))
+    assert [frame.energy.item() for frame in chosen] == [-5.0, -5.0]
+    assert "2 structures; energy from REF_energy in 2, forces from REF_forces in 2, no stress, 1 others have none" in (
+        capsys.readouterr().out
+    )
+    assert chosen.sources[0]["left_out"] == 1
 
 
 def test_unasked_labels_may_be_missing_and_are_left_out(write):

@@ -75,6 +75,15 @@ def test_files_that_are_not_in_the_list_are_removed():
     assert not (code_folder() / "name" / "left").exists()
 
 
+def test_what_a_process_adds_while_it_loads_is_kept():
+    make()
+    with keep("name") as (folder, whole):
+        assert whole
+        (folder / "more").write_text("for the next one")
+    assert make()
+    assert (code_folder() / "name" / "more").exists()
+
+
 def test_folders_are_for_the_user_alone(own):
     before = os.umask(0)
     try:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pyg_mpnn import Potential, RadiusGraph
+from pyg_mpnn.deploy.support import tracing
 from pyg_mpnn.deploy.trace import Inputs, Kind, example_tensors, trace, unflatten
 
 pytestmark = [pytest.mark.usefixtures("unchecked"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -41,6 +42,26 @@ def test_graph_is_free_in_its_sizes(potential, crystal):
     torch.testing.assert_close(-found.virial[0] / volume, wanted.stress[0])
     assert not found.virial[1].any()
     assert not found.coincide
+
+
+def test_no_size_of_the_example_is_fixed(potential):
+    """Torch's export, unlike a slice by a constant, does not let a length pass that the trace has fixed."""
+    kind = Kind(trained=False, stress=True, periodic=True, scales=1)
+    traced = trace(potential, kind, torch.float64, torch.device("cpu"))
+    free = torch.export.Dim.DYNAMIC
+    shapes = tuple(None if axis is None else {axis: free} for axis in traced.dynamic)
+    tensors = tuple(tensor.detach() for tensor in example_tensors(potential, traced, kind))
+    with torch.no_grad(), tracing():
+        torch.export.export(Graph(traced.graph), tensors, dynamic_shapes=(shapes,))
+
+
+class Graph(torch.nn.Module):
+    def __init__(self, graph):
+        super().__init__()
+        self.held = (graph,)
+
+    def forward(self, *tensors):
+        return self.held[0](*tensors)
 
 
 def test_state_is_an_input_and_only_what_is_read(potential):

@@ -14,8 +14,7 @@ def build(carry=True):
 
 
 def call(module, inputs):
-    density = inputs.density if module.carry else None
-    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.sphere, inputs.envelope, density)
+    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.sphere, inputs.envelope, inputs.density)
 
 
 @pytest.mark.parametrize("carry", [True, False])
@@ -37,6 +36,13 @@ def test_formula_written_out(ethanol, inputs):
                 term = term + carried[edge, l * 2 + c] * given.density[j, component, c]
                 expected[i, component, c] += given.envelope[edge] / 2 * term
     torch.testing.assert_close(call(layer, given), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_density_is_not_used_where_it_is_not_carried(ethanol, inputs):
+    given = inputs(ethanol)
+    layer = build(carry=False)
+    alone = layer(given.x, given.edge_index, given.radial, given.sphere, given.envelope)
+    assert torch.equal(call(layer, given), alone)
 
 
 def test_symmetry():

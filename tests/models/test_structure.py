@@ -72,6 +72,7 @@ def test_everything_has_one_layout(silicon):
     ("change", "error", "message"),
     [
         ({"shifts": 0.5}, ValueError, r"'shifts' must be whole numbers of cells, got \[-0\.5, .*\] for edge 0"),
+        ({"shifts": float("inf")}, ValueError, r"'shifts' must be whole numbers of cells, got \[inf, .*\] for edge 0"),
         ({"edge_index": torch.float32}, TypeError, r"'edge_index' must hold whole numbers, got torch\.float32"),
         ({"z": torch.bool}, TypeError, r"'z' must hold whole numbers, got torch\.bool"),
         ({"pos": torch.float16}, TypeError, r"'pos' must be float32 or float64, got torch\.float16"),

@@ -55,6 +55,7 @@ def test_test_structures_that_were_trained_on_are_counted(settings: Settings, fr
     other.pos = other.pos + 0.1
     data = load(settings(), frames, [copy, other])
     assert data.provenance["test_structures_also_in_data"] == 1
+    assert data.notes == ["1 of the test structures are in the data too"]
 
 
 def test_shipped_ethanol_is_read_by_its_name(settings: Settings) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import data_hash
+from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.files import write_json
 from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell
 from pyg_mpnn.training.ablation.report import markdown, write_report
 from pyg_mpnn.training.ablation.settings import AblationSettings
 from pyg_mpnn.training.ablation.timing import time_variants
-from pyg_mpnn.training.evaluate import load_frames
 
 # What may differ when a grid is continued.
 _FREE = (  # the hashes of the data hold what the names of labels change

@@ -34,7 +34,7 @@ def test_laws_hold(holds):
 
 
 def test_a_field_is_caught(catches):
-    catches(laws.translation, Tilted(), "energy (moved)")
+    catches(laws.translation, Tilted(), "energy (moved by 10 A)")
     catches(laws.rotation, Tilted(), "rotated", "eV/A")
     catches(laws.inversion, Tilted(), "inverted")
 
