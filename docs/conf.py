@@ -73,7 +73,12 @@ napoleon_use_ivar = True
 
 # Links to our own names must lead somewhere. Other projects' names are linked where intersphinx is on.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!pyg_mpnn\.).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!pyg_mpnn\.).*"),
+    # types of arguments and bases that are no public names
+    ("py:class", r"pyg_mpnn\.models\.(structure\.Structure|energy_model\._Energies|files\.Stored|build\.Described)"),
+    ("py:class", r"pyg_mpnn\.(layers\.edge_block\.EdgeBlock|data\.(dataset|frames|stream)\.\w+)"),
+]
 if os.environ.get("PYG_MPNN_INTERSPHINX"):
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),

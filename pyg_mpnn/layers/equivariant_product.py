@@ -22,7 +22,7 @@ def coupling_paths(l_max: int) -> list[tuple[int, int, int]]:
         l_max: largest degree, at least 0.
 
     Returns:
-        all with |l1 - l2| <= l3 <= l1 + l2 and l1 + l2 + l3 even, in order.
+        all with ``|l1 - l2| <= l3 <= l1 + l2`` and l1 + l2 + l3 even, in order.
 
     Example:
         >>> coupling_paths(1)

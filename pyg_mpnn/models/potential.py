@@ -160,7 +160,7 @@ class Potential(EnergyModel):
                 ``potential_heads``, ``head`` (a part), ``readout`` (``"sum"``, ``"learned"`` or a part), ``symmetry``,
                 ``isolated``, ``zbl`` (True to add a :class:`~pyg_mpnn.ZBL`), ``terms``, ``outputs`` and ``energy`` of
                 the potential. ``representation`` names another one, as ``file.py:Class``; parts may be classes,
-                ``functools.partial`` or descriptions, see :func:`pyg_mpnn.models.build.build`.
+                ``functools.partial`` or descriptions, see ``pyg_mpnn.models.build``.
 
         Returns:
             a potential with random weights.

@@ -68,7 +68,7 @@ class EnergyTerm(nn.Module, ABC):
     smoothness: float = math.inf
     """Number of continuous derivatives."""
     needs_positions: bool = False
-    """Whether it reads positions or cell: such a model is evaluated eagerly, compiled or not."""
+    """Whether it reads positions or cell; such a model is evaluated eagerly, compiled or not."""
 
     @abstractmethod
     def forward(self, geometry: Geometry) -> Tensor:
