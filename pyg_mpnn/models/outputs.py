@@ -445,7 +445,7 @@ class DipoleOutput(AtomwiseOutput):
     .. math:: \mu = \sum_i q_i (r_i - r_\mathrm{cm}) + \mathrm{scale} \sum_i v_i, \qquad
               q_i = a_i + \frac{1}{N} \Big(Q - \sum_k a_k\Big)
 
-    with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, and the field ``charge`` of the structure as Q, zero
+    with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, the field ``charge`` of the structure as Q, zero
     where it has none. It turns with the molecule and changes its sign under inversion. The dipole moment of a neutral
     molecule has no origin; that of an ion is about the centre of mass.
 
@@ -523,7 +523,7 @@ class PolarizabilityOutput(AtomwiseOutput):
 
     .. math:: \alpha = \sum_i \big(a_i 1 + \mathrm{scale} \, T_i\big)
 
-    with the symmetric tensors :math:`T_i` without trace of :class:`~pyg_mpnn.readout.GatedDensity` for l = 2. It turns with the
+    with symmetric tensors :math:`T_i` without trace (:class:`~pyg_mpnn.readout.GatedDensity`, l = 2). It turns with the
     molecule and does not change under inversion.
 
     Args:
