@@ -40,6 +40,9 @@ class Output(nn.Module, ABC):
     A subclass declares what follows as attributes, writes :meth:`forward`, and has the arguments of its constructor as
     attributes of their names, so that a file can say what it is made of. Parts whose sizes the representation knows are
     made in :meth:`build`. References of the quantity are the field of its name in a structure, NaN where unknown.
+
+    Shapes:
+        output ``(graphs, *shape)`` or, of atoms, ``(nodes, *shape)``, float64.
     """
 
     level: Level = "structure"
@@ -132,6 +135,9 @@ class AtomwiseOutput(Output):
         unit: unit of the value.
         hidden_channels: width of the hidden layers.
         loss: penalty of an error in a training.
+
+    Shapes:
+        output ``(graphs, *shape)`` or, of atoms, ``(nodes, *shape)``, float64.
     """
 
     linear = True
@@ -445,7 +451,7 @@ class DipoleOutput(AtomwiseOutput):
     .. math:: \mu = \sum_i q_i (r_i - r_\mathrm{cm}) + \mathrm{scale} \sum_i v_i, \qquad
               q_i = a_i + \frac{1}{N} \Big(Q - \sum_k a_k\Big)
 
-    with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, the field ``charge`` of the structure as Q, zero
+    with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, the field ``charge`` as Q, zero
     where it has none. It turns with the molecule and changes its sign under inversion. The dipole moment of a neutral
     molecule has no origin; that of an ion is about the centre of mass.
 

@@ -48,6 +48,9 @@ class EnergyTerm(nn.Module, ABC):
     Units:
         angstrom, eV.
 
+    Source:
+        own design.
+
     Example:
         >>> import torch
         >>> from pyg_mpnn import Potential
