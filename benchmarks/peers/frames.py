@@ -23,7 +23,7 @@ class Frames:
     def __init__(self, path: Path | str) -> None:
         with np.load(path) as arrays:
             found = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        self.z, self.pos = found["z"], found["pos"]
+        self.z, self.pos = found["z"], found["pos"].float()
         self.scale, self.energy_zero = float(found["scale"]), float(found["energy_zero"])
         self.neighbors = float(found["neighbors"])
         self.energy = ((found["energy"] - self.energy_zero) / self.scale).float()

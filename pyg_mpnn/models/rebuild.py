@@ -138,7 +138,7 @@ def probe(model: nn.Module, state: Mapping[str, Tensor] | None = None) -> dict[s
     z, pos = probe_structure(model)
     with torch.no_grad(), _evaluating(model):
         given = dict(model.state_dict() if state is None else state)
-        output = torch.func.functional_call(model, given, _arguments(model, z, pos), _options(model))
+        output = torch.func.functional_call(model, given, _arguments(model, z, pos), _options(model), tie_weights=False)
     energy = getattr(output, "energy", None)
     return None if energy is None else {"z": z.tolist(), "pos": pos.tolist(), "energy": float(energy)}
 
