@@ -73,7 +73,8 @@ def table(folder: Path = FOLDER) -> str:
         which = cell["cell"]
         name = NAMES[which["model"]]
         if which["model"] == "ours":
-            name += f", {cell['size']}, {cell['config']['mpnn']['num_layers']} layers"
+            network = cell["config"].get("mpnn") or cell["config"]["representation"]  # of file format 3, and later
+            name += f", {cell['size']}, {network['num_layers']} layers"
         plain = [which["target"], name, f"{which['n']:,}", str(which["seed"])]
         rows.append([*plain, str(cell["epochs"]), f"{cell['minutes']:.1f}", *maes])
     slopes = [["U0", "log-log slope of the error ± standard error", "molecules"]]
