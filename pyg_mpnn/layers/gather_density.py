@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
-from pyg_mpnn.scatter import NeighborSum
+from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, NodeFeatures, edge_pairs, ends
 
 
-class GatherDensity(MessagePassing):
+class GatherDensity(EdgeBlock):
     r"""Directions and densities of the neighbours, each times a function of the distance, summed at the atom.
 
     .. math::
@@ -60,7 +59,7 @@ class GatherDensity(MessagePassing):
     def __init__(
         self, in_channels: int, channels: int, num_radial: int, l_max: int, *, carry: bool = True, nu: float = 1.0
     ) -> None:
-        super().__init__(aggr=NeighborSum(), node_dim=0)
+        super().__init__(sums=True)
         if min(in_channels, channels, num_radial) < 1 or l_max < 0 or not nu > 0:
             raise ValueError(
                 "'in_channels', 'channels' and 'num_radial' must be at least 1, 'l_max' at least 0 and 'nu' positive, "
@@ -88,22 +87,24 @@ class GatherDensity(MessagePassing):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"],
         envelope: Float[Tensor, " edges"],
-        density: Float[Tensor, "nodes angular channels"] | None = None,
+        density: NodeDensity | None = None,
     ) -> Float[Tensor, "nodes angular channels"]:
         """Sum over the neighbours; ``density`` is needed to ``carry`` and not used else."""
+        source, target = ends(x)
         weights = self.radial(radial) * (envelope / self.nu).unsqueeze(-1)
+        carried = None if density is None or not self.carry else ends(density)[0]
         change: Tensor = self.propagate(
-            edge_index,
-            x=self.element(x),
+            edge_pairs(edge_index),
+            x=self.element(source),
             weights=weights.unflatten(-1, (-1, self.l_max + 1, self.channels)),  # (edges, 1 or 2, l_max + 1, channels)
             sphere=sphere,
-            density=density if self.carry else None,
-            size=(x.shape[0], x.shape[0]),
+            density=carried,
+            size=(source.shape[0], target.shape[0]),
         )
         return change
 

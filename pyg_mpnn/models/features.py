@@ -28,6 +28,8 @@ def compute_features(
 ) -> Features:
     """Features of any representation: by its method ``features`` where it has one, else by its call, without a density.
 
+    A subclass that writes ``forward`` alone is called, whatever ``features`` it inherits.
+
     Args:
         representation: as for :class:`~pyg_mpnn.Potential`.
         z: atomic numbers.
@@ -41,7 +43,7 @@ def compute_features(
     Raises:
         TypeError: the representation returns something else than a list of tensors.
     """
-    if hasattr(representation, "features"):
+    if _is_newer(representation, "features", "forward"):
         found: Features = representation.features(z, edge_index, edge_vec, **options)  # type: ignore[operator]
         return found
     x = representation(z, edge_index, edge_vec, **options)
@@ -52,3 +54,14 @@ def compute_features(
             f"tensors of the shape (nodes, out_channels), got {kind}"
         )
     return Features(x)
+
+
+def _is_newer(part: nn.Module, name: str, other: str) -> bool:
+    """Whether a method is written by the same class as another one, or by one that is derived from it."""
+    if other in vars(part) or not hasattr(part, name):
+        return name in vars(part)
+    classes = type(part).__mro__
+    first, second = (
+        next((k for k, cls in enumerate(classes) if word in vars(cls)), len(classes)) for word in (name, other)
+    )
+    return first <= second

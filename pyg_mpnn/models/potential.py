@@ -187,8 +187,9 @@ class Potential(EnergyModel):
         head = build(description.pop("head", None), trust, "head")
         if head is not None and not isinstance(head, nn.Module):
             head = head(int(description["representation"].out_channels))
-        potential: Potential = build({**description, "head": head, "readout": readout, "zbl": zbl or None}, trust)
-        return potential
+        del description["class"]  # this one, or a subclass of the user's
+        parts = {name: build(value, trust, name) for name, value in description.items()}
+        return cls(**parts, head=head, readout=readout, zbl=zbl or None)
 
     @property
     def head(self) -> nn.Module | None:

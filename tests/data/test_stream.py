@@ -16,6 +16,7 @@ import pytest
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from pyg_mpnn import Potential
 from pyg_mpnn.data import StreamedDataset, StructureDataset, ethanol, read_structures, to_atoms
 from pyg_mpnn.data.store import lock
 from pyg_mpnn.training import TrainingSettings, train

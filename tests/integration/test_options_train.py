@@ -77,7 +77,7 @@ def test_property_of_a_graph_trains(kind, frames):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []
     for _ in range(40):
-        features = representation(batch.z, batch.edge_index, edge_vectors(batch.pos, batch.edge_index))[-1]
+        features = representation(batch.z, batch.edge_index, edge_vectors(batch.pos.float(), batch.edge_index))[-1]
         values = readout(head(features), batch.batch, dim_size=16, features=features).squeeze(-1)
         loss = (values - target).square().mean()
         optimizer.zero_grad()

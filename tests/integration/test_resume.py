@@ -170,6 +170,6 @@ def test_best_score_survives_a_break(
 ) -> None:
     """The best epoch may be one before the break: last.ckpt must know its score."""
     scores = iter([5.0, 1.0, 4.0, 3.0, 2.0])  # of epochs 1, 2, then 3 and 4 after the break
-    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda errors: next(scores))
+    monkeypatch.setattr("pyg_mpnn.training.module.score", lambda *_: next(scores))
     _train_with_a_break(dataclasses.replace(settings, out=str(tmp_path / "cut")), frames, monkeypatch)
     assert _checkpoint(tmp_path / "cut", "best.ckpt")["epoch"] == 1

@@ -36,6 +36,7 @@ def test_density_changes_then_powers_then_nodes():
     torch.testing.assert_close(found, layer.node_update(x, edge_index, sum(message), layer.powers(carried)))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_density_comes_as_the_features_do():
     layer, edge_index = build(), torch.tensor([[1], [0]])
     edges = [edge_index], [torch.randn(1, 3)], [torch.rand(1)], [None]

@@ -177,7 +177,7 @@ def test_folder_with_files(saved: Path, tmp_path: Path) -> None:
 
 def test_structure_that_is_not_there(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"'structure' must be a file that ASE reads or the word ethanol, got x.xyz"
+        FileNotFoundError, match=r"must be files or the word ethanol \(the shipped sample\), got 'x.xyz', which is nei"
     ):
         run_dynamics(saved, "x.xyz", tmp_path / "md")
     assert not (tmp_path / "md").exists()

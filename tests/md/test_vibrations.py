@@ -18,7 +18,7 @@ FILES = {"vibrations.json", "hessian.npy", "modes.extxyz", "frequencies.png"}
 def trimer(morse: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three atoms in the Morse potential, which takes the place of the saved one: the minimum is a triangle."""
     for module in ("relaxation", "vibrations"):
-        monkeypatch.setattr(f"pyg_mpnn.md.{module}.load_potential", lambda path: morse)
+        monkeypatch.setattr(f"pyg_mpnn.md.{module}.open_potential", lambda path, **_: morse)
     write(tmp_path / "trimer.xyz", Atoms("H3", [[0.0, 0.0, 0.0], [0.8, 0.0, 0.0], [0.3, 0.7, 0.1]]))
     return tmp_path / "trimer.xyz"
 

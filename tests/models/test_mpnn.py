@@ -257,13 +257,14 @@ class Rotating(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.channels, self.linear, self.nu = channels, nn.Linear(channels, channels), 1.0
+        self.channels, self.linear = channels, nn.Linear(channels, channels)
+        self.register_buffer("nu", torch.tensor(1.0))
 
     def reset_parameters(self):
         self.linear.reset_parameters()
 
     def set_neighbors(self, counts):
-        self.nu = counts[-1]
+        self.nu.fill_(counts[-1])
 
     def symmetry(self, x, radial, sphere, density):
         return x, density
@@ -282,7 +283,7 @@ def test_layers_may_be_your_own(ethanol, tmp_path):
     own = MPNN(**{**SMALL, "num_layers": 1}, layers=[given.layers[0], Rotating(16), Rotating(16)])
     own.set_neighbors([7.0])
     assert (own.num_layers, own.receptive_field, own.symmetry) == (3, 20.0, "invariant")
-    assert own.layers[1].nu == pytest.approx(own.density.nu.item())
+    assert own.layers[1].nu.item() == pytest.approx(own.density.nu.item())
     assert given.layers[0].messages.nu == own.density.nu > 1.0
     assert "Rotating" in repr(own)
     potential = Potential(own)

@@ -127,6 +127,7 @@ def test_saved_and_loaded_with_all_parts(ethanol, dtype, tmp_path):
         Potential.load(tmp_path / "sum.pt")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'potentials' must hold at least one potential, got none"):
         SumPotential()

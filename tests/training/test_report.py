@@ -61,6 +61,7 @@ def test_card_tells_what_is_needed_to_judge_and_to_repeat(finished: TrainingResu
     assert any("compositions do not tell the elements apart" in warning for warning in card["warnings"])
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_energies_no_better_than_the_mean_are_told(finished: TrainingResult) -> None:
     card = json.loads((finished.out / "model_card.json").read_text())
     told = any("no better than those of the trivial predictor" in warning for warning in card["warnings"])
