@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -83,6 +83,8 @@ def as_plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """
     if type(tensor) is not Tensor and hasattr(tensor, "as_tensor"):  # PyG's own classes for indices
         tensor = tensor.as_tensor()
+    if isinstance(tensor, nn.Parameter):
+        tensor = tensor.view_as(tensor)
     tensor = tensor.to(dtype).resolve_neg().contiguous()
     return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
 
