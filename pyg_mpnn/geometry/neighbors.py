@@ -133,7 +133,7 @@ def check_edges(
         >>> check_edges(neighbor_list(pos, 3.0), pos, 5.0)
         Traceback (most recent call last):
         ...
-        ValueError: 'edges' must hold all pairs within 5 A, got none from atom 2 to centre 0 with shift [0, 0, 0].
+        ValueError: 'edges' must hold all pairs within 5 A, got none from atom ... to centre ... with shift [0, 0, 0].
     """
     given, count = torch.unique(_rows(edges), dim=0, return_counts=True)
     _refuse_rows(given[count > 1], "hold each pair once, got twice that")
