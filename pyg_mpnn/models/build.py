@@ -484,6 +484,7 @@ def _resolve(name: str, trust: Trust) -> Any:
         if not (inspect.isclass(found) and issubclass(found, nn.Module)):
             raise ValueError(f"{name!r} must be a module of torch.nn, got no such class")
         return found
+    _check_trusted({"class": name}, trust)
     entry = next(entry for entry in trust if _covers(entry, name))
     if not isinstance(entry, str):
         return entry
@@ -493,7 +494,13 @@ def _resolve(name: str, trust: Trust) -> Any:
     else:
         with _current_folder():
             module = _import_module(_stem(place), name)
-    return _attribute(module, qualified, name)
+    found = _attribute(module, qualified, name)
+    own = inspect.isclass(found) and found.__module__.split(".")[0] == module.__name__.split(".")[0]
+    if not own and not (inspect.isclass(found) and _own_classes().get(found.__name__) is found):
+        raise ValueError(
+            f"{name!r} must be a class that is written there, got {found!r}: what a trusted file imports is not trusted"
+        )
+    return found
 
 
 def _import_module(module: str, name: str) -> ModuleType:

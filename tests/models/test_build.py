@@ -142,6 +142,22 @@ def test_nothing_runs_that_is_not_trusted(own, capsys):
     assert capsys.readouterr().out == "my_parts runs\n", "control"
 
 
+@pytest.mark.parametrize("key", ["class", "factory"])
+@pytest.mark.parametrize("name", ["torch.hub.load", "os.system", "subprocess.Popen"])
+def test_what_a_trusted_file_imports_is_not_run(own, name, key, tmp_path):
+    (tmp_path / own).write_text("import os, subprocess\n" + OWN)
+    harm = {"args": ["touch", str(tmp_path / "harm")], "command": f"touch {tmp_path}/harm"}
+    with pytest.raises(ValueError, match=r"must be a class that is written there, got .* imports is not trusted"):
+        build({key: f"{own}:{name}", **harm}, [own])
+    assert not (tmp_path / "harm").exists()
+
+
+def test_odd_names_of_classes_run_nothing(own):
+    for description in ({"class": "", "factory": f"{own}:Chebyshev"}, {"class": [f"{own}:Chebyshev"]}):
+        with pytest.raises(ValueError, match="is code that is not of this package"):
+            build(description)
+
+
 @pytest.mark.parametrize(
     "name", ["torch.nn:Module.__init__", "torch.nn:functional", "torch.nn:init", "torch.nn:Absent"]
 )
