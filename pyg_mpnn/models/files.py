@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.files import write_tensors
-from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources
+from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources, takes_arguments
 from pyg_mpnn.models.rebuild import check_rebuilds, digest, probe, same_energy, take_weights
 
 if TYPE_CHECKING:
@@ -198,13 +199,9 @@ def open_model(model: str | Path, map_location: str | torch.device = "cpu", trus
         found = find_object(name)
     except ValueError as error:
         raise ValueError(f"'model' must name a Python object that exists, got {name!r}: {error}") from error
-    if isinstance(found, nn.Module) or not callable(found) or hasattr(found, "calculate"):
-        return found
-    try:
-        made = found()
-    except TypeError:
-        return found
-    return made.to(map_location) if isinstance(made, nn.Module) else found if made is None else made
+    makes = (inspect.isclass(found) or inspect.isfunction(found)) and not takes_arguments(found)
+    made = found() if makes else found
+    return made.to(map_location) if isinstance(made, nn.Module) else made
 
 
 def read_model(path: str | Path, map_location: str | torch.device = "cpu") -> SavedModel:

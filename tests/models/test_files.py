@@ -32,6 +32,9 @@ class Basis(nn.Module):
 
 FACTOR = 1.0
 
+def broken():
+    return 1 + "1"
+
 def make():
     from pyg_mpnn import MPNN, Potential
     return Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1, basis=Basis))
@@ -246,6 +249,8 @@ def test_a_model_from_code_of_the_users(own, saved):
         TypeError, match=r"'model' must be a potential, got my_basis.py:Basis with a type: it has no en"
     ):
         open_potential("my_basis.py:Basis")
+    with pytest.raises(TypeError, match="unsupported operand"):  # of the user's code itself, not hidden
+        open_model("my_basis.py:broken")
     with pytest.raises(ValueError, match=r"'model' must name a Python object that exists, got 'my_basis.py:Absent'"):
         open_model("my_basis.py:Absent")
 
