@@ -49,8 +49,7 @@ def build() -> str:
             "The same with the three layers that the base size had before, at an older commit:",
             train.table(train.FOLDER / "three-layers"),
             "## Products at the atom: `ProductMPNN` on rMD17, split 01",
-            "Force errors in meV/A, one seed; validation frames chose, test frames were used once. In all but the two "
-            "prototypes without Huber's loss other programs took a part of the core: compare epochs, not minutes.",
+            "Force errors in meV/A, one seed; validation frames chose, test frames were used once.",
             products.table(),
             "Processor time of a call, compiled, one thread, and how many times that of base in the same run:",
             costs.table(),

@@ -129,6 +129,8 @@ def table(folder: Path = FOLDER) -> str:
                 test,
             ]
         )
+    if len(rows) == 2:
+        return "No training has been run to its end yet."
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
