@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 import jsonargparse
 
@@ -13,6 +15,7 @@ from pyg_mpnn.cli.evaluate import evaluate_command
 from pyg_mpnn.cli.export import export_command
 from pyg_mpnn.cli.inspect import inspect_command
 from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
+from pyg_mpnn.cli.stderr import Forgiving
 from pyg_mpnn.deploy import CompilationError, keep_freed_memory
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.ablation import AblationSettings, ablate
@@ -133,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        return run_command(arguments)
+        with contextlib.redirect_stderr(cast(TextIO, Forgiving(sys.stderr))):
+            return run_command(arguments)
     except KeyboardInterrupt:
         print(
             "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",
