@@ -113,6 +113,11 @@ class ZBL(EnergyModel):
         return self.radii.dtype
 
     @property
+    def isolated_energies(self) -> dict[int, float]:
+        """Zero for each element: there are no others to repel."""
+        return dict.fromkeys(self.elements, 0.0)
+
+    @property
     def works_in_chunks(self) -> bool:
         """Whether ``memory="low"`` is possible: yes, pairs beyond all radii are left out first."""
         return True

@@ -13,7 +13,7 @@ from pyg_mpnn.testing.copies import assert_copies_law, assert_reset_law
 from pyg_mpnn.testing.derivatives import assert_forces_law, assert_gradients, assert_momentum_law
 from pyg_mpnn.testing.deviation import deviation, require
 from pyg_mpnn.testing.law import Law, law
-from pyg_mpnn.testing.laws import LAWS
+from pyg_mpnn.testing.laws import FINDINGS, LAWS
 from pyg_mpnn.testing.locality import assert_batch_law, assert_cutoff_law, assert_far_parts_law
 from pyg_mpnn.testing.picture import draw_scan
 from pyg_mpnn.testing.result import Check, Report, Result
@@ -32,6 +32,7 @@ __all__ = [
     "Report",
     "Result",
     "Check",
+    "FINDINGS",
     "LAWS",
     "laws",
     "Law",

@@ -6,7 +6,8 @@ from pyg_mpnn.testing.laws.dynamics import nve
 from pyg_mpnn.testing.laws.gradients import double_backward, forces, momentum, stress, torque
 from pyg_mpnn.testing.laws.numerics import compiled, determinism, dtype, near_atoms, save_load
 from pyg_mpnn.testing.laws.periodic import cell_choice, supercell, wrapping
-from pyg_mpnn.testing.laws.separation import batch_independence, isolated_atom, size_extensivity
+from pyg_mpnn.testing.laws.repulsion import repulsion
+from pyg_mpnn.testing.laws.separation import batch_independence, isolated_atom, isolated_energy, size_extensivity
 from pyg_mpnn.testing.laws.smoothness import no_truncation, smoothness_crowd, smoothness_single, symmetric_sites
 from pyg_mpnn.testing.laws.symmetry import atom_permutation, edge_permutation, inversion, rotation, translation
 
@@ -19,6 +20,7 @@ LAWS = (
     batch_independence,
     size_extensivity,
     isolated_atom,
+    isolated_energy,
     supercell,
     wrapping,
     cell_choice,
@@ -39,4 +41,7 @@ LAWS = (
 )
 """All laws but ``compiled``, which is opt-in."""
 
-__all__ = ["LAWS", "compiled", *(law.name for law in LAWS)]
+FINDINGS = (repulsion,)
+"""What is no law, but should be known before the potential is used."""
+
+__all__ = ["LAWS", "FINDINGS", "compiled", "repulsion", *(law.name for law in LAWS)]
