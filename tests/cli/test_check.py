@@ -56,7 +56,7 @@ def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
     codes = {}
     for name in ("bare", "repelling"):
         for flags in ([], ["--strict"]):
-            codes[name, *flags] = main(["check", "--model", str(tmp_path / f"{name}.pt"), "--count", "1", *flags])
+            codes[(name, *flags)] = main(["check", "--model", str(tmp_path / f"{name}.pt"), "--count", "1", *flags])
             shown = capsys.readouterr().out
             assert ("WARNING" in shown and "--zbl" in shown) == (name == "bare")
     assert codes == {("bare",): 0, ("bare", "--strict"): 3, ("repelling",): 0, ("repelling", "--strict"): 0}
