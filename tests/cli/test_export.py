@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
-from pyg_mpnn.cli import export_command, main
+from pyg_mpnn.cli import main
+from pyg_mpnn.cli.export import export_command
 
 
 def test_what_cannot_be_exported_is_an_error(
