@@ -89,6 +89,11 @@ def test_module_defers_annotations(path):
     assert (first.module, first.names[0].name) == ("__future__", "annotations")
 
 
+def test_no_file_shadows_a_module_of_python():
+    """One that is run as a script has its folder first on the path: ``import inspect`` would find ours."""
+    assert not {name.rpartition(".")[2] for name in MODULES} & sys.stdlib_module_names
+
+
 def defining_modules() -> list[str]:
     """Modules that define a public name."""
     values = (getattr(importlib.import_module(package), name) for package in PACKAGES for name in public(package))

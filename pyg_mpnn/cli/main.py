@@ -44,7 +44,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspect:inspect_command"),
+    "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspection:inspect_command"),
     "train": Command(
         "learn a potential from structures with energies and forces",
         "pyg_mpnn.training:train",

@@ -61,7 +61,7 @@ def check_potential(
 
     Example:
         >>> from pyg_mpnn.testing import check_potential, laws
-        >>> from pyg_mpnn.testing.controls import Healthy, molecule
+        >>> from pyg_mpnn.testing import Healthy, molecule
         >>> report = check_potential(Healthy(), molecule(), dtype=torch.float64, laws=[laws.rotation, laws.forces])
         >>> report.passed, report.results["rotation"].verdict
         (True, 'pass')

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn.testing import Healthy, laws
 
 
 class Crowded(Healthy):
@@ -46,7 +45,7 @@ def test_missing_empty_and_single_structures_can_be_declared(dtype):
                 raise RuntimeError("too few atoms")
             return super().forward(data, stress)
 
-    from pyg_mpnn.testing.controls import molecule
+    from pyg_mpnn.testing import molecule
 
     assert laws.batch_independence(Plain(), molecule()).verdict == "fail"
     lacks = {"empty": "no empty ones", "isolated": "no single ones"}
