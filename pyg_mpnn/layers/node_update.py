@@ -79,8 +79,8 @@ class NodeUpdate(EdgeBlock):
         """Sum over neighbours, then update."""
         if isinstance(edge_attr, tuple):  # from PyG's to_hetero, which gives node tensors as pairs
             raise TypeError(
-                "'edge_attr' must hold one row for each edge, got a pair: to_hetero takes a MessagePassing, for instance "
-                "an EdgeMLP, for one with a row for each node; call it inside a module of your own, as in Messages"
+                "'edge_attr' must hold one row for each edge, got a pair: to_hetero takes a MessagePassing, such as "
+                "EdgeMLP, for one with a row for each node; call it inside a module of your own, as in Messages"
             )
         source, target = ends(x)
         new: Tensor = self.propagate(

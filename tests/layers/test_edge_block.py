@@ -312,7 +312,7 @@ class Bare(nn.Module):
 
 
 def test_to_hetero_takes_every_message_passing_for_one_of_nodes(unchecked):
-    """PyG's rule, whatever the block returns: it adds up the rows of two kinds of edges that have the same receivers."""
+    """PyG's rule, whatever the block returns: it adds up the rows of two kinds of edges with the same receivers."""
     kinds = [("metal", "to", "gas"), ("gas", "to", "metal"), ("gas", "to", "gas")]
     model, edges = to_hetero(Bare(), (["metal", "gas"], kinds)), make_edges()
     assert "mlp__gas = torch.add(mlp__gas1, mlp__gas2)" in model.code
