@@ -10,7 +10,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.testing.law import Law, as_structures
-from pyg_mpnn.testing.laws import LAWS, compiled
+from pyg_mpnn.testing.laws import LAWS, OUTPUT_LAWS, compiled, declared_outputs
 from pyg_mpnn.testing.result import Report
 from pyg_mpnn.testing.subject import as_subject
 
@@ -48,7 +48,8 @@ def check_potential(
         name: name for the report.
         rebuild: makes a new model of the same kind, for the law of saving and loading; without it ``type(model)()`` if
             that takes no arguments, else a copy with other weights.
-        laws: the laws to check.
+        laws: the laws to check; by default those of energies, where the model has them, and those of other outputs,
+            where it declares some (:func:`pyg_mpnn.testing.laws.declared_outputs`).
         compile: compiles the model, for example ``torch.compile``: adds the law ``compiled``.
         progress: called with the name of each law before it starts.
 
@@ -78,6 +79,9 @@ def check_potential(
     )
     frames = as_structures(structures)
     results = {}
+    if laws is LAWS:  # those of what the model gives
+        of_energy = laws if getattr(subject.model, "has_energy", True) else ()
+        laws = (*of_energy, *(OUTPUT_LAWS if declared_outputs(subject.model) else ()))
     for law in laws:
         if progress is not None:
             progress(law.name)
