@@ -7,6 +7,7 @@ import sys
 from typing import Any, Literal
 
 from pyg_mpnn.data.labels import LengthUnit
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.models import EnergyModel
 from pyg_mpnn.models.files import open_model
@@ -62,6 +63,7 @@ def check_command(
         refuse_input_as_output(name, out, [model, structures])
     if count < 1:
         raise ValueError(f"'count' must be at least 1, got {count}")
+    threads = threads_for("off", threads)
     if threads is not None:
         torch.set_num_threads(threads)
     potential = open_model(model, trust=trust or ())

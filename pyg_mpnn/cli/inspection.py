@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
+from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.inspection import Inspection
 
@@ -69,6 +70,7 @@ def inspect_command(
     refuse_input_as_output("json", json, files)
     if steps < 0:
         raise ValueError(f"'steps' must not be negative, got {steps}")
+    threads = threads_for("off", threads)
     if threads is not None:
         import torch
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO, cast
 
 import jsonargparse
 
 from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
+from pyg_mpnn.cli.stderr import Forgiving
 
 _EPILOG = """examples:
   pyg-mpnn inspect --data ethanol --test ethanol
@@ -140,7 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        return run_command(arguments)
+        with contextlib.redirect_stderr(cast(TextIO, Forgiving(sys.stderr))):
+            return run_command(arguments)
     except KeyboardInterrupt:
         print(
             "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
@@ -51,11 +52,10 @@ class NodeUpdate(EdgeBlock):
         self, in_channels: int, message_channels: int, power_channels: int = 0, hidden_channels: int | None = None
     ) -> None:
         super().__init__(sums=True)
-        if min(in_channels, message_channels) < 1 or power_channels < 0:
-            raise ValueError(
-                "'in_channels' and 'message_channels' must be at least 1 and 'power_channels' at least 0, got "
-                f"{in_channels}, {message_channels} and {power_channels}"
-            )
+        check_whole(in_channels=in_channels, message_channels=message_channels)
+        check_whole(0, power_channels=power_channels)
+        if hidden_channels is not None:
+            check_whole(hidden_channels=hidden_channels)
         self.in_channels, self.message_channels, self.power_channels = in_channels, message_channels, power_channels
         self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
         self.mlp = MLP([in_channels + message_channels + power_channels, self.hidden_channels, in_channels])

@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 from torch import nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data.compositions import combines
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
@@ -119,8 +120,13 @@ def cpu_threads(threads: int | None) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        ValueError: a number below 1.
     """
     before = torch.get_num_threads()
+    if threads is not None:
+        check_whole(threads=threads)
     torch.set_num_threads(threads or before)
     try:
         yield

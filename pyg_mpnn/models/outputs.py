@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.structure import Structure
@@ -146,6 +147,7 @@ class AtomwiseOutput(Output):
 
     def __init__(self, *, unit: str = "", hidden_channels: int = 64, loss: Penalty = "l1") -> None:
         super().__init__()
+        check_whole(hidden_channels=hidden_channels)
         if loss not in get_args(Penalty):
             raise ValueError(f"'loss' must be one of {get_args(Penalty)}, got {loss!r}")
         self.unit, self.hidden_channels, self.loss = unit, hidden_channels, loss

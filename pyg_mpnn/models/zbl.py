@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pyg_mpnn.arguments import check_positive
 from pyg_mpnn.basis.cutoff import polynomial_cutoff
 from pyg_mpnn.geometry import covalent_radii
 from pyg_mpnn.models.chunks import Memory
@@ -91,8 +91,7 @@ class ZBL(EnergyModel):
 
     def __init__(self, radii: float | Mapping[tuple[int, int], float] | None = None, *, cutoff: float = 5.0) -> None:
         super().__init__()
-        if not 0.0 < cutoff < math.inf:
-            raise ValueError(f"'cutoff' must be positive and finite (in A), got {cutoff}")
+        check_positive("A", cutoff=cutoff)
         self.limit = float(cutoff)
         covalent = covalent_radii()
         table = (covalent[:, None] + covalent).clamp(max=cutoff)
