@@ -16,8 +16,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.record import RESULTS, provenance, write
-from pyg_mpnn.testing import FINDINGS, LAWS
-from pyg_mpnn.testing.controls import INDEPENDENT, OWN, Healthy, crystal, molecule
+from pyg_mpnn.testing import FINDINGS, LAWS, Healthy, crystal, molecule
+from tests.testing.controls import INDEPENDENT, OWN
 
 SMALLEST = 12  # decades
 

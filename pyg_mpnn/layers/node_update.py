@@ -36,6 +36,7 @@ class NodeUpdate(EdgeBlock):
 
     Raises:
         ValueError: a width below 1 (below 0 for ``power_channels``).
+        TypeError: when called: messages that are a pair.
 
     Source:
         Gilmer et al., ICML 2017, arXiv:1704.01212, section 2 (update function), made residual.
@@ -76,6 +77,11 @@ class NodeUpdate(EdgeBlock):
         powers: NodeFeatures | None = None,
     ) -> Float[Tensor, "nodes _"]:
         """Sum over neighbours, then update."""
+        if isinstance(edge_attr, tuple):  # from PyG's to_hetero, which gives node tensors as pairs
+            raise TypeError(
+                "'edge_attr' must hold one row for each edge, got a pair: to_hetero takes a MessagePassing, such as "
+                "EdgeMLP, for one with a row for each node; call it inside a module of your own, as in Messages"
+            )
         source, target = ends(x)
         new: Tensor = self.propagate(
             edge_pairs(edge_index),

@@ -455,7 +455,8 @@ class DipoleOutput(AtomwiseOutput):
 
     with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, the field ``charge`` as Q, zero
     where it has none. It turns with the molecule and changes its sign under inversion. The dipole moment of a neutral
-    molecule has no origin; that of an ion is about the centre of mass.
+    molecule has no origin; that of an ion is about the centre of mass. The shift of the charges is shared by all atoms:
+    two different molecules in one structure exchange charge however far apart they are.
 
     Args:
         unit: unit of the value; charges are in that unit per angstrom, so with total charges it must be ``"e*A"``.

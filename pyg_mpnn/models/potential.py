@@ -521,7 +521,11 @@ class Potential(EnergyModel):
             CompilationError: compilation is not possible here, as for :meth:`compile`.
         """
         if self.atomwise is None or len(self.outputs):
-            raise CompilationError(f"only energy, forces and stress can be exported, got {', '.join(self.outputs)} too")
+            given = [*(["energy"] if self.has_energy else []), *self.outputs]
+            raise CompilationError(
+                f"only energy, forces and stress can be exported, got a potential with {', '.join(given)}: nothing was "
+                "written; export one that was made or trained without other outputs"
+            )
         reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")

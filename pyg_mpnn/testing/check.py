@@ -10,7 +10,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.testing.law import Law, as_structures
-from pyg_mpnn.testing.laws import FINDINGS, LAWS, compiled
+from pyg_mpnn.testing.laws import FINDINGS, LAWS, OUTPUT_LAWS, compiled, declared_outputs
 from pyg_mpnn.testing.result import Report
 from pyg_mpnn.testing.subject import as_subject
 
@@ -54,7 +54,8 @@ def check_potential(
             that takes no arguments, else a copy with other weights.
         isolated_energies: energy of an isolated atom in eV by atomic number, for the law ``isolated_energy``; its
             attribute of that name if None.
-        laws: the laws to check.
+        laws: the laws to check; by default those of energies, where the model has them, and those of other outputs,
+            where it declares some (:func:`pyg_mpnn.testing.laws.declared_outputs`).
         findings: what else to look at: it is told, and counts for the verdict with ``strict`` alone.
         distances: shortest distance in A by pair of atomic numbers in the data that the model knows, for the finding
             ``repulsion``: nearer than that nothing has taught it.
@@ -71,7 +72,7 @@ def check_potential(
 
     Example:
         >>> from pyg_mpnn.testing import check_potential, laws
-        >>> from pyg_mpnn.testing.controls import Healthy, molecule
+        >>> from pyg_mpnn.testing import Healthy, molecule
         >>> report = check_potential(Healthy(), molecule(), dtype=torch.float64, laws=[laws.rotation, laws.forces])
         >>> report.passed, report.results["rotation"].verdict
         (True, 'pass')
@@ -89,6 +90,9 @@ def check_potential(
     )
     frames = as_structures(structures)
     results = {}
+    if laws is LAWS:  # those of what the model gives
+        of_energy = laws if getattr(subject.model, "has_energy", True) else ()
+        laws = (*of_energy, *(OUTPUT_LAWS if declared_outputs(subject.model) else ()))
     for law in laws:
         if progress is not None:
             progress(law.name)
@@ -98,7 +102,7 @@ def check_potential(
             progress(compiled.name)
         results[compiled.name] = compiled(subject, frames, options={"compile": compile})
     found = {}
-    for finding in findings:
+    for finding in findings if getattr(subject.model, "has_energy", True) else ():
         if progress is not None:
             progress(finding.name)
         found[finding.name] = finding(subject, frames, options={"distances": distances})

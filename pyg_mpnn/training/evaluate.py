@@ -128,10 +128,10 @@ def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
     Returns:
         Level and shape by name: of its outputs and graph inputs.
     """
-    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    found = {name: LabelShape("structure", (), input=True, required=True) for name in potential.graph_inputs}
     outputs = potential.all_outputs()
     if outputs:
-        found["charge"] = LabelShape("structure", (), input=True)
+        found.setdefault("charge", LabelShape("structure", (), input=True))
     return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
 
 

@@ -116,7 +116,7 @@ def test_check_says_once_that_a_model_does_not_run(
     [
         (["--model", "absent.py:Model"], "'model' must name a Python object that exists, got 'absent.py:Model'"),
         (["--model", "torch.nn:Absent"], "'model' must name a Python object that exists, got 'torch.nn:Absent'"),
-        (["--model", "pyg_mpnn.testing.controls:Healthy", "--count", "0"], "'count' must be at least 1, got 0"),
+        (["--model", "pyg_mpnn.testing:Healthy", "--count", "0"], "'count' must be at least 1, got 0"),
         (["--model", "torch.nn:Identity"], "'cutoff' must be given (in A)"),
     ],
 )

@@ -13,8 +13,7 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn import ZBL, Potential, RadiusGraph, testing
 from pyg_mpnn.geometry import covalent_radii
 from pyg_mpnn.models import zbl_energy
-from pyg_mpnn.testing import check_potential
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import check_potential, crystal, molecule
 from pyg_mpnn.units import BOHR, HARTREE
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6, "cutoff": 4.0}

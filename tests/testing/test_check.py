@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from pyg_mpnn import Potential
-from pyg_mpnn.testing import LAWS, check_potential, laws
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import LAWS, Healthy, check_potential, crystal, laws, molecule
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyg_mpnn.testing import as_subject
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import Healthy, as_subject, crystal, molecule
 
 Named = namedtuple("Named", ["energy", "forces"])
 pytestmark = pytest.mark.usefixtures("unchecked")

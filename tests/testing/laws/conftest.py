@@ -11,8 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.basis import PolynomialCutoff
 from pyg_mpnn.geometry import edge_vectors, neighbor_list
-from pyg_mpnn.testing import Law
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import Healthy, Law, crystal, molecule
 
 
 class Springs(nn.Module):

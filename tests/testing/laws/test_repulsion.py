@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from pyg_mpnn import ZBL, Potential, SumPotential
-from pyg_mpnn.testing import check_potential, laws
-from pyg_mpnn.testing.controls import Healthy, molecule
+from pyg_mpnn.testing import Healthy, check_potential, laws, molecule
 
 
 class Hole(Healthy):

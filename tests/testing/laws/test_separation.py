@@ -5,8 +5,7 @@ import torch
 
 from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn.testing import Healthy, laws
 
 
 class Crowded(Healthy):
@@ -49,7 +48,7 @@ def test_missing_empty_and_single_structures_can_be_declared(dtype):
                 raise RuntimeError("too few atoms")
             return super().forward(data, stress)
 
-    from pyg_mpnn.testing.controls import molecule
+    from pyg_mpnn.testing import molecule
 
     assert laws.batch_independence(Plain(), molecule()).verdict == "fail"
     lacks = {"empty": "no empty ones", "isolated": "no single ones"}
@@ -71,7 +70,7 @@ def test_an_isolated_atom_has_the_stated_energy(holds, catches):
 
 
 def test_a_model_that_states_no_energies_is_not_judged_by_them():
-    from pyg_mpnn.testing.controls import molecule
+    from pyg_mpnn.testing import molecule
 
     result = laws.isolated_energy(lambda z, pos, batch: pos.sum(), molecule(), cutoff=3.0)
     assert result.verdict == "n/a"
