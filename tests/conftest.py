@@ -7,12 +7,14 @@ compile, takes the fixture ``unchecked``. ``pytest --unchecked`` switches the ch
 
 from __future__ import annotations
 
+import functools
 import inspect
 import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -21,9 +23,25 @@ import torch
 from beartype import BeartypeConf, beartype
 from torch_geometric.data import Data
 
-# The import hook wants the name of a checker: beartype that takes an int where a float is expected, as Python does.
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # takes an int where a float is expected, as Python does
+
+
+def _check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Checks of a function's types, written when it is first called: most are not called by a test."""
+    checked: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not checked:
+            checked.append(_beartype(function))
+        return checked[0](*args, **kwargs)
+
+    return call
+
+
+# The import hook wants the name of a checker.
 _checker = types.ModuleType("shape_checker")
-_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_checker.check = _check
 sys.modules[_checker.__name__] = _checker
 
 collect_ignore = ["models/golden/make.py", "data/assets/make_dipoles.py"]  # scripts that made files

@@ -147,9 +147,8 @@ def _train_with_a_break(settings: TrainingSettings, frames: list[Data], monkeypa
 
 
 def test_random_rotations_continue_after_a_break(
-    settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unchecked: None
+    settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Unchecked, because checks of types draw from Python's generator to pick an item of a list."""
     train(settings, frames=frames)
     _train_with_a_break(dataclasses.replace(settings, out=str(tmp_path / "cut")), frames, monkeypatch)
     _assert_equal(_checkpoint(tmp_path / "whole"), _checkpoint(tmp_path / "cut"))
