@@ -36,7 +36,13 @@ class Parser(jsonargparse.ArgumentParser):
             kwargs["action"] = "store_true"
         if args and args[0] in _ALIASES:
             args = (args[0], _ALIASES[args[0]])
-        lists = {"--cutoff": float, "--only": str, "--trust": str}  # in place of the syntax of jsonargparse for lists
+        lists = {
+            "--cutoff": float,
+            "--only": str,
+            "--trust": str,
+            "--axes": str,
+            "--fix": str,
+        }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             default = kwargs["default"]
             default = None if default is None else list(default)
