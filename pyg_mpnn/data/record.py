@@ -15,23 +15,23 @@ _KEPT = 4
 
 
 def make_record(
-    train: PreparedStructures, distances: Mapping[tuple[int, int], float], labels: Sequence[str]
+    train: PreparedStructures, distances: Mapping[tuple[int, int], float], sources: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What a file keeps: names of the labels, shortest distances of pairs of elements, a few small structures.
+    """What a file keeps: where the labels were, shortest distances of pairs of elements, a few small structures.
 
     Args:
         train: structures to train on.
         distances: shortest distance in A by pair of atomic numbers.
-        labels: names of the labels that were read.
+        sources: what was read from each file, with ``labels`` in words.
 
     Returns:
-        plain values: ``labels``; ``shortest_distances``, triples of two atomic numbers and A; ``structures``, with
+        plain values: ``labels``, by label where it was; ``shortest_distances``, triples of two atomic numbers and A; ``structures``, with
         ``z``, ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of those looked at.
 
     Example:
         >>> from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
         >>> train = StructureDataset(ethanol("train")[:8], cutoff=5.0)
-        >>> record = make_record(train, shortest_distances(train, 5.0), ["energy", "forces"])
+        >>> record = make_record(train, shortest_distances(train, 5.0), [])
         >>> len(record["structures"]), record["structures"][0]["z"][:3]
         (4, [6, 6, 8])
     """
@@ -47,8 +47,12 @@ def make_record(
     rest = [frame for frame in found if not any(frame is other for other in chosen)]
     missing = max(_KEPT - len(chosen), 0)
     chosen += rest[:: max(1, len(rest) // missing)][:missing] if missing else []
+    labels: dict[str, list[str]] = {}
+    for source in sources:
+        for label, where in source["labels"].items():
+            labels.setdefault(label, []).append(where)
     return {
-        "labels": list(labels),
+        "labels": {label: "; ".join(dict.fromkeys(places)) for label, places in labels.items()},
         "shortest_distances": [[*pair, distance] for pair, distance in sorted(distances.items())],
         "structures": [_plain(frame) for frame in chosen],
     }

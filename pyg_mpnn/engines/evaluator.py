@@ -282,7 +282,7 @@ def describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[st
     if not isinstance(source, str | Path):
         return f"{type(source).__name__} (no file)"
     if record.get("labels"):
-        return f"{source} (labels {', '.join(map(str, record['labels']))})"
+        return f"{source} (labels: {', '.join(record['labels'].values())})"
     settings = Path(source).parent / "settings.json"
     try:
         values = json.loads(settings.read_text())

@@ -16,8 +16,9 @@ def of(z: list[int], x: float = 1.0) -> Data:
 def test_what_is_kept_comes_back(unchecked: None) -> None:
     train = StructureDataset(ethanol("train")[:10], cutoff=5.0)
     distances = shortest_distances(train, 5.0)
-    record = make_record(train, distances, ["energy"])
+    record = make_record(train, distances, [{"labels": {"energy": "E in 9"}}, {"labels": {"energy": "E in 1"}}])
     assert kept_distances(record) == distances
+    assert record["labels"] == {"energy": "E in 9; E in 1"}
     frames = kept_structures(record)
     assert len(frames) == 4
     assert torch.equal(frames[0].pos, train.structures[0].pos.double())
