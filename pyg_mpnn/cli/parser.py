@@ -34,6 +34,9 @@ class Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        elif kwargs.get("type") is bool and kwargs.get("default") is True:
+            del kwargs["type"]
+            kwargs["action"] = jsonargparse.ActionYesNo(no_prefix="no-")
         if args and args[0] in _ALIASES:
             args = (args[0], _ALIASES[args[0]])
         lists = {

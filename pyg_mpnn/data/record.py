@@ -25,8 +25,9 @@ def make_record(
         sources: what was read from each file, with ``labels`` in words.
 
     Returns:
-        plain values: ``labels``, by label where it was; ``shortest_distances``, triples of two atomic numbers and A; ``structures``, with
-        ``z``, ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of those looked at.
+        plain values: ``labels``, by label where it was; ``shortest_distances``, triples of two atomic numbers and A;
+        ``structures``, with ``z``, ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of
+        those looked at.
 
     Example:
         >>> from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances

@@ -170,7 +170,11 @@ def _build(settings: TrainingSettings) -> Potential:
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         return load_start(settings.start_from, dtype, settings.trust)
-    options = {"zbl": settings.zbl, "outputs": settings.outputs, "energy": not settings.without_energy}
+    options = {
+        "zbl": settings.zbl and not settings.without_energy,
+        "outputs": settings.outputs,
+        "energy": not settings.without_energy,
+    }
     options |= settings.model
     if settings.target is not None:
         options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
@@ -210,8 +214,6 @@ def _fit_references(
     potential.record = make_record(data.train, distances, data.provenance["labels"])
     if potential.zbl is not None and settings.start_from is None:
         potential.zbl.set_distances(distances)
-    elif settings.zbl:
-        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
     spreads = {}
     for name, output in potential.all_outputs().items():
         kept = copy.deepcopy(output.state_dict())
