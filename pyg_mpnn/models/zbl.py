@@ -155,10 +155,7 @@ class ZBL(EnergyModel):
         self.set_radii({pair: min(dist, widest[pair], self.limit) for pair, dist in distances.items()})
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise for a number that is no element's.
-
-        Args:
-            z: atomic numbers.
+        """Raise for a number that is no element's; arguments as of :class:`EnergyModel`.
 
         Raises:
             ValueError: an atomic number outside 1..118.
@@ -170,16 +167,7 @@ class ZBL(EnergyModel):
             )
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """Zeros: atoms apart have no energy.
-
-        Args:
-            z: atomic numbers.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-
-        Returns:
-            zeros, float64, ``(graphs,)`` and ``(nodes,)``.
-        """
+        """Zeros: atoms apart have no energy; arguments as of :class:`EnergyModel`."""
         zeros = self.radii.new_zeros(1, dtype=torch.float64)
         return zeros.expand(num_graphs), zeros.expand(len(z))
 
@@ -193,20 +181,7 @@ class ZBL(EnergyModel):
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
     ) -> Tensor:
-        """Energy of each atom: half of that of its pairs.
-
-        Args:
-            z: atomic numbers.
-            edge_index: edges, source first.
-            edge_vec: vectors from centre to neighbour in angstrom.
-            batch: unused.
-            num_graphs: unused.
-            near: unused.
-            memory: as in :meth:`forward`.
-
-        Returns:
-            energies in eV, ``(nodes,)``.
-        """
+        """Energy of each atom: half of that of its pairs; arguments as of :class:`EnergyModel`."""
         if memory == "low":
             inside = (edge_vec.detach().square().sum(-1) < self.cutoff**2).nonzero().squeeze(-1)
             edge_index, edge_vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside)

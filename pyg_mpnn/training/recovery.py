@@ -47,10 +47,6 @@ class Recovery(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Compare the validation score of the epoch with the best one before it.
 
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-
         Raises:
             FloatingPointError: The training diverged for the sixth time.
         """
