@@ -201,10 +201,7 @@ class AtomwiseOutput(Output):
 
         Of all minima the one closest to equal numbers is taken. An output that is not linear gets zeros.
 
-        Arguments as of :class:`Output`.
-
-        Raises:
-            ValueError: no reference, or nothing left to learn.
+        Arguments and errors as of :class:`Output`.
         """
         structure = structure._replace(pos=structure.pos.double())
         elements = sorted(set(structure.z.tolist()))

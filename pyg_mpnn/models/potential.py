@@ -323,10 +323,8 @@ class Potential(EnergyModel):
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
         Arguments as of :class:`EnergyModel`; for one domain of a larger structure also ``num_own`` and ``exchange`` of
-        :meth:`MPNN.forward`, which give the energies of its own atoms.
-
-        Raises:
-            ValueError: a model that reads more than edges: numbers of graphs, positions.
+        :meth:`MPNN.forward`, which give the energies of its own atoms. A model that reads more than edges (numbers of
+        graphs, positions) is refused.
         """
         if self.why_eager is not None:
             raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")

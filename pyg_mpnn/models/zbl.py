@@ -155,11 +155,7 @@ class ZBL(EnergyModel):
         self.set_radii({pair: min(dist, widest[pair], self.limit) for pair, dist in distances.items()})
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise for a number that is no element's; arguments as of :class:`EnergyModel`.
-
-        Raises:
-            ValueError: an atomic number outside 1..118.
-        """
+        """Raise for an atomic number outside 1..118; arguments as of :class:`EnergyModel`."""
         if z.numel() and (int(z.min()) < 1 or int(z.max()) >= len(self.radii)):
             raise ValueError(
                 f"'z' must hold atomic numbers 1..{len(self.radii) - 1}, got values from {int(z.min())} to "
