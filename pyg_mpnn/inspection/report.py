@@ -1,4 +1,4 @@
-"""All checks of a data set, as a table and as JSON."""
+"""Structures to look at, all checks of them, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,26 +6,54 @@ import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.frames import is_isolated_atom, prepare_frames
+from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.frames import CheckedFrames, is_isolated_atom, prepare_frames
+from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.geometry import as_cutoffs
-from pyg_mpnn.inspection.composition import check_composition
-from pyg_mpnn.inspection.consistency import check_consistency
-from pyg_mpnn.inspection.distances import check_distances
-from pyg_mpnn.inspection.duplicates import check_duplicates
-from pyg_mpnn.inspection.energy_units import check_energy_units
+from pyg_mpnn.inspection.consistency import check_consistency, check_stress
 from pyg_mpnn.inspection.finding import Finding
-from pyg_mpnn.inspection.force_units import check_force_units
-from pyg_mpnn.inspection.neighbors import check_neighbors
-from pyg_mpnn.inspection.outliers import check_outliers
-from pyg_mpnn.inspection.stress import check_stress
+from pyg_mpnn.inspection.structures import check_composition, check_distances, check_neighbors
+from pyg_mpnn.inspection.suspects import check_duplicates, check_outliers
 from pyg_mpnn.inspection.training_time import check_training_time
+from pyg_mpnn.inspection.units import check_energy_units, check_force_units
 from pyg_mpnn.models.sizes import Size
 
-__all__ = ["Inspection", "inspect_frames"]
+__all__ = ["load_labelled", "Inspection", "inspect_frames"]
+
+
+def load_labelled(
+    source: str | Path | Sequence[str | Path],
+    split: Literal["train", "test"] = "train",
+    labels: LabelNames | None = None,
+) -> CheckedFrames:
+    """Read the structures with energies, which all checks need; how many have none is printed.
+
+    Args:
+        source: A file that :func:`~pyg_mpnn.data.read_structures` reads, or the word ``ethanol``, or several of these.
+        split: Which half of the shipped ethanol the word means.
+        labels: What the files do not say.
+
+    Returns:
+        One structure a frame.
+
+    Units:
+        A, eV, eV/A, eV/A^3.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a structure is unusable, or none has an energy.
+    """
+    frames = load_frames(source, split, labels, required=["energy"], only_note=True)
+    places = [place for place, frame in enumerate(frames) if "energy" in frame]
+    if len(places) == len(frames):
+        return frames
+    print(f"{len(frames) - len(places)} structures without an energy are not looked at")
+    return frames.take(places)
 
 
 @dataclass(frozen=True)

@@ -153,11 +153,7 @@ class AtomwiseOutput(Output):
         self.unit, self.hidden_channels, self.loss = unit, hidden_channels, loss
 
     def build(self, representation: nn.Module) -> None:
-        """Make the heads.
-
-        Args:
-            representation: as for :class:`~pyg_mpnn.Potential`.
-        """
+        """Make the heads; arguments as of :class:`Output`."""
         widths = int(representation.out_channels), self.hidden_channels  # type: ignore[arg-type]
         self.atomwise = AtomwiseEnergy(*widths, int(representation.num_layers))  # type: ignore[arg-type]
 
@@ -168,11 +164,7 @@ class AtomwiseOutput(Output):
                 part.reset_parameters()  # type: ignore[operator]
 
     def check(self, structure: Structure) -> None:
-        """Raise for elements not trained on.
-
-        Args:
-            structure: one or more structures.
-        """
+        """Raise for elements not trained on; arguments as of :class:`Output`."""
         self.atomwise.check_elements(structure.z)
 
     @abstractmethod
@@ -209,15 +201,7 @@ class AtomwiseOutput(Output):
 
         Of all minima the one closest to equal numbers is taken. An output that is not linear gets zeros.
 
-        Args:
-            structure: all training structures, without edges.
-            target: their references, NaN where unknown.
-
-        Returns:
-            root mean square of what the fit leaves.
-
-        Raises:
-            ValueError: no reference, or nothing left to learn.
+        Arguments and errors as of :class:`Output`.
         """
         structure = structure._replace(pos=structure.pos.double())
         elements = sorted(set(structure.z.tolist()))
@@ -240,12 +224,7 @@ class AtomwiseOutput(Output):
     def guess(self, structure: Structure, target: Tensor) -> Tensor:
         """The trivial predictor: the numbers of the elements alone, or the mean where they are zero.
 
-        Args:
-            structure: the structures.
-            target: references of the training structures.
-
-        Returns:
-            one value for each structure or atom.
+        Arguments as of :class:`Output`.
         """
         if not self.linear:
             return super().guess(structure, target)

@@ -152,8 +152,8 @@ class ZBL(EnergyModel):
         """Take the radii from the shortest distances in the training data, where the repulsion then is zero.
 
         The radius of a pair is 0.9 times its shortest distance: on test structures of rMD17 with slightly nearer atoms
-        the full distance adds up to 1.4 eV/A to a force, this nothing (benchmarks/results/zbl.json). A pair that was seen
-        only far apart says nothing about how near it can come: no radius becomes larger than 1.5 times the sum of the
+        the full distance adds up to 1.4 eV/A to a force, this nothing (benchmarks/results/zbl.json). A pair that was
+        seen only far apart says nothing about how near it can come: no radius becomes larger than 1.5 times the sum of the
         covalent radii, or than the cutoff.
 
         Args:
@@ -164,14 +164,7 @@ class ZBL(EnergyModel):
         self.set_radii({pair: min(_INSIDE * dist, widest[pair], self.limit) for pair, dist in distances.items()})
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise for a number that is no element's.
-
-        Args:
-            z: atomic numbers.
-
-        Raises:
-            ValueError: an atomic number outside 1..118.
-        """
+        """Raise for an atomic number outside 1..118; arguments as of :class:`EnergyModel`."""
         if z.numel() and (int(z.min()) < 1 or int(z.max()) >= len(self.radii)):
             raise ValueError(
                 f"'z' must hold atomic numbers 1..{len(self.radii) - 1}, got values from {int(z.min())} to "
@@ -179,16 +172,7 @@ class ZBL(EnergyModel):
             )
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """Zeros: atoms apart have no energy.
-
-        Args:
-            z: atomic numbers.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-
-        Returns:
-            zeros, float64, ``(graphs,)`` and ``(nodes,)``.
-        """
+        """Zeros: atoms apart have no energy; arguments as of :class:`EnergyModel`."""
         zeros = self.radii.new_zeros(1, dtype=torch.float64)
         return zeros.expand(num_graphs), zeros.expand(len(z))
 
@@ -202,20 +186,7 @@ class ZBL(EnergyModel):
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
     ) -> Tensor:
-        """Energy of each atom: half of that of its pairs.
-
-        Args:
-            z: atomic numbers.
-            edge_index: edges, source first.
-            edge_vec: vectors from centre to neighbour in angstrom.
-            batch: unused.
-            num_graphs: unused.
-            near: unused.
-            memory: as in :meth:`forward`.
-
-        Returns:
-            energies in eV, ``(nodes,)``.
-        """
+        """Energy of each atom: half of that of its pairs; arguments as of :class:`EnergyModel`."""
         if memory == "low":
             inside = (edge_vec.detach().square().sum(-1) < self.cutoff**2).nonzero().squeeze(-1)
             edge_index, edge_vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside)

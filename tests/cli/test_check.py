@@ -11,7 +11,7 @@ from pyg_mpnn.cli import main
 
 
 def test_check_reports_by_table_file_picture_and_exit_code(
-    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn: None
 ) -> None:
     files = ["--json", str(tmp_path / "out" / "report.json"), "--picture", str(tmp_path / "out" / "scan.png")]
     command = ["check", "--model", str(trained / "best.ckpt"), "--structures", data, "--count", "1", *files]
@@ -62,9 +62,7 @@ def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
     assert codes == {("bare",): 0, ("bare", "--strict"): 3, ("repelling",): 0, ("repelling", "--strict"): 0}
 
 
-def test_check_takes_any_model_and_says_what_is_broken(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
-) -> None:
+def test_check_takes_any_model_and_says_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"
         "class Leaning(torch.nn.Module):\n"
@@ -79,7 +77,7 @@ def test_check_takes_any_model_and_says_what_is_broken(
 
 
 def test_a_trained_potential_and_a_repulsion_are_evaluated_and_checked_as_a_sum(
-    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+    trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     SumPotential(Potential.load(trained / "best.ckpt"), ZBL(0.9)).save(tmp_path / "sum.pt")  # no atoms are so near
     errors = []
@@ -91,9 +89,7 @@ def test_a_trained_potential_and_a_repulsion_are_evaluated_and_checked_as_a_sum(
     assert "PASSED" in capsys.readouterr().out
 
 
-def test_check_says_once_that_a_model_does_not_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
-) -> None:
+def test_check_says_once_that_a_model_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "unfinished.py").write_text(
         "import torch\n"
         "class Unfinished(torch.nn.Module):\n"

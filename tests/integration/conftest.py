@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _as_users_run_it(unchecked: None) -> None:
+def _as_users_run_it(unchecked: None, undrawn: None) -> None:
     """Without shape checks, which take a third of the time, and draw from the generator whose state is resumed."""

@@ -220,11 +220,10 @@ def test_command_line(name, tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler g++")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("name", MODULES)
-def test_compiled_equals_eager(name, tmp_path, monkeypatch, ethanol, water):
-    monkeypatch.setenv("PYG_MPNN_CACHE", str(tmp_path))
+def test_compiled_equals_eager(name, ethanol, water):
     eager = MODULES[name].potential(**SMALL).eval()
     compiled = copy.deepcopy(eager).compile("on")
-    for structures in ([ethanol, water], [water] * 5, [ethanol]):
+    for structures in ([ethanol, water], [water] * 5):
         batch = Batch.from_data_list([RadiusGraph(4.0)(data) for data in structures])
         found, wanted = compiled(batch), eager(batch)
         torch.testing.assert_close(found.energy, wanted.energy, rtol=1e-5, atol=1e-5)

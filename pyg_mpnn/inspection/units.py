@@ -1,4 +1,4 @@
-"""Are the forces in eV/A? The stiffness of the bonds between nonmetals."""
+"""Are the energies in eV, and the forces in eV/A?"""
 
 from __future__ import annotations
 
@@ -13,11 +13,70 @@ from pyg_mpnn.geometry import edge_vectors, neighbor_list
 from pyg_mpnn.inspection.finding import Finding
 from pyg_mpnn.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MEV
 
-__all__ = ["check_force_units"]
+__all__ = ["check_energy_units", "check_force_units"]
+
+
+# Hartree-Fock energies of the free atoms in hartree: all electrons, so within 1 or 2% of any method with all of them.
+ATOMS = {
+    **{1: 0.5, 2: 2.862, 3: 7.433, 4: 14.573, 5: 24.529, 6: 37.689, 7: 54.401, 8: 74.809, 9: 99.409, 10: 128.547},
+    **{11: 161.859, 12: 199.615, 13: 241.877, 14: 288.854, 15: 340.719, 16: 397.505, 17: 459.482, 18: 526.818},
+    **{19: 599.165, 20: 676.758, 35: 2572.441, 36: 2752.055},
+}
+ENERGY_UNITS = {
+    "eV": 1.0,
+    "hartree": HARTREE,
+    "kcal/mol": KCAL_PER_MOL,
+    "kJ/mol": KJ_PER_MOL,
+    "rydberg": HARTREE / 2,
+    "meV": MEV,
+}
+BINDING = 30.0  # eV/atom: more than any solid or molecule gains from its free atoms
+
+
+def check_energy_units(frames: Sequence[Data]) -> Finding:
+    """Compare the energies with those of the free atoms, which only methods with all electrons have.
+
+    The ratio tells the unit to a few percent. Energies of pseudopotentials and relative energies have no such mark;
+    of these, only ones beyond 30 eV per atom are remarked on.
+
+    Args:
+        frames: structures with energies.
+
+    Returns:
+        The finding.
+
+    Units:
+        eV where they are right.
+
+    Source:
+        atoms: E. Clementi and C. Roetti, At. Data Nucl. Data Tables 14, 177 (1974).
+    """
+    name = "unit of the energies"
+    energies = np.array([float(frame.energy) for frame in frames])
+    sizes = np.array([frame.z.numel() for frame in frames])
+    per_atom = float(np.median(energies / sizes))
+    numbers: dict[str, object] = {"energy_per_atom_median": per_atom, "energy_span": float(np.ptp(energies))}
+    if all(int(z) in ATOMS for frame in frames for z in frame.z.unique()):
+        free = np.array([-HARTREE * sum(ATOMS[z] for z in frame.z.tolist()) for frame in frames])
+        ratio = float(np.median(energies / free))
+        numbers["ratio_to_free_atoms"] = ratio
+        for unit, size in ENERGY_UNITS.items():
+            if 0.975 < ratio * size < 1.06:
+                text = f"Total energies of all electrons in {unit} ({ratio:.4g} of those of the free atoms in eV)."
+                right = unit == "eV"
+                wrong = "" if right else " They are read as eV: CONVERT them."
+                return Finding(name, "ok" if right else "warning", text + wrong, numbers)
+    if abs(per_atom) > BINDING:
+        text = (
+            f"Cannot tell: {per_atom:.4g} per atom fits a pseudopotential in eV, or binding energies in another unit."
+        )
+        return Finding(name, "note", text, numbers)
+    return Finding(name, "ok", f"{per_atom:.4g} per atom, as of binding energies or pseudopotentials in eV.", numbers)
+
 
 NONMETALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 53)
 TYPICAL = 40.0  # eV: stiffness times length squared; 11 (C-O in aspirin) to 113 (C=O) in rMD17, 21 to 24 in Si
-UNITS = {
+FORCE_UNITS = {
     "eV/A": 1.0,
     "kcal/mol/A": KCAL_PER_MOL,
     "kJ/mol/A": KJ_PER_MOL,
@@ -70,7 +129,7 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
     middle = float(np.median(of_hydrogen or list(stiffness.values())))
     if middle == 0:
         return Finding(name, "warning", "The forces along the bonds are ZERO.", numbers)
-    unit = min(UNITS, key=lambda unit: abs(np.log(abs(middle) * UNITS[unit] / TYPICAL)))
+    unit = min(FORCE_UNITS, key=lambda unit: abs(np.log(abs(middle) * FORCE_UNITS[unit] / TYPICAL)))
     measured = f"stiffness times squared length of bonds is {middle:.3g} (about {TYPICAL:g} in eV)"
     if middle < 0:
         return Finding(

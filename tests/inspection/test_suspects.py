@@ -6,7 +6,7 @@ from ase.build import bulk
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import to_data
-from pyg_mpnn.inspection import check_duplicates
+from pyg_mpnn.inspection import check_duplicates, check_outliers
 
 
 def test_turned_and_reordered_copies_are_found(frames: list[Data]) -> None:
@@ -41,3 +41,21 @@ def test_strains_along_equivalent_axes_are_noted() -> None:
     assert found.severity == "note"
     assert "1 crystals of the data equal another one of the data up to a rotation" in found.finding
     assert check_duplicates([crystals[0], crystals[0]]).severity == "warning"
+
+
+def test_steep_places_are_only_noted(frames: list[Data]) -> None:
+    steep = [frame.clone() for frame in frames]
+    steep[5].energy, steep[5].forces = steep[5].energy + 20.0, steep[5].forces * 20
+    found = check_outliers(steep)
+    assert found.severity == "note"
+    assert found.numbers["frames_with_odd_energy"] == [5]
+
+
+def test_low_energies_are_never_steep(frames: list[Data]) -> None:
+    deep = [frame.clone() for frame in frames]
+    deep[5].energy, deep[5].forces = deep[5].energy - 20.0, deep[5].forces * 20
+    assert "frame 5 (-2.2" in check_outliers(deep).finding
+
+
+def test_few_frames(frames: list[Data]) -> None:
+    assert check_outliers(frames[:19]).finding == "Cannot tell: 19 frames, 20 are needed."
