@@ -153,8 +153,8 @@ class ZBL(EnergyModel):
 
         The radius of a pair is 0.9 times its shortest distance: on test structures of rMD17 with slightly nearer atoms
         the full distance adds up to 1.4 eV/A to a force, this nothing (benchmarks/results/zbl.json). A pair that was
-        seen only far apart says nothing about how near it can come: no radius becomes larger than 1.5 times the sum of the
-        covalent radii, or than the cutoff.
+        seen only far apart says nothing about how near it can come: no radius becomes larger than 1.5 times the sum of
+        the covalent radii, or than the cutoff.
 
         Args:
             distances: shortest distance in angstrom by pair of atomic numbers.
