@@ -152,11 +152,16 @@ def _read_folder(root: Path) -> dict[str, np.ndarray]:
     files = _local_files(root)
     assert files is not None
     geometry, table = files
-    with np.load(geometry, allow_pickle=False) as found:
-        gdb, natoms, z = (found[name].astype(np.int64) for name in ("index", "natoms", "Z"))
-        pos = found["pos_microangstrom"] * 1e-6
-    text = (lzma.decompress(table.read_bytes()) if table.suffix == ".xz" else table.read_bytes()).decode()
-    rows = list(csv.DictReader(text.splitlines()))
+    try:
+        with np.load(geometry, allow_pickle=False) as found:
+            gdb, natoms, z = (found[name].astype(np.int64) for name in ("index", "natoms", "Z"))
+            pos = found["pos_microangstrom"] * 1e-6
+        text = (lzma.decompress(table.read_bytes()) if table.suffix == ".xz" else table.read_bytes()).decode()
+        rows = list(csv.DictReader(text.splitlines()))
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # what is raised depends on the bytes
+        raise ValueError(f"'root' must hold whole files, got a damaged one in {root}: {error}") from error
     numbers = [int(row["mol_id"].removeprefix("gdb_")) for row in rows]
     if numbers != gdb.tolist() or len(z) != natoms.sum() or pos.shape != (len(z), 3):
         raise ValueError(f"'root' must hold the same molecules in {geometry.name} and {table.name}, got others: {root}")

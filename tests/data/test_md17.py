@@ -196,7 +196,7 @@ def test_md17_refuses_a_damaged_file(tmp_path, content):
 def test_md17_refuses_a_single_array(tmp_path):
     with (tmp_path / "bad.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match=r"'path' must be a NumPy npz file, .* it is one array without a name"):
+    with pytest.raises(ValueError, match=r"'path' must be a NumPy npz file, .* is not a zip file"):
         read_structures(tmp_path / "bad.npz")
 
 
