@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.training.ablation.settings import AblationSettings
 from pyg_mpnn.training.ablation.variants import Variant
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.train import train
 
