@@ -36,16 +36,7 @@ def read_cells(out: Path) -> list[Record]:
 
 
 def cell_path(out: Path, variant: Variant, seed: int) -> Path:
-    """File of a cell.
-
-    Args:
-        out: The folder of the comparison.
-        variant: The potential.
-        seed: The seed.
-
-    Returns:
-        The path.
-    """
+    """File of a cell."""
     return out / "cells" / f"{variant.slug}-seed{seed}.json"
 
 

@@ -64,11 +64,7 @@ def markdown(out: str | Path) -> str:
 
 
 def write_report(out: str | Path) -> None:
-    """Write ``ablation.md`` and ``pareto.png`` to the folder of the comparison.
-
-    Args:
-        out: The folder.
-    """
+    """Write ``ablation.md`` and ``pareto.png`` to the folder of the comparison."""
     out = Path(out)
     write_text(out / "ablation.md", f"# Which building block pays?\n\n{markdown(out)}\n\n![Errors](pareto.png)\n")
     plot_pareto(summarize(out), out / "pareto.png")

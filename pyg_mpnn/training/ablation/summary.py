@@ -68,14 +68,7 @@ class Row:
         return paired_difference(self.forces, reference.forces)
 
     def verdict(self, reference: Row) -> str:
-        """A phrase on this variant, seen from the reference.
-
-        Args:
-            reference: The row of the reference.
-
-        Returns:
-            the phrase.
-        """
+        """A phrase on this variant, seen from the reference."""
         own, other = self.time("evaluate"), reference.time("evaluate")
         text = describe(self.difference(reference), None if own is None or other is None else own / other)
         if self.recovered:
@@ -128,16 +121,7 @@ def _natural(name: str) -> tuple[tuple[float, str], ...]:
 
 
 def block_verdict(block: str, rows: Sequence[Row], reference: Row) -> str:
-    """Does changing this block pay?
-
-    Args:
-        block: The block.
-        rows: All rows.
-        reference: The row of the reference.
-
-    Returns:
-        One sentence.
-    """
+    """Does changing this block pay?"""
     own = [row for row in rows if row.block == block]
     known = [(row, difference) for row in own if (difference := row.difference(reference)) is not None]
     known.sort(key=lambda pair: pair[1].mean)
