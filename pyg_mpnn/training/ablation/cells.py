@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.training.ablation.settings import AblationSettings
-from pyg_mpnn.training.ablation.variants import Variant
+from pyg_mpnn.training.ablation.settings import AblationSettings, Variant
 from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.train import train

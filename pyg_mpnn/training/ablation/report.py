@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator
 
 from pyg_mpnn.files import write_picture, write_text
 from pyg_mpnn.training.ablation.cells import read_cells
+from pyg_mpnn.training.ablation.settings import BLOCKS, REFERENCE
 from pyg_mpnn.training.ablation.summary import Row, block_verdict, summarize
-from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
 
 UNDISTURBED = 0.9  # share of the processor that a cell has when nothing else runs
 _BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a1f", "#aaaaaa"
