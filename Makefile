@@ -36,7 +36,7 @@ demo: $(VENV)/.package
 	@find $(DEMO_DIR) -name '*.png' -o -name '*.md' -o -name test.json -o -name summary.json | sort | sed 's/^/  /'
 
 test: $(VENV)/.package $(VENV)/.downstream
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
 
 test-engines: $(VENV)-engines/.made
 	OMP_NUM_THREADS=1 PYTHONPATH=.ci $(VENV)-engines/bin/python -m pytest -p no_skips tests/engines $(PYTEST_FLAGS)

@@ -7,12 +7,14 @@ compile, takes the fixture ``unchecked``. ``pytest --unchecked`` switches the ch
 
 from __future__ import annotations
 
+import functools
 import inspect
 import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -21,9 +23,25 @@ import torch
 from beartype import BeartypeConf, beartype
 from torch_geometric.data import Data
 
-# The import hook wants the name of a checker: beartype that takes an int where a float is expected, as Python does.
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # takes an int where a float is expected, as Python does
+
+
+def _check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Checks of a function's types, written when it is first called: most are not called by a test."""
+    checked: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not checked:
+            checked.append(_beartype(function))
+        return checked[0](*args, **kwargs)
+
+    return call
+
+
+# The import hook wants the name of a checker.
 _checker = types.ModuleType("shape_checker")
-_checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_checker.check = _check
 sys.modules[_checker.__name__] = _checker
 
 collect_ignore = ["models/golden/make.py", "data/assets/make_dipoles.py"]  # scripts that made files
@@ -45,7 +63,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = place in BOTH_DTYPES or "dtype" in inspect.signature(metafunc.function).parameters
     own = any("dtype" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if wanted and not own:
-        metafunc.parametrize("dtype", [torch.float32, torch.float64], indirect=True, ids=["float32", "float64"])
+        both = [pytest.param(torch.float32, marks=pytest.mark.slow), torch.float64]  # the quick run has the sharper one
+        metafunc.parametrize("dtype", both, indirect=True, ids=["float32", "float64"])
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +93,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of code that tests of this session compile, away from the user's."""
+    folder = tmp_path_factory.getbasetemp() / "compiled"
+    monkeypatch.setenv("PYG_MPNN_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """The package as users run it, without shape checks."""
@@ -81,6 +108,18 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", previous)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Pictures are drawn, also where other tests leave them out."""
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are composed and files written, but not drawn: that is half of the time of a small training."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **options: file.write(b"not drawn"))
 
 
 @pytest.fixture

@@ -56,21 +56,53 @@ def required(value: Any) -> set[str]:
     return wanted
 
 
-@pytest.mark.parametrize("value", public(), ids=lambda value: value.__name__)
-def test_docstring_has_its_sections_in_order(value):
+def wrong_sections(value: Any) -> list[str]:
+    """What is wrong with the sections of a docstring."""
+    if not value.__doc__:
+        return ["no docstring"]
     found = list(sections(value))
-    assert value.__doc__
-    assert "\n" not in inspect.getdoc(value).split("\n\n")[0]
-    assert found == sorted(found, key=SECTIONS.index)
-    assert required(value) <= set(found)
+    wrong = ["a summary of more than a line"] if "\n" in inspect.getdoc(value).split("\n\n")[0] else []
+    wrong += [f"sections in the order {found}"] if found != sorted(found, key=SECTIONS.index) else []
+    return wrong + [f"no section {name}" for name in sorted(required(value) - set(found))]
 
 
-@pytest.mark.parametrize("value", [value for value in public() if annotations(value)], ids=lambda value: value.__name__)
-def test_shapes_name_the_axes_of_the_annotations(value):
-    axes = [axis for text in annotations(value) for axis in re.findall(r'"([^"]*)"', text)]
+def wrong_axes(value: Any) -> list[str]:
+    """Words of the annotations that are no axes, and axes that are not under Shapes."""
+    axes = [axis for text in annotations(value) for axis in re.findall(r"Tensor, '([^']*)'", text)]
     words = {word.lstrip("*#") for axis in axes for word in axis.split()} - {"_", "..."}
     words = {word for word in words if not word.isdigit()}
-    assert words <= AXES, f"unknown axis words {words - AXES}"
     described = sections(value).get("Shapes", "")
-    missing = {word for word in words if not re.search(rf"\b{word}\b", described)}
-    assert not missing, f"{missing} are not under Shapes"
+    wrong = [f"unknown axis word {word}" for word in sorted(words - AXES)]
+    return wrong + [f"{word} is not under Shapes" for word in sorted(words) if not re.search(rf"\b{word}\b", described)]
+
+
+@pytest.mark.parametrize("wrong", [wrong_sections, wrong_axes])
+def test_docstrings_of_public_names(wrong):
+    values = public()
+    assert len(values) > 50
+    found = [f"{value.__module__}.{value.__name__}: {fault}" for value in values for fault in wrong(value)]
+    assert not found, "\n".join(found)
+
+
+def test_docstrings_of_public_names_control():
+    def function(x: Float[Tensor, "nodes apples"]) -> Float[Tensor, "nodes"]:
+        """Two
+        lines.
+
+        Units:
+            none
+
+        Args:
+            x: features
+        """
+
+    assert wrong_sections(function) == [
+        "a summary of more than a line",
+        "sections in the order ['Units', 'Args']",
+        "no section Shapes",
+    ]
+    assert wrong_axes(function) == [
+        "unknown axis word apples",
+        "apples is not under Shapes",
+        "nodes is not under Shapes",
+    ]

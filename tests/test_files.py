@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from pyg_mpnn import files
 from pyg_mpnn.files import (
     LOCK,
     hold_folder,
@@ -83,11 +84,13 @@ def test_output_is_no_input(tmp_path: Path) -> None:
 
 def test_folder_is_held_by_one_process_until_it_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib\nfrom pyg_mpnn.files import hold_folder\n"
+        "import sys, time, pathlib, runpy\nhold_folder = runpy.run_path(sys.argv[2])['hold_folder']\n"  # without torch
         "with hold_folder(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
     )
     folder = tmp_path / "run"
-    other = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), files.__file__], stdout=subprocess.PIPE, text=True
+    )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
     for attempt in (lambda: refuse_held_folder(folder), lambda: hold_folder(folder).__enter__()):

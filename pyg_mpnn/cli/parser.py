@@ -34,9 +34,18 @@ class Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        elif kwargs.get("type") is bool and kwargs.get("default") is True:
+            del kwargs["type"]
+            kwargs["action"] = jsonargparse.ActionYesNo(no_prefix="no-")
         if args and args[0] in _ALIASES:
             args = (args[0], _ALIASES[args[0]])
-        lists = {"--cutoff": float, "--only": str, "--trust": str}  # in place of the syntax of jsonargparse for lists
+        lists = {
+            "--cutoff": float,
+            "--only": str,
+            "--trust": str,
+            "--axes": str,
+            "--fix": str,
+        }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             default = kwargs["default"]
             default = None if default is None else list(default)

@@ -248,6 +248,13 @@ class Potential(EnergyModel):
             return {}
         return {"invariance": "declared with symmetry='unconstrained'"}
 
+    @property
+    def isolated_energies(self) -> dict[int, float] | None:
+        """Reference energy of each known element in eV; ``None`` where isolated atoms are ``"free"`` to have others."""
+        if self.atomwise is None or self.isolated == "free":
+            return None
+        return {z: float(self.atomwise.reference[z]) for z in self.elements}
+
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):

@@ -105,6 +105,13 @@ class SumPotential(EnergyModel):
         return {name: why for part in self.potentials for name, why in part.lacks.items()}
 
     @property
+    def isolated_energies(self) -> dict[int, float] | None:
+        """Sum of what the parts state, in eV; ``None`` where one states none."""
+        parts = [part.isolated_energies for part in self.potentials]
+        known = [part for part in parts if part is not None]
+        return {z: sum(part[z] for part in known) for z in self.elements} if len(known) == len(parts) else None
+
+    @property
     def works_in_chunks(self) -> bool:
         """Whether ``memory="low"`` is possible: where it is for all parts."""
         return all(part.works_in_chunks for part in self.potentials)

@@ -14,7 +14,7 @@ from pyg_mpnn.testing.derivatives import assert_forces_law, assert_gradients, as
 from pyg_mpnn.testing.deviation import deviation, require
 from pyg_mpnn.testing.healthy import Healthy
 from pyg_mpnn.testing.law import Law, law
-from pyg_mpnn.testing.laws import LAWS
+from pyg_mpnn.testing.laws import FINDINGS, LAWS
 from pyg_mpnn.testing.locality import assert_batch_law, assert_cutoff_law, assert_far_parts_law
 from pyg_mpnn.testing.result import Check, Report, Result
 from pyg_mpnn.testing.structures import crystal, molecule
@@ -33,6 +33,7 @@ __all__ = [
     "Report",
     "Result",
     "Check",
+    "FINDINGS",
     "LAWS",
     "laws",
     "Law",

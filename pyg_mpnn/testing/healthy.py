@@ -68,6 +68,11 @@ class Healthy(nn.Module):
         self.out = self._parameter(0.3 * torch.randn(8, generator=seed, dtype=torch.float64))
         self.angular = self._parameter(torch.tensor([0.06, 0.04], dtype=torch.float64))
 
+    @property
+    def isolated_energies(self) -> dict[int, float]:
+        """Energy of an isolated atom in eV by atomic number."""
+        return dict(enumerate(self.get_buffer("reference").tolist()))
+
     @staticmethod
     def _parameter(value: Tensor) -> nn.Parameter:
         """Values that float32 holds exactly, so that models of both precisions start equal."""

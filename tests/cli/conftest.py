@@ -11,6 +11,11 @@ from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol, to_atoms
 
 
+@pytest.fixture(autouse=True)
+def _as_users_run_it(unchecked: None, undrawn: None) -> None:
+    """Shapes are checked, and pictures drawn, by the tests of what the commands call."""
+
+
 @pytest.fixture(scope="session")
 def tiny() -> list[str]:
     flags = ["--size", "small", "--model.hidden_channels", "8", "--model.edge_dim", "8", "--model.channels", "2"]

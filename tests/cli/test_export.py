@@ -11,9 +11,7 @@ from pyg_mpnn.cli import main
 from pyg_mpnn.cli.export import export_command
 
 
-def test_what_cannot_be_exported_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
-) -> None:
+def test_what_cannot_be_exported_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1)).save(tmp_path / "potential.pt")
     SumPotential(ZBL()).save(tmp_path / "sum.pt")
     model, total, out = (str(tmp_path / name) for name in ("potential.pt", "sum.pt", "potential.pt2"))
@@ -36,7 +34,7 @@ def test_what_cannot_be_exported_is_an_error(
 
 
 @pytest.mark.slow
-def test_a_file_is_written(tmp_path: Path, unchecked: None) -> None:
-    Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, num_layers=1)).save(tmp_path / "potential.pt")
+def test_a_file_is_written(tmp_path: Path) -> None:
+    Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, l_max=1, num_layers=1)).save(tmp_path / "potential.pt")
     written = export_command(str(tmp_path / "potential.pt"), str(tmp_path / "potential.pt2"))
     assert written.stat().st_size > 10_000

@@ -1,21 +1,39 @@
-"""Compiled code of one test session is kept in one folder, away from the user's."""
+"""Potentials that are small, and alike in all tests here: what one test has compiled the next finds."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 
+from pyg_mpnn import Potential
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.getbasetemp() / "compiled"
-    monkeypatch.setenv("PYG_MPNN_CACHE", str(folder))
-    return folder
+CUTOFF = 4.0
+SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
+ENERGIES = {1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}
+RADII = {(1, 1): 2.0, (1, 6): 2.0, (1, 8): 2.0, (6, 6): 2.0, (6, 8): 2.0, (14, 14): 2.5}  # edges that ZBL acts on
 
 
 @pytest.fixture
-def compiler():
+def compiler() -> None:
     """A C++ compiler, without which there is nothing to test."""
     if shutil.which("g++") is None:
         pytest.skip("no C++ compiler g++")
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., Potential]:
+    """``build(options, dtype)``: a potential with the same random weights each time."""
+
+    def make(options: dict[str, Any], dtype: torch.dtype) -> Potential:
+        torch.manual_seed(0)
+        potential = Potential.from_size("small", **{"cutoff": CUTOFF, **SMALL, **options}).to(dtype)
+        potential.set_reference(ENERGIES, 0.5, [6.0] * len(potential.cutoffs))
+        if potential.zbl is not None:
+            potential.zbl.set_radii(RADII)
+        return potential
+
+    return make

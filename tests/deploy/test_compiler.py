@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
 ]
 SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
-ENERGIES = {1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7800.0}
 CUTOFF = 4.0
 # one composition for each thing that compiled code might treat in its own way
 CASES = {
@@ -30,15 +29,6 @@ CASES = {
     ),
     "crystals, stress, sigmoid": ({"attention": "sigmoid", "zbl": True}, True),
 }
-
-
-def build(options, dtype):
-    torch.manual_seed(0)
-    potential = Potential.from_size("small", **{"cutoff": CUTOFF, **SMALL, **options}).to(dtype)
-    potential.set_reference(ENERGIES, 0.5, [6.0] * len(potential.cutoffs))
-    if potential.zbl is not None:
-        potential.zbl.set_radii({(1, 1): 2.0, (1, 6): 2.0, (1, 8): 2.0, (6, 6): 2.0, (6, 8): 2.0, (14, 14): 2.5})
-    return potential
 
 
 def batches(periodic, ethanol, water, silicon, dtype):
@@ -101,7 +91,7 @@ def threads(request):
     ],
     indirect=["dtype", "threads"],
 )
-def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon, cache):
+def test_compiled_evaluation_equals_eager(build, case, dtype, ethanol, water, silicon, cache):
     options, periodic = CASES[case]
     eager = build(options, dtype).eval()
     compiled = copy.deepcopy(eager).compile("on")
@@ -131,7 +121,7 @@ def test_compiled_evaluation_equals_eager(case, dtype, ethanol, water, silicon, 
     ],
     indirect=["dtype", "threads"],
 )
-def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
+def test_compiled_training_equals_eager(build, case, dtype, ethanol, water, silicon):
     options, periodic = CASES[case]
     eager = build(options, dtype).train()
     compiled = copy.deepcopy(eager).compile("on")
@@ -165,7 +155,7 @@ def test_compiled_training_equals_eager(case, dtype, ethanol, water, silicon):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
-def test_code_is_kept_and_shared_and_sees_coincident_atoms(cache, water):
+def test_code_is_kept_and_shared_and_sees_coincident_atoms(build, cache, water):
     potential = build({"edge_dim": 5}, torch.float32).eval().compile("on")
     folder = code_folder()
     assert folder.is_relative_to(cache)
@@ -187,7 +177,7 @@ def test_code_is_kept_and_shared_and_sees_coincident_atoms(cache, water):
         potential(data)
 
 
-def test_a_copy_keeps_the_switch_and_nothing_else():
+def test_a_copy_keeps_the_switch_and_nothing_else(build):
     potential = build({}, torch.float32).compile("auto")
     potential.compiler._compiled["key"] = None
     for copied in (copy.deepcopy(potential), pickle.loads(pickle.dumps(potential))):
@@ -196,7 +186,7 @@ def test_a_copy_keeps_the_switch_and_nothing_else():
     assert potential.compile("off").compiler is None
 
 
-def test_unknown_mode_is_refused():
+def test_unknown_mode_is_refused(build):
     with pytest.raises(ValueError, match=r"'mode' must be one of .*'on'.* got 'fast'"):
         build({}, torch.float32).compile("fast")
 
@@ -209,7 +199,7 @@ REASONS = {
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("reason", REASONS)
-def test_where_it_cannot_be_compiled(reason, water, monkeypatch):
+def test_where_it_cannot_be_compiled(build, reason, water, monkeypatch):
     change, message = REASONS[reason]
     change(monkeypatch)
     potential = build({}, torch.float32).eval()
@@ -267,8 +257,9 @@ def test_a_block_of_ones_own(water, ethanol):
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
-def test_a_part_that_is_replaced_is_noticed(water):
+def test_a_part_that_is_replaced_is_noticed(build, water):
     potential = build({}, torch.float32).eval().compile("on")
     before = potential(water).forces
     potential.representation.radial = GaussianBasis(CUTOFF, SMALL["num_radial"])

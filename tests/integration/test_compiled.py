@@ -22,7 +22,6 @@ TINY = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "l_max": 1, "num_lay
 @pytest.mark.slow
 @pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-@pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_training_and_dynamics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("PYG_MPNN_CACHE", str(tmp_path / "cache"))

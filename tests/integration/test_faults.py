@@ -45,7 +45,6 @@ from pyg_mpnn.cli import main
 from pyg_mpnn.data import QM9
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.usefixtures("unchecked")
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 TRAIN = [
     "--size",

@@ -29,14 +29,14 @@ def files(tmp_path: Path) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _train(out: Path, files: list[str], *flags: str) -> dict[str, Any]:
-    assert main(["train", "--data", *files, "--epochs", "4", "--out", str(out), *TINY, *flags]) == 0
+def _train(out: Path, files: list[str], *flags: str, epochs: int = 1) -> dict[str, Any]:
+    assert main(["train", "--data", *files, "--epochs", str(epochs), "--out", str(out), *TINY, *flags]) == 0
     card: dict[str, Any] = json.loads((out / "model_card.json").read_text())
     return card
 
 
 def test_molecules_and_crystals_of_several_files_train_together(tmp_path: Path, files: list[str]) -> None:
-    card = _train(tmp_path / "run", files, "--test", *files, "--batch-size", "3")
+    card = _train(tmp_path / "run", files, "--test", *files, "--batch-size", "3", epochs=4)
     assert card["data"]["file"] == files
     assert card["data"]["structures"] == 16
     assert card["model"]["elements"] == [1, 6, 8, 14]

@@ -15,6 +15,7 @@ import ase.io
 import pytest
 import torch
 
+from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.training.logs import read_history
 
@@ -75,8 +76,7 @@ def flags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def one(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The training of one process."""
     out = tmp_path_factory.mktemp("one") / "run"
-    done = _run(*flags, "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert main([*flags, "--out", str(out)]) == 0
     return out
 
 

@@ -17,6 +17,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
+from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.training import PotentialModule, TrainingSettings, train
 from pyg_mpnn.training.logs import read_history
@@ -83,22 +84,14 @@ def test_training_killed_in_mid_epoch_ends_with_the_same_parameters(tmp_path: Pa
         flags += [f"--model.{name}", str(value)]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        """In a process of its own: no other test then draws from its random generators."""
-        return subprocess.run(
-            [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300, check=False
-        )
-
-    undisturbed = run("-m", "pyg_mpnn", *flags, "--out", str(whole))
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    killed = run("-c", KILLER, *flags, "--out", str(cut))
+    assert main([*flags, "--out", str(whole)]) == 0
+    command = [sys.executable, "-c", KILLER, *flags, "--out", str(cut)]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert _checkpoint(cut)["global_step"] == 8, "two epochs of four steps were done, and half of the third was lost"
     assert not (cut / "model_card.md").exists()
 
-    resumed = run("-m", "pyg_mpnn", *flags, "--out", str(cut), "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    assert main([*flags, "--out", str(cut), "--resume"]) == 0
     _assert_equal(_checkpoint(whole), _checkpoint(cut))
     _assert_equal(_checkpoint(whole, "best.ckpt"), _checkpoint(cut, "best.ckpt"))
     assert [row["step"] for row in read_history(cut / "metrics.csv")] == [4, 8, 12, 16]
@@ -147,9 +140,8 @@ def _train_with_a_break(settings: TrainingSettings, frames: list[Data], monkeypa
 
 
 def test_random_rotations_continue_after_a_break(
-    settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unchecked: None
+    settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Unchecked, because checks of types draw from Python's generator to pick an item of a list."""
     train(settings, frames=frames)
     _train_with_a_break(dataclasses.replace(settings, out=str(tmp_path / "cut")), frames, monkeypatch)
     _assert_equal(_checkpoint(tmp_path / "whole"), _checkpoint(tmp_path / "cut"))

@@ -29,6 +29,11 @@ class Morse(Potential):
 REFERENCE = {1: -13.6, 6: -1029.5, 8: -2042.1, 14: -7870.2}
 
 
+@pytest.fixture(autouse=True)
+def _pictures_are_left_out(undrawn: None) -> None:
+    """Their own tests draw them."""
+
+
 @pytest.fixture
 def potential() -> Potential:
     """Random weights in float64, forces of a few eV/A, energies of the size that real ones have."""

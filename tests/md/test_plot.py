@@ -12,6 +12,8 @@ from pyg_mpnn.md.drift import EnergyDrift, energy_drift
 from pyg_mpnn.md.plot import plot_energy_drift
 from pyg_mpnn.md.recorder import DynamicsLog
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 @pytest.mark.parametrize("thermostat", [False, True])
 def test_picture_has_a_panel_for_the_total_energy_unless_a_thermostat_changes_it(

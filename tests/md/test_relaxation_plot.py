@@ -10,6 +10,8 @@ from matplotlib.image import imread
 
 from pyg_mpnn.md.relaxation_plot import plot_relaxation
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 @pytest.mark.parametrize("columns", [3, 4])
 def test_picture_with_and_without_stress(columns: int, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from matplotlib.image import imread
 
 from pyg_mpnn.md.vibrations_plot import plot_frequencies
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("lowest", [-200.0, 200.0])

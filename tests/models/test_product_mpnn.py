@@ -19,9 +19,13 @@ COMPOSITIONS = {
 }
 
 
+SMALLEST = {"l_max": 1, "hidden_channels": 8, "channels": 2, "num_radial": 4}  # to compile; products, and two layers
+
+
 def make_potential(name="default"):
     torch.manual_seed(1)
-    potential = Potential(ProductMPNN(**{**SMALL, **COMPOSITIONS[name]})).to(torch.get_default_dtype()).eval()
+    options = SMALLEST if name == "smallest" else COMPOSITIONS[name]
+    potential = Potential(ProductMPNN(**{**SMALL, **options})).to(torch.get_default_dtype()).eval()
     potential.set_reference({1: -13.6, 6: -1029.0, 8: -2041.8, 9: -2700.0, 17: -12500.0, 35: -70000.0}, 1.0, [10.0])
     return potential
 
@@ -101,10 +105,18 @@ def test_a_size_takes_it_by_name(ethanol, dtype):
 @pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("dtype", [torch.float64], indirect=True)
-@pytest.mark.parametrize("trained", [False, True])
-def test_compiled_equals_eager(ethanol, chiral, trained):
-    eager = make_potential().train(trained)
-    compiled = make_potential().train(trained).compile("on")
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("smallest", False),
+        ("smallest", True),
+        pytest.param("default", False, marks=pytest.mark.exhaustive),
+        pytest.param("default", True, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_compiled_equals_eager(ethanol, chiral, name, trained):
+    eager = make_potential(name).train(trained)
+    compiled = make_potential(name).train(trained).compile("on")
     for data in (ethanol, chiral):
         found, wanted = compiled(data), eager(data)
         torch.testing.assert_close(found.energy, wanted.energy)

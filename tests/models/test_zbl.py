@@ -113,7 +113,7 @@ def test_radii_by_pair_by_number_and_of_bonds():
     assert ZBL(1.25).radii[1:, 1:].unique().tolist() == [1.25]
     assert ZBL(1.25).cutoff == 1.25
     zbl.set_distances({(1, 6): 0.95, (6, 6): 4.0})
-    assert zbl.radii[6, 1].item() == pytest.approx(0.95)
+    assert zbl.radii[6, 1].item() == pytest.approx(0.9 * 0.95)
     assert zbl.radii[6, 6].item() == pytest.approx(1.5 * 2 * covalent[6].item())  # seen far apart only
     assert ZBL(cutoff=1.0).radii[1:, 1:].max().item() == 1.0
 
@@ -189,7 +189,7 @@ def test_saved_with_its_radii(ethanol, dtype, tmp_path):
     potential.save(tmp_path / "potential.pt")
     loaded = Potential.load(tmp_path / "potential.pt")
     assert torch.equal(loaded(ethanol).forces, potential(ethanol).forces)
-    assert loaded.zbl.radii[1, 6].item() == pytest.approx(1.2)
+    assert loaded.zbl.radii[1, 6].item() == pytest.approx(0.9 * 1.2)
     assert loaded.config == potential.config
     assert make(False).config == potential.config | {"zbl": None}
     assert "ZBL(cutoff=4)" in repr(loaded)

@@ -7,21 +7,22 @@ import functools
 import pytest
 import torch
 
-from pyg_mpnn.testing import LAWS, Healthy, check_potential, crystal, molecule
+from pyg_mpnn.testing import FINDINGS, LAWS, Healthy, check_potential, crystal, molecule
 from tests.testing.controls import CORRECTIONS, INDEPENDENT, OWN
 
 BROKEN = (*INDEPENDENT, *OWN)
-NAMES = {law.name for law in LAWS}
+NAMES = {law.name for law in (*LAWS, *FINDINGS)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", BROKEN, ids=lambda model: model.__name__)
 def test_verdicts_are_the_foretold_ones(model, unchecked):
     report = check_potential(
-        model(), [molecule(), crystal()], dtype=torch.float64, rebuild=functools.partial(model, 1.0)
+        model(), [molecule(), crystal()], dtype=torch.float64, rebuild=functools.partial(model, 1.0), findings=()
     )
+    found = {finding.name: finding(model(), molecule(), dtype=torch.float64) for finding in FINDINGS}
     wrong = {}
-    for name, result in report.results.items():
+    for name, result in (report.results | found).items():
         if name in model.maybe or name in CORRECTIONS.get(model, {}):
             continue
         if (result.verdict == "fail") != (name in model.breaks):

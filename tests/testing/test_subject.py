@@ -43,7 +43,8 @@ def test_all_ways_to_call_and_to_return_are_one():
 
 def test_the_signature_declares_what_is_missing():
     subject = as_subject(of_tensors, cutoff=3.0)
-    assert set(subject.lacks) == {"edges", "periodic", "partly periodic", "stress", "parameters", "precision"}
+    missing = {"edges", "periodic", "partly periodic", "stress", "parameters", "precision", "isolated energies"}
+    assert set(subject.lacks) == missing
     assert subject.lacks["periodic"] == "its call takes no cell"
     assert not as_subject(Healthy()).lacks
 

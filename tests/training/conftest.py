@@ -15,6 +15,11 @@ from pyg_mpnn.training import TrainingResult, TrainingSettings, train
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 
 
+@pytest.fixture(autouse=True)
+def _pictures_are_left_out(undrawn: None) -> None:
+    """Their own tests draw them, and so do the trainings that tests share."""
+
+
 @pytest.fixture(scope="session")
 def frames() -> list[Data]:
     return shipped_ethanol("train")[:12]

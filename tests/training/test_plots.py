@@ -10,6 +10,8 @@ from matplotlib.image import imread
 from pyg_mpnn.training import Predictions
 from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def _row(epoch: int, weight: float) -> dict[str, float]:
     names = ("train_forces_rmse_meV_per_A", "valid_forces_rmse_meV_per_A", "valid_forces_mae_meV_per_A")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pyg_mpnn import files
 from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings
 from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 
@@ -72,11 +73,11 @@ def test_checkpoints_of_another_format_and_damaged_ones_are_refused(finished: Tr
 
 def test_folder_of_another_process_is_refused_at_the_start_and_later(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom pyg_mpnn.files import hold_folder\n"
+        "import sys, pathlib, runpy\nhold_folder = runpy.run_path(sys.argv[2])['hold_folder']\n"  # without torch
         "with hold_folder(pathlib.Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], **pipes) as other:  # type: ignore[call-overload]
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), files.__file__], **pipes) as other:  # type: ignore[call-overload]
         assert other.stdout.readline() == "held\n"
         with pytest.raises(FileExistsError, match=rf"where process {other.pid} on .* does: wait for it"):
             check_folder(tmp_path, resume=False)

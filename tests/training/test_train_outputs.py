@@ -93,7 +93,7 @@ def _named(frames: list[Data], target: str) -> list[Data]:
     return [Data(z=frame.z, pos=frame.pos, **{target: frame.target}) for frame in frames]
 
 
-def test_command_trains_on_the_split_of_qm9(tmp_path: Path) -> None:
+def test_command_trains_on_the_split_of_qm9(tmp_path: Path, drawn: None) -> None:
     out = tmp_path / "cli"
     flags = ["--epochs", "1", "--size", "small", "--device", "cpu", "--batch-atoms", "100", "--model.num_layers", "1"]
     assert main(["train", "--data", str(FOLDER), "--target", "U0", "--out", str(out), *flags]) == 0
@@ -196,6 +196,7 @@ class Dipole(Output):
 '''
 
 
+@pytest.mark.slow
 def test_an_output_in_a_file_of_the_users_is_a_flag(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,8 @@ from pyg_mpnn.testing.laws.outputs import (
     outputs_size,
 )
 from pyg_mpnn.testing.laws.periodic import cell_choice, supercell, wrapping
-from pyg_mpnn.testing.laws.separation import batch_independence, isolated_atom, size_extensivity
+from pyg_mpnn.testing.laws.repulsion import repulsion
+from pyg_mpnn.testing.laws.separation import batch_independence, isolated_atom, isolated_energy, size_extensivity
 from pyg_mpnn.testing.laws.smoothness import no_truncation, smoothness_crowd, smoothness_single, symmetric_sites
 from pyg_mpnn.testing.laws.symmetry import atom_permutation, edge_permutation, inversion, rotation, translation
 
@@ -25,6 +26,7 @@ LAWS = (
     batch_independence,
     size_extensivity,
     isolated_atom,
+    isolated_energy,
     supercell,
     wrapping,
     cell_choice,
@@ -47,4 +49,15 @@ LAWS = (
 OUTPUT_LAWS = (outputs_rotation, outputs_permutation, outputs_size)
 """Laws of other outputs, for models that declare some (:func:`declared_outputs`)."""
 
-__all__ = ["LAWS", "OUTPUT_LAWS", "compiled", "declared_outputs", *(law.name for law in (*LAWS, *OUTPUT_LAWS))]
+FINDINGS = (repulsion,)
+"""What is no law, but should be known before the potential is used."""
+
+__all__ = [
+    "LAWS",
+    "OUTPUT_LAWS",
+    "FINDINGS",
+    "compiled",
+    "declared_outputs",
+    "repulsion",
+    *(law.name for law in (*LAWS, *OUTPUT_LAWS)),
+]

@@ -9,9 +9,28 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_mpnn.testing.healthy import Edges, Healthy, System
-from tests.testing.controls.numerics import DropoutAlwaysOn, RunningMean
-from tests.testing.controls.smoothness import BiasOutsideCutoff, HardCutoff, MeanAggregation
-from tests.testing.controls.symmetry import NeighbourSlots, PositionalEncoding, UnsymmetricHalfList
+from tests.testing.controls.numerics import ChebyshevByArccos, DropoutAlwaysOn, RunningMean
+from tests.testing.controls.separation import (
+    AttentionZeroByZero,
+    BatchCentroid,
+    MeanReadout,
+    NeighboursAcrossGraphs,
+    NodesCountedFromEdges,
+)
+from tests.testing.controls.smoothness import (
+    BiasOutsideCutoff,
+    HardCutoff,
+    LinearCutoff,
+    MeanAggregation,
+    ReferenceOfConnectedAtoms,
+    SoftmaxWithoutNobody,
+)
+from tests.testing.controls.symmetry import (
+    AbsolutePositions,
+    NeighbourSlots,
+    PositionalEncoding,
+    UnsymmetricHalfList,
+)
 
 
 class NormOfZero(Healthy):
@@ -62,19 +81,44 @@ class AlwaysPeriodic(Healthy):
         return super()._edges(data, pos, cell, pbc)
 
 
-OWN: tuple[type[Healthy], ...] = (NormOfZero, GuardedNorm, LateJump, AlwaysPeriodic)
+class HeadOfNobody(Healthy):
+    """The network's last layer has a bias: atoms without neighbours have an energy beside that of their element."""
+
+    breaks = ("isolated_energy",)
+
+    def _atomic(self, s: System, e: Edges) -> Tensor:
+        return super()._atomic(s, e) + self.fault * 0.3
+
+
+class HoleAtTheCore(Healthy):
+    """Nothing has taught the model that atoms repel: below half of a bond length they attract."""
+
+    breaks = ("repulsion",)
+
+    def _pair(self, s: System, e: Edges) -> Tensor:
+        return super()._pair(s, e) - self.fault * 40.0 * e.weight * torch.exp(-e.sq / 0.15)
+
+
+OWN: tuple[type[Healthy], ...] = (NormOfZero, GuardedNorm, LateJump, AlwaysPeriodic, HeadOfNobody, HoleAtTheCore)
 
 _RENUMBERED = "the dense structure is renumbered too"
 _CROSSES = "other pairs cross the cutoff on the way through the dense structure"
 _LATER = "compares results of several calls, as the laws that were on the list; this law was added later"
+_ALONE = {"isolated_energy": "changes atoms with one neighbour or none; this law was added later"}
+_NEAR = {"repulsion": "changes several structures in one call, or very near atoms; this was added later"}
 CORRECTIONS: dict[type[Healthy], dict[str, str]] = {
     PositionalEncoding: {"no_truncation": _RENUMBERED},
     UnsymmetricHalfList: {"no_truncation": _RENUMBERED, "dtype": "the weight of an edge is made in float32"},
     NeighbourSlots: {"no_truncation": _RENUMBERED},
-    HardCutoff: {"no_truncation": _CROSSES},
-    BiasOutsideCutoff: {"no_truncation": _CROSSES},
+    HardCutoff: {"no_truncation": _CROSSES, **_ALONE},
+    BiasOutsideCutoff: {"no_truncation": _CROSSES, **_ALONE},
     MeanAggregation: {"no_truncation": _CROSSES},
-    DropoutAlwaysOn: {"symmetric_sites": _LATER},
-    RunningMean: {"symmetric_sites": _LATER},
+    DropoutAlwaysOn: {"symmetric_sites": _LATER, "isolated_energy": _LATER, **_NEAR},
+    RunningMean: {"symmetric_sites": _LATER, "isolated_energy": _LATER, **_NEAR},
+    **dict.fromkeys(
+        (AbsolutePositions, BatchCentroid, MeanReadout, NodesCountedFromEdges, AttentionZeroByZero), _ALONE
+    ),
+    **dict.fromkeys((ReferenceOfConnectedAtoms, LinearCutoff, SoftmaxWithoutNobody), _ALONE),
+    **dict.fromkeys((NeighboursAcrossGraphs, ChebyshevByArccos), _NEAR),
 }
 """Laws that independent models break besides the forecast of their author, with the reason: they may pass or fail."""

@@ -32,6 +32,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return ran
 
 
+@pytest.mark.slow
 def test_a_real_grid_of_one_block(
     settings: Callable[..., AblationSettings], frames: list[Data], unchecked: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 from pyg_mpnn.training.ablation.report import markdown, pareto_front, write_report
 
 
-def test_report_has_the_numbers_and_a_picture(folder: Path) -> None:
+def test_report_has_the_numbers_and_a_picture(folder: Path, drawn: None) -> None:
     write_report(folder)
     text = (folder / "ablation.md").read_text()
     row = (
