@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.peers.loop import score, thinned
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.evaluate import load_frames
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.model_card import package_versions
 
 NAMES = ("energy_mae_meV", "energy_mae_meV_per_atom", "forces_mae_meV_per_A", "forces_rmse_meV_per_A")

@@ -21,7 +21,7 @@ from benchmarks.record import provenance, write
 from pyg_mpnn import Potential
 from pyg_mpnn.data import QM9, QM9_TARGETS
 from pyg_mpnn.training import TrainingSettings, train
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.output_reference import target_output
 
 BATCH_SIZE, VALID = 32, 1_000

@@ -74,6 +74,7 @@ COMMANDS = {
         settings="pyg_mpnn.training.ablation:AblationSettings",
     ),
 }
+"""All commands by name, in the order of the help."""
 
 
 def _load(place: str) -> Any:

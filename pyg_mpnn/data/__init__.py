@@ -9,9 +9,7 @@ from pyg_mpnn.data.distances import shortest_distances
 from pyg_mpnn.data.fields import normalize_fields
 from pyg_mpnn.data.fingerprint import data_hash
 from pyg_mpnn.data.labels import LabelNames
-from pyg_mpnn.data.qm9 import QM9
-from pyg_mpnn.data.qm9_split import QM9Split, split_qm9
-from pyg_mpnn.data.qm9_targets import QM9_TARGETS, QM9Target
+from pyg_mpnn.data.qm9 import QM9, QM9_TARGETS, QM9Split, QM9Target, split_qm9
 from pyg_mpnn.data.read import read_structures
 from pyg_mpnn.data.reference import Reference, fit_reference
 from pyg_mpnn.data.sample import ethanol

@@ -148,15 +148,7 @@ def describe(summary: Mapping[str, Any]) -> str:
 
 
 def note_fixed_names(names: LabelNames, kind: str) -> list[str]:
-    """What to say where names of labels are given and a format has its own.
-
-    Args:
-        names: what the user says.
-        kind: the format in words.
-
-    Returns:
-        one sentence, or none.
-    """
+    """What to say where names of labels are given and a format has its own."""
     given = ", ".join(f"{label} {name!r}" for label, name in names.given.items())
     return [f"{kind} has names of its own: those given ({given}) do not count here"] if given else []
 
@@ -185,12 +177,5 @@ def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
 
 
 def listed(held: Collection[str]) -> str:
-    """Names of what a structure holds besides atoms.
-
-    Args:
-        held: all names.
-
-    Returns:
-        the names in order.
-    """
+    """Names of what a structure holds besides atoms."""
     return ", ".join(sorted(set(held) - {"numbers", "positions"})) or "positions alone"

@@ -160,14 +160,7 @@ class StructureDataset(Dataset[Data]):
 
 
 def each_with_edges(structures: PreparedStructures) -> Iterator[Data]:
-    """The structures with their edges, one at a time: they may be on the disk.
-
-    Args:
-        structures: prepared structures.
-
-    Yields:
-        one structure.
-    """
+    """The structures with their edges, one at a time: they may be on the disk."""
     for index in range(len(structures)):
         yield structures.with_edges(index)
 

@@ -34,14 +34,7 @@ class CheckedFrames(list[Data]):
     """What was read from which file, plain values."""
 
     def take(self, places: Iterable[int]) -> CheckedFrames:
-        """Some of the structures.
-
-        Args:
-            places: of the structures.
-
-        Returns:
-            the structures in this order.
-        """
+        """Some of the structures."""
         taken = CheckedFrames(self[place] for place in places)
         taken.sources = self.sources
         return taken

@@ -183,11 +183,7 @@ class LabelCensus:
         self.frames_of: dict[str, set[int]] = {place: set() for place in _PLACES}
 
     def add(self, atoms: ase.Atoms) -> None:
-        """Count one structure.
-
-        Args:
-            atoms: the structure.
-        """
+        """Count one structure."""
         values = held(atoms)
         self.held.update(values[""].keys())
         for place in _PLACES:
@@ -250,14 +246,7 @@ class LabelCensus:
         return " ".join(f"--{name}-key {prefix}{name}" for name in LABELS if self.found[place][name])
 
     def unused(self, source: LabelSource) -> list[str]:
-        """Names of values that are not read.
-
-        Args:
-            source: what is.
-
-        Returns:
-            the names in order.
-        """
+        """Names of values that are not read."""
         return sorted(set(self.held) - {name for _, name in source.keys.values()} - {*source.others} - _MADE_OF_ATOMS)
 
 
@@ -283,17 +272,7 @@ def find_labels(atoms: ase.Atoms, names: LabelNames | None = None) -> dict[str, 
 
 
 def missing_label(label: str, where: str, holds: str, names: LabelNames) -> str:
-    """Say that a structure lacks a label and what there is instead: it may be there under another name.
-
-    Args:
-        label: the label.
-        where: the structure, in words.
-        holds: what it holds, in words.
-        names: what the user says.
-
-    Returns:
-        the message.
-    """
+    """Say that a structure lacks a label and what there is instead: it may be there under another name."""
     given = names.given
     flag = f"--{label}-key, in Python LabelNames({label}=...)"
     if label in given:

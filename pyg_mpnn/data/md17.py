@@ -23,14 +23,7 @@ _ABOUT = ("type", "name", "theory", "md5", "code_version", "E_", "F_", "perms") 
 
 
 def is_npz(path: Path) -> bool:
-    """Whether a file is NumPy's npz, by its name.
-
-    Args:
-        path: the file.
-
-    Returns:
-        whether it is one.
-    """
+    """Whether a file is NumPy's npz, by its name."""
     return path.suffix == ".npz" and path.is_file()
 
 

@@ -1,8 +1,9 @@
-"""QM9: 12 properties of small organic molecules, from a local folder or PyG's copy."""
+"""QM9: molecules with 12 properties, their units and kinds, and a split."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import lzma
 import os
@@ -10,15 +11,123 @@ import pickle
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.qm9_split import QM9Split, split_qm9
-from pyg_mpnn.data.qm9_targets import QM9_TARGETS
+from pyg_mpnn.units import HARTREE
+
+Kind = Literal["extensive", "intensive", "dipole", "spatial_extent"]
+
+
+@dataclass(frozen=True)
+class QM9Target:
+    """One target of QM9.
+
+    Args:
+        column: its name in the table of the molecules.
+        unit: its unit in this package, that of the published error tables (with eV for meV).
+        factor: what converts the unit of the table to it.
+        kind: how a molecule's value comes from its atoms.
+        free_atoms: values of the free atoms in hartree by atomic number, where the value is an energy of formation
+            plus theirs.
+    """
+
+    column: str
+    unit: str
+    factor: float
+    kind: Kind
+    free_atoms: dict[int, float] | None = None
+
+
+def _free(*energies: float) -> dict[int, float]:
+    return dict(zip((1, 6, 7, 8, 9), energies, strict=True))
+
+
+QM9_TARGETS: dict[str, QM9Target] = {
+    "mu": QM9Target("mu", "D", 1.0, "dipole"),
+    "alpha": QM9Target("alpha", "Bohr^3", 1.0, "extensive"),
+    "homo": QM9Target("homo", "eV", HARTREE, "intensive"),
+    "lumo": QM9Target("lumo", "eV", HARTREE, "intensive"),
+    "gap": QM9Target("gap", "eV", HARTREE, "intensive"),
+    "r2": QM9Target("r2", "Bohr^2", 1.0, "spatial_extent"),
+    "zpve": QM9Target("zpve", "eV", HARTREE, "extensive"),
+    "U0": QM9Target("u0", "eV", HARTREE, "extensive", _free(-0.500273, -37.846772, -54.583861, -75.064579, -99.718730)),
+    "U": QM9Target(
+        "u298", "eV", HARTREE, "extensive", _free(-0.498857, -37.845355, -54.582445, -75.063163, -99.717314)
+    ),
+    "H": QM9Target(
+        "h298", "eV", HARTREE, "extensive", _free(-0.497912, -37.844411, -54.581501, -75.062219, -99.716370)
+    ),
+    "G": QM9Target(
+        "g298", "eV", HARTREE, "extensive", _free(-0.510927, -37.861317, -54.598897, -75.079532, -99.733544)
+    ),
+    "Cv": QM9Target("cv", "cal/(mol K)", 1.0, "extensive"),
+}
+"""The targets by name. Free atoms: ``atomref.txt`` of the data set, B3LYP/6-31G(2df,p) (Ramakrishnan et al., Sci. Data
+1, 140022 (2014), doi:10.6084/m9.figshare.c.978904)."""
+
+
+NUM_MOLECULES = 130_831  # of QM9 without the 3,054 uncharacterised ones
+NUM_TRAIN, NUM_VALID = 110_000, 10_000
+_DIGESTS = {  # of seed 0
+    NUM_MOLECULES: "8fc352dd131431968d1b459eef58a084929e3ba5603c93eb3cfabfa5bacf8bed",
+    76_699: "7e74eeda76c934dd02ff72396b37239eb41c4e265a9b7df2320e6facad23fd14",
+}
+
+
+class QM9Split(NamedTuple):
+    """Positions of molecules in the data set, in random order, and a hash that names the split.
+
+    The first n training molecules are the training set of size n: larger sets hold the smaller ones.
+    """
+
+    train: list[int]
+    valid: list[int]
+    test: list[int]
+    sha256: str
+
+
+def split_qm9(n: int = NUM_MOLECULES, seed: int = 0) -> QM9Split:
+    """The split of QM9: 110,000 molecules to train, 10,000 to validate, the rest to test.
+
+    Of a part of QM9 the same fractions are taken (84.08 and 7.64 %, rounded). The order is that of n raw 64-bit numbers
+    of NumPy's PCG64, whose stream is the same in all versions. ``sha256`` is the hash of the whole order as
+    little-endian 64-bit integers: two results with the same hash used the same split.
+
+    Args:
+        n: number of molecules, in ascending order of their gdb number.
+        seed: seed of the generator, at least 0.
+
+    Returns:
+        Positions, from 0 to n - 1, each in one of the three lists.
+
+    Raises:
+        ValueError: fewer than 14 molecules, of which one of the parts would be empty.
+        RuntimeError: the known splits (seed 0 of 130,831 and of 76,699 molecules) came out differently.
+
+    Source:
+        sizes: Schütt et al., NeurIPS 2017 (SchNet), arXiv:1706.08566; own design otherwise.
+
+    Example:
+        >>> split = split_qm9(76_699)
+        >>> len(split.train), len(split.valid), len(split.test), split.sha256[:8]
+        (64487, 5862, 6350, '7e74eeda')
+    """
+    train, valid = round(n * NUM_TRAIN / NUM_MOLECULES), round(n * NUM_VALID / NUM_MOLECULES)
+    if min(train, valid, n - train - valid) < 1:
+        raise ValueError(f"'n' must be at least 14, so that each part of the split has a molecule, got {n}.")
+    order = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
+    digest = hashlib.sha256(order.astype("<i8").tobytes()).hexdigest()
+    if seed == 0 and digest != _DIGESTS.get(n, digest):
+        raise RuntimeError(f"the split of {n} molecules must have the hash {_DIGESTS[n]}, got {digest}: report this.")
+    indices = order.tolist()
+    return QM9Split(indices[:train], indices[train : train + valid], indices[train + valid :], digest)
+
 
 _NUM_UNCHARACTERIZED = 3054
 _PYG_HARTREE = 27.211386246  # eV, in torch_geometric.datasets.qm9

@@ -183,14 +183,7 @@ def iterate_structures(
 
 
 def unused_values(atoms: ase.Atoms) -> list[str]:
-    """Names of what a structure carries besides its atoms.
-
-    Args:
-        atoms: the structure.
-
-    Returns:
-        the names in order.
-    """
+    """Names of what a structure carries besides its atoms."""
     return sorted(set(held(atoms)[""]) - {"numbers", "positions"})
 
 

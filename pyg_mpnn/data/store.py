@@ -36,11 +36,7 @@ def import_lmdb() -> Any:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time make the folder; the system takes the lock from one that is killed.
-
-    Args:
-        folder: The folder.
-    """
+    """Let one process at a time make the folder; the system takes the lock from one that is killed."""
     from filelock import FileLock, Timeout
 
     folder.parent.mkdir(parents=True, exist_ok=True)

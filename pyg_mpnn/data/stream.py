@@ -240,25 +240,11 @@ class StreamedSubset(Dataset[Data]):
         return StreamedFrames(self.dataset, self.indices)
 
     def subset(self, places: Sequence[int]) -> StreamedSubset:
-        """Some of the structures.
-
-        Args:
-            places: of the structures.
-
-        Returns:
-            their data set.
-        """
+        """Some of the structures."""
         return StreamedSubset(self.dataset, [self.indices[place] for place in places])
 
     def with_edges(self, index: int) -> Data:
-        """One structure as the file has it, in float64, with its edges.
-
-        Args:
-            index: place in the subset.
-
-        Returns:
-            the structure.
-        """
+        """One structure as the file has it, in float64, with its edges."""
         return self.dataset.with_edges(self.indices[index])
 
     @property

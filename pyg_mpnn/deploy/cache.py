@@ -93,14 +93,7 @@ def _usable() -> Iterator[None]:
 
 
 def cache_error(error: OSError) -> CacheError:
-    """The error that says what to do about one of the system.
-
-    Args:
-        error: what writing raised.
-
-    Returns:
-        an error to raise.
-    """
+    """The error that says what to do about one of the system."""
     return CacheError(
         f"the folder {cache_folder()} of compiled code must be writable, with room on its disk, got: {error}: name "
         "another folder in PYG_MPNN_CACHE"

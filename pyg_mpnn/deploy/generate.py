@@ -73,14 +73,7 @@ def build(module: nn.Module, arguments: tuple[Any, ...], shapes: tuple[Any, ...]
 
 
 def load_package(path: Path) -> Compiled:
-    """Load an AOTInductor package.
-
-    Args:
-        path: file to read.
-
-    Returns:
-        a function of the list of tensors.
-    """
+    """Load an AOTInductor package."""
     run: Compiled = torch._inductor.aoti_load_package(str(path)).loader.run
     return run
 

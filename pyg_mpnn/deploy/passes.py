@@ -15,9 +15,6 @@ def drop_detach(graph: GraphModule) -> None:
 
     In the traced graph it would cut second derivatives. A detach in our blocks (the maximum in the softmax) stands
     where the derivative is zero anyway; blocks of your own must keep to that.
-
-    Args:
-        graph: graph to change.
     """
     for node in graph.graph.nodes:
         if node.target is _aten.detach.default:
@@ -27,11 +24,7 @@ def drop_detach(graph: GraphModule) -> None:
 
 
 def split_bias(graph: GraphModule) -> None:
-    """Add biases apart from the matrix product, where the addition joins the activation that follows.
-
-    Args:
-        graph: graph to change.
-    """
+    """Add biases apart from the matrix product, where the addition joins the activation that follows."""
     for node in graph.graph.nodes:
         if node.target is _aten.addmm.default and len(node.args) == 3 and not node.kwargs:
             bias, first, second = node.args

@@ -235,15 +235,7 @@ def atomic_numbers(elements: Sequence[str | int]) -> list[int]:
 
 
 def missing(package: str, extra: str) -> str:
-    """What to say where an engine is not installed.
-
-    Args:
-        package: that is missing.
-        extra: of this package that brings it.
-
-    Returns:
-        the text of the error.
-    """
+    """What to say where an engine is not installed."""
     return f'pyg_mpnn.engines.{extra} needs {package}; install it with: pip install "pyg_mpnn[{extra}]"'
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pyg_mpnn.geometry.backends import Backend
 from pyg_mpnn.geometry.covalent_radii import covalent_radii
 from pyg_mpnn.geometry.cutoffs import as_cutoffs
-from pyg_mpnn.geometry.edges import edge_vectors
+from pyg_mpnn.geometry.edges import apply_strain, edge_vectors
 from pyg_mpnn.geometry.neighbors import NeighborList, check_edges, neighbor_list
 from pyg_mpnn.geometry.skin import SkinList
-from pyg_mpnn.geometry.strain import apply_strain
 from pyg_mpnn.geometry.transform import RadiusGraph
 
 __all__ = [

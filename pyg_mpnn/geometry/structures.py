@@ -73,13 +73,6 @@ def as_plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     Compiled code reads memory as it was in its example, whatever strides and dtype a tensor has. So the result is
     contiguous, of the given dtype, of torch's own class, and no inference tensor outside of inference mode. It is
     differentiable, and the tensor itself where that is so already.
-
-    Args:
-        tensor: of any layout and of a dtype that converts.
-        dtype: dtype of the result.
-
-    Returns:
-        a tensor of the same shape.
     """
     if type(tensor) is not Tensor and hasattr(tensor, "as_tensor"):  # PyG's own classes for indices
         tensor = tensor.as_tensor()

@@ -12,11 +12,10 @@ from pyg_mpnn.layers.embedding import AtomEmbedding
 from pyg_mpnn.layers.equivariant_product import EquivariantProduct, coupling_paths
 from pyg_mpnn.layers.filter_convolution import FilterConvolution
 from pyg_mpnn.layers.gather_density import GatherDensity
-from pyg_mpnn.layers.interaction import Interaction
+from pyg_mpnn.layers.interaction import Interaction, MultiScale
 from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures, RadialFeatures, RawFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
-from pyg_mpnn.layers.multi_scale import MultiScale
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
 from pyg_mpnn.layers.product_interaction import ProductInteraction

@@ -1,9 +1,12 @@
-"""One message-passing layer at one cutoff."""
+"""One layer of message passing, with one cutoff or several."""
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor
+from collections.abc import Sequence
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.typing import SparseTensor
 
 from pyg_mpnn.layers.density_update import DensityUpdate
 from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures
@@ -79,3 +82,82 @@ class Interaction(MessageLayer):
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
         """New node features and new density."""
         return self.advance(x, [edge_index], [radial], [envelope], [sphere], density)
+
+
+class MultiScale(MessageLayer):
+    r"""One message-passing layer over several cutoffs: messages of every scale, one node update.
+
+    .. math::
+        A_i' = A_i + \sum_s \Delta A_i(m^s), \quad
+        h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_s \sum_j m^s_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
+
+    with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the
+    edges comes once for each scale: the smaller lists are selections from the largest, of which radial basis and
+    spherical harmonics are shared while the cutoff function belongs to its scale.
+
+    Args:
+        messages: makes the weighted messages, one for each scale, with equal output width.
+        node_update: makes the new node features from the sum over all scales.
+        density_update: change of the directional density, the same function of the messages for all scales, ``None``
+            for none.
+        powers: invariants of the new density for the node update, ``None`` for none.
+
+    Shapes:
+        ``x`` ``(nodes, in_channels)``; for each scale ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
+        ``envelope`` ``(edges,)``, ``sphere`` ``(edges, angular)``; ``density`` ``(nodes, angular, channels)``; output:
+        new ``x`` and ``density``, as they came.
+
+    Units:
+        none.
+
+    Raises:
+        ValueError: no scale, widths that do not fit, or edge tensors for another number of scales.
+
+    Source:
+        own design.
+
+    Example:
+        >>> import torch
+        >>> from pyg_mpnn import EdgeMLP, Messages, NodeUpdate, RadialFeatures
+        >>> scale = [Messages(RadialFeatures(3, out_channels=4), EdgeMLP(8, 4, 6, 5), num_radial=3) for _ in range(2)]
+        >>> layer = MultiScale(scale, NodeUpdate(8, message_channels=5))
+        >>> near, far = torch.tensor([[1, 0], [0, 1]]), torch.tensor([[1, 0, 2], [0, 1, 1]])
+        >>> radial, envelope = [torch.ones(2, 3), torch.ones(3, 3)], [torch.ones(2), torch.ones(3)]
+        >>> x, _ = layer(torch.ones(3, 8), [near, far], radial, envelope)
+        >>> x.shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        messages: Sequence[Messages],
+        node_update: NodeUpdate,
+        density_update: DensityUpdate | None = None,
+        powers: DensityPowers | None = None,
+    ) -> None:
+        widths = {scale.out_channels for scale in messages}
+        if widths != {node_update.message_channels}:
+            raise ValueError(
+                f"'messages' must hold at least one scale, all with the {node_update.message_channels} channels of "
+                f"'node_update', got widths {sorted(widths)}"
+            )
+        super().__init__(nn.ModuleList(messages), node_update, density_update, powers)
+
+    def forward(
+        self,
+        x: NodeFeatures,
+        edge_index: Sequence[Int[Tensor, "2 _"] | Float[Tensor, "_ _"] | SparseTensor],
+        radial: Sequence[Float[Tensor, "_ radial"]],
+        envelope: Sequence[Float[Tensor, " _"]],
+        sphere: Sequence[Float[Tensor, "_ angular"] | None] | None = None,
+        density: NodeDensity | None = None,
+    ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"] | None]:
+        """New node features and new density."""
+        count = len(self.scales)
+        sphere = [None] * count if sphere is None else sphere
+        if not count == len(edge_index) == len(radial) == len(envelope) == len(sphere):
+            raise ValueError(
+                f"'edge_index', 'radial', 'envelope' and 'sphere' must hold one tensor for each of "
+                f"{count} scales, got {len(edge_index)}, {len(radial)}, {len(envelope)} and {len(sphere)}"
+            )
+        return self.advance(x, edge_index, radial, envelope, sphere, density)

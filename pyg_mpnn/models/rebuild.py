@@ -96,28 +96,13 @@ def take_weights(model: nn.Module, state: Mapping[str, Tensor], device: str | to
 
 
 def leaves(model: nn.Module) -> list[Any]:
-    """The models that a sum is made of, and all other models themselves.
-
-    Args:
-        model: the model.
-
-    Returns:
-        models, each in one precision.
-    """
+    """The models that a sum is made of, and all other models themselves."""
     parts = getattr(model, "potentials", None)
     return [model] if parts is None else [leaf for part in parts for leaf in leaves(part)]
 
 
 def digest(description: Any, state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of a description and the weights that belong to it.
-
-    Args:
-        description: plain values.
-        state: weights and buffers.
-
-    Returns:
-        the hash in hexadecimal digits.
-    """
+    """SHA-256 of a description and the weights that belong to it."""
     content = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -13,11 +13,7 @@ from pyg_mpnn.models.structure import Structure
 
 @contextmanager
 def gradients(enabled: bool) -> Iterator[None]:
-    """Leave no_grad and inference mode where derivatives are needed.
-
-    Args:
-        enabled: whether they are.
-    """
+    """Leave no_grad and inference mode where derivatives are needed."""
     if not enabled:
         yield
         return

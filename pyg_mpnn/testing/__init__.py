@@ -7,7 +7,7 @@ one. The ``assert_..._law`` functions check blocks, whose results may be any ten
 from __future__ import annotations
 
 from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.bond_scan import bond_scan
+from pyg_mpnn.testing.bond_scan import bond_scan, draw_scan
 from pyg_mpnn.testing.check import check_potential
 from pyg_mpnn.testing.copies import assert_copies_law, assert_reset_law
 from pyg_mpnn.testing.derivatives import assert_forces_law, assert_gradients, assert_momentum_law
@@ -16,7 +16,6 @@ from pyg_mpnn.testing.healthy import Healthy
 from pyg_mpnn.testing.law import Law, law
 from pyg_mpnn.testing.laws import FINDINGS, LAWS
 from pyg_mpnn.testing.locality import assert_batch_law, assert_cutoff_law, assert_far_parts_law
-from pyg_mpnn.testing.picture import draw_scan
 from pyg_mpnn.testing.result import Check, Report, Result
 from pyg_mpnn.testing.structures import crystal, molecule
 from pyg_mpnn.testing.subject import CAPABILITIES, Evaluation, Subject, as_subject

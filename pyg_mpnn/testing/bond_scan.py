@@ -1,13 +1,15 @@
-"""Energy and force of two atoms by their distance."""
+"""Energy and force along a bond, and a picture of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch_geometric.data import Data
 
+from pyg_mpnn.files import write_picture
 from pyg_mpnn.testing.law import as_structures
 from pyg_mpnn.testing.laws.smoothness import leaving
 from pyg_mpnn.testing.probes import atoms, elements
@@ -38,3 +40,40 @@ def bond_scan(
     energy, force = path.energy_and_force(subject, places)
     scan = {"distance": places, "energy": (energy - energy[-1]).tolist(), "force": force.tolist()}
     return scan | {"cutoff": list(subject.cutoffs)}
+
+
+def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
+    """Draw energy and force along a bond scan, as a whole and near the largest cutoff.
+
+    Args:
+        scan: ``distance``, ``energy``, ``force`` and ``cutoff`` of :func:`bond_scan`.
+        path: file to write.
+        title: title of the picture.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError('The picture needs matplotlib, which is missing: pip install "pyg_mpnn[md]".') from error
+
+    figure = Figure(figsize=(8.5, 5.0), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="col")
+    figure.suptitle(title)
+    cutoffs, largest = scan["cutoff"], scan["cutoff"][-1]
+    near = [k for k, distance in enumerate(scan["distance"]) if 0.85 * largest < distance < 1.08 * largest]
+    for row, (name, unit) in enumerate((("energy", "meV"), ("force", "meV/Å"))):
+        values = [1000.0 * value for value in scan[name]]
+        for column, points in enumerate((range(len(values)), near)):
+            axis = axes[row][column]
+            axis.plot([scan["distance"][k] for k in points], [values[k] for k in points], color="C0")
+            axis.axhline(0.0, color="0.8", linewidth=0.8, zorder=0)
+            for cutoff in cutoffs if column == 0 else cutoffs[-1:]:
+                axis.axvline(cutoff, color="C3", linewidth=0.8, linestyle="--")
+        axes[row][0].set_ylabel(f"{name} ({unit})")
+    axes[0][0].set_title("the whole scan (dashed: cutoff)", fontsize=10)
+    axes[0][1].set_title("near the cutoff: smooth and flat at the end", fontsize=10)
+    for column in range(2):
+        axes[1][column].set_xlabel("distance of two atoms (Å)")
+    write_picture(path, figure.savefig, dpi=150)

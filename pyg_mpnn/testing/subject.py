@@ -183,7 +183,7 @@ def as_subject(
         raise ValueError(f"'lacks' must name capabilities out of {', '.join(CAPABILITIES)}, got {sorted(unknown)}")
     name = type(model).__name__ if name is None else name
     if hasattr(model, "get_potential_energy"):
-        from pyg_mpnn.testing.ase_calculator import LACKS, invoke_calculator
+        from pyg_mpnn.testing.call import LACKS, invoke_calculator
 
         invoke: Invoke = invoke_calculator
         missing = LACKS | missing

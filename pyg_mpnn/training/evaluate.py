@@ -18,9 +18,8 @@ from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
 from pyg_mpnn.readout import has_stress
-from pyg_mpnn.training.batch_sampler import BudgetBatchSampler, fill_batches
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
-from pyg_mpnn.training.sampler import EpochSampler
+from pyg_mpnn.training.sampler import BudgetBatchSampler, EpochSampler, fill_batches
 
 
 def evaluate_batch(potential: EnergyModel, batch: Batch, *, stress: bool = True) -> PotentialOutput:

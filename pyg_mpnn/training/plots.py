@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_mpnn.files import write_picture
-from pyg_mpnn.training.history import History
+from pyg_mpnn.training.logs import History
 from pyg_mpnn.training.metrics import Predictions, compute_errors
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a1f", "#888888"

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data import Reference
 from pyg_mpnn.models import AtomwiseOutput, Output, Potential
 from pyg_mpnn.training.evaluate import predict, units
-from pyg_mpnn.training.history import History, read_history
+from pyg_mpnn.training.logs import History, read_history
 from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.model_card import package_versions, write_model_card
 from pyg_mpnn.training.output_reference import guess_output

@@ -59,14 +59,7 @@ class SkippedSteps:
 
 
 def advice(settings: TrainingSettings) -> str:
-    """What is left after a divergence, and what to do.
-
-    Args:
-        settings: What the training was told.
-
-    Returns:
-        Two sentences for the end of a message.
-    """
+    """What is left after a divergence, and what to do."""
     last = Path(settings.out) / "last.ckpt"
     left = f"The last good checkpoint is {last}" if last.exists() else "No checkpoint had been written"
     return (

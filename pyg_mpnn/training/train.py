@@ -30,18 +30,16 @@ from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 from pyg_mpnn.training.distributed import SumStrategy, launched_rank
 from pyg_mpnn.training.evaluate import batching, evaluate_batch, label_shapes, shuffled_batching
 from pyg_mpnn.training.fine_tuning import correct_reference, load_start
-from pyg_mpnn.training.history import CsvHistory
-from pyg_mpnn.training.loggers import check_loggers, make_loggers
+from pyg_mpnn.training.logs import CsvHistory, ProgressLine, check_loggers, make_loggers
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
-from pyg_mpnn.training.moving_average import moving_average
 from pyg_mpnn.training.output_reference import fit_output, target_output
-from pyg_mpnn.training.progress import ProgressLine
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
 from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
+from pyg_mpnn.training.schedule import moving_average
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.training_data import TrainingData, check_batches, check_elements, load_training_data
 

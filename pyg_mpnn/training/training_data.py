@@ -22,7 +22,7 @@ from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.data.reference import count_neighbors, fit_energies
 from pyg_mpnn.data.suspects import find_outliers, survey
-from pyg_mpnn.training.batch_sampler import fill_batches
+from pyg_mpnn.training.sampler import fill_batches
 from pyg_mpnn.training.settings import TrainingSettings
 
 

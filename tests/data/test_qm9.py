@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from urllib.error import URLError
@@ -7,10 +8,60 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from torch_geometric.datasets.qm9 import atomrefs
 
-from pyg_mpnn.data import QM9, QM9_TARGETS
+from pyg_mpnn.data import QM9, QM9_TARGETS, qm9, split_qm9
 from pyg_mpnn.data.fingerprint import data_hash
 from pyg_mpnn.units import HARTREE
+
+ORDER = ["mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv"]
+
+
+def test_targets_come_in_the_order_of_pyg():
+    assert list(QM9_TARGETS) == ORDER
+
+
+@pytest.mark.parametrize("name", ["U0", "U", "H", "G"])
+def test_free_atoms_are_those_of_pyg(name):
+    target = QM9_TARGETS[name]
+    energies = [energy * target.factor for energy in target.free_atoms.values()]
+    # PyG's are the same hartrees times 27.211386246 eV and 8 decimals; the constants differ by 1e-8
+    assert energies == pytest.approx(atomrefs[ORDER.index(name)], rel=2e-8)
+
+
+def test_other_targets_have_no_free_atoms():
+    assert {name for name, target in QM9_TARGETS.items() if target.free_atoms} == {"U0", "U", "H", "G"}
+    assert all(sum(atomrefs.get(place, [])) == 0 for place in (6, 11))
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(130_831, (110_000, 10_000, 10_831)), (76_699, (64_487, 5_862, 6_350)), (96, (81, 7, 8))]
+)
+def test_parts_have_the_published_fractions_and_share_nothing(n, sizes):
+    split = split_qm9(n)
+    assert (len(split.train), len(split.valid), len(split.test)) == sizes
+    order = split.train + split.valid + split.test
+    assert sorted(order) == list(range(n))
+    assert split.sha256 == hashlib.sha256(np.array(order, dtype="<i8").tobytes()).hexdigest()
+
+
+def test_split_depends_on_the_seed_alone():
+    assert split_qm9(1000, 1) == split_qm9(1000, 1)
+    assert split_qm9(1000, 1).sha256 != split_qm9(1000, 2).sha256
+    assert split_qm9(1000).train[:3] != sorted(split_qm9(1000).train[:3]), "in random order, for nested sets"
+
+
+def test_known_splits_are_held_to_their_hash(monkeypatch):
+    monkeypatch.setitem(qm9._DIGESTS, 76_699, "another")
+    with pytest.raises(RuntimeError, match=r"the split of 76699 molecules must have the hash another, got 7e74eeda"):
+        split_qm9(76_699)
+    assert split_qm9(76_699, seed=1)
+
+
+def test_too_few_molecules_are_an_error():
+    with pytest.raises(ValueError, match=r"'n' must be at least 14, .*, got 5"):
+        split_qm9(5)
+
 
 FOLDER = Path(__file__).parent / "assets" / "qm9"
 

@@ -17,7 +17,7 @@ import torch
 
 from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol, to_atoms
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-8

@@ -20,7 +20,7 @@ from pyg_mpnn import Potential
 from pyg_mpnn.cli import main
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.training import PotentialModule, TrainingSettings, train
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 
 TOLERANCE = 1e-8  # what issue 2 asks for; the two trainings are equal to the last bit
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
-from pyg_mpnn.testing import Healthy, bond_scan, molecule
+from pyg_mpnn.testing import Healthy, bond_scan, draw_scan, molecule
 
 
 def test_scan_reaches_beyond_the_cutoff_and_force_is_the_slope(unchecked):
@@ -14,3 +16,24 @@ def test_scan_reaches_beyond_the_cutoff_and_force_is_the_slope(unchecked):
     assert energy[distance > 4.0].abs().max() == 0.0
     slope = -torch.gradient(energy, spacing=(distance,))[0]
     assert (slope - force)[1:-1].abs().max() < 1e-3 * force.abs().max()
+
+
+SCAN = {
+    "distance": [1.0 + 0.1 * k for k in range(50)],
+    "energy": [max(0.0, 5.0 - 1.0 - 0.1 * k) for k in range(50)],
+    "force": [1.0] * 50,
+    "cutoff": [3.0, 5.0],
+}
+
+
+def test_picture_is_drawn(tmp_path):
+    draw_scan(SCAN, tmp_path / "scan.png", title="model")
+    content = (tmp_path / "scan.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(content) > 10_000
+
+
+def test_missing_matplotlib_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "pyg_mpnn\[md\]"'):
+        draw_scan(SCAN, tmp_path / "scan.png")

@@ -16,7 +16,7 @@ from pyg_mpnn.data.frames import align_frames
 from pyg_mpnn.geometry import RadiusGraph
 from pyg_mpnn.training import LossTerms, PotentialModule, TrainingSettings, loss_terms, train
 from pyg_mpnn.training import module as module_of_training
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.loss import count_terms
 
 train_of_training = importlib.import_module("pyg_mpnn.training.train")  # the package has a function of this name

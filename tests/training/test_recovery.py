@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_mpnn.training import PotentialModule, TrainingSettings, recovery, train
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 
 Settings = Callable[..., TrainingSettings]
 STEPS = 4  # per epoch

@@ -19,7 +19,7 @@ from pyg_mpnn import DipoleOutput, PolarizabilityOutput, Potential, ScalarOutput
 from pyg_mpnn.cli import main
 from pyg_mpnn.data import QM9
 from pyg_mpnn.training import PotentialModule, TrainingSettings, evaluate, train
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.output_reference import target_output
 
 ASSETS = Path(__file__).parents[1] / "data" / "assets"

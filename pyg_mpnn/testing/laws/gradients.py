@@ -156,15 +156,7 @@ def double_backward(subject: Subject, structures: Sequence[Data]) -> list[Check]
 
 
 def gradients_of_force_loss(subject: Subject, structure: Data) -> list[Tensor]:
-    """Gradients of a loss on forces by the parameters, in training mode.
-
-    Args:
-        subject: the potential.
-        structure: the structure whose forces are in the loss.
-
-    Returns:
-        one gradient for each parameter.
-    """
+    """Gradients of a loss on forces by the parameters, in training mode."""
     trained = _in_training(subject)
     parameters = [parameter for parameter in trained.model.parameters() if parameter.requires_grad]
     value = _force_loss(trained, structure, torch.ones_like(structure.pos))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pyg_mpnn.training.ablation.grid import ablate
-from pyg_mpnn.training.ablation.settings import AblationSettings
-from pyg_mpnn.training.ablation.variants import Variant, make_variants
-from pyg_mpnn.training.ablation.verdict import Difference, paired_difference
+from pyg_mpnn.training.ablation.settings import AblationSettings, Variant, make_variants
+from pyg_mpnn.training.ablation.summary import Difference, paired_difference
 
 __all__ = ["AblationSettings", "ablate", "Variant", "make_variants", "Difference", "paired_difference"]

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.training.ablation.settings import AblationSettings
-from pyg_mpnn.training.ablation.variants import Variant
-from pyg_mpnn.training.history import read_history
+from pyg_mpnn.training.ablation.settings import AblationSettings, Variant
+from pyg_mpnn.training.logs import read_history
 from pyg_mpnn.training.model_card import package_versions
 from pyg_mpnn.training.train import train
 
@@ -36,16 +35,7 @@ def read_cells(out: Path) -> list[Record]:
 
 
 def cell_path(out: Path, variant: Variant, seed: int) -> Path:
-    """File of a cell.
-
-    Args:
-        out: The folder of the comparison.
-        variant: The potential.
-        seed: The seed.
-
-    Returns:
-        The path.
-    """
+    """File of a cell."""
     return out / "cells" / f"{variant.slug}-seed{seed}.json"
 
 

@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator
 
 from pyg_mpnn.files import write_picture, write_text
 from pyg_mpnn.training.ablation.cells import read_cells
+from pyg_mpnn.training.ablation.settings import BLOCKS, REFERENCE
 from pyg_mpnn.training.ablation.summary import Row, block_verdict, summarize
-from pyg_mpnn.training.ablation.variants import BLOCKS, REFERENCE
 
 UNDISTURBED = 0.9  # share of the processor that a cell has when nothing else runs
 _BLUE, _ORANGE, _GREY = "#2a6f97", "#e07a1f", "#aaaaaa"
@@ -64,11 +64,7 @@ def markdown(out: str | Path) -> str:
 
 
 def write_report(out: str | Path) -> None:
-    """Write ``ablation.md`` and ``pareto.png`` to the folder of the comparison.
-
-    Args:
-        out: The folder.
-    """
+    """Write ``ablation.md`` and ``pareto.png`` to the folder of the comparison."""
     out = Path(out)
     write_text(out / "ablation.md", f"# Which building block pays?\n\n{markdown(out)}\n\n![Errors](pareto.png)\n")
     plot_pareto(summarize(out), out / "pareto.png")

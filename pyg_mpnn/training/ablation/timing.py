@@ -13,8 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
-from pyg_mpnn.training.ablation.settings import AblationSettings
-from pyg_mpnn.training.ablation.variants import Variant
+from pyg_mpnn.training.ablation.settings import AblationSettings, Variant
 
 ROUNDS, CALLS = 8, 3
 _EVALUATE, _STEP = "evaluate", "train"

@@ -1,15 +1,116 @@
-"""The one line that tells how the training goes."""
+"""How a training goes: metrics.csv, TensorBoard and Weights & Biases, and the line on the terminal."""
 
 from __future__ import annotations
 
+import csv
+import importlib.util
 import sys
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.settings import TrainingSettings
+
+History = list[dict[str, float]]
+
+
+def read_history(path: Path) -> History:
+    """Read a log.
+
+    Args:
+        path: The CSV file; an absent one is an empty log.
+
+    Returns:
+        One mapping from column to value per epoch; without the columns that an older version did not write.
+    """
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+class CsvHistory(Callback):
+    """Writes ``epoch``, ``step`` and everything that was logged, one line per epoch.
+
+    After a resumption the lines of epochs that are run again are replaced.
+
+    Args:
+        path: The CSV file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: History = []
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Read the lines of the epochs done before an interruption."""
+        self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add one line; the file is replaced as a whole, so it is never half written."""
+        if not trainer.is_global_zero:
+            return
+        values: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
+        values |= {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values["recoveries"] = float(getattr(pl_module, "recoveries", 0))  # those after this epoch too
+        self.rows.append(values)
+        with write_whole(self.path) as file:
+            columns = dict.fromkeys(name for row in self.rows for name in row)  # old rows may have others
+            writer = csv.DictWriter(file, fieldnames=list(columns))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def check_loggers(settings: TrainingSettings) -> None:
+    """Refuse a log whose package is absent, before time is spent on the data.
+
+    Args:
+        settings: ``tensorboard`` and ``wandb`` count.
+
+    Raises:
+        ImportError: The package is not installed.
+    """
+    for name, wanted in (("tensorboard", settings.tensorboard), ("wandb", settings.wandb is not None)):
+        if wanted and importlib.util.find_spec(name) is None:
+            raise ImportError(
+                f"'{name}' needs the package {name}, which is not installed: pip install {name}, or leave it out "
+                "(metrics.csv has the same numbers)."
+            )
+
+
+def make_loggers(settings: TrainingSettings) -> list[Logger]:
+    """The logs that were asked for; the columns of metrics.csv, once an epoch.
+
+    Args:
+        settings: ``tensorboard``, ``wandb`` and ``out`` count.
+
+    Returns:
+        Lightning's loggers. Weights & Biases is told the settings; offline it needs no network and no account.
+    """
+    loggers: list[Logger] = []
+    if settings.tensorboard:
+        loggers.append(TensorBoardLogger(settings.out, name="tensorboard", version=""))
+    if settings.wandb is not None:
+        out = Path(settings.out)
+        loggers.append(
+            WandbLogger(
+                name=out.name,
+                save_dir=out,
+                project="pyg_mpnn",
+                offline=settings.wandb == "offline",
+                log_model=False,
+                config=asdict(settings),
+            )
+        )
+    return loggers
+
 
 BAR_WIDTH = 20
 
