@@ -33,8 +33,7 @@ from benchmarks.laws.run import REFERENCE
 from benchmarks.record import RESULTS, provenance, write
 from benchmarks.speed import table
 from pyg_mpnn import Potential
-from pyg_mpnn.testing import LAWS, Report, check_potential, laws
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import LAWS, Report, check_potential, crystal, laws, molecule
 
 HERE = Path(__file__).resolve().parents[1] / "examples" / "architectures"
 FOLDER = RESULTS / "architectures"

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyg_mpnn.activation import ShiftedSoftplus
+from pyg_mpnn.arguments import check_whole
 
 _SMOOTH_ACTIVATIONS = (nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus, ShiftedSoftplus, nn.GELU, nn.Mish, nn.Identity)
 
@@ -56,8 +57,10 @@ class MLP(nn.Module):
         activate_last: bool = False,
     ) -> None:
         super().__init__()
-        if len(channels) < 2 or min(channels) < 1:
-            raise ValueError(f"'channels' must hold at least two positive widths, got {list(channels)}")
+        if len(channels) < 2:
+            raise ValueError(f"'channels' must hold two or more widths, got {list(channels)}")
+        for width in channels:
+            check_whole(channels=width)
         activation = nn.SiLU() if activation is None else activation
         if not isinstance(activation, _SMOOTH_ACTIVATIONS):
             names = ", ".join(kind.__name__ for kind in _SMOOTH_ACTIVATIONS)

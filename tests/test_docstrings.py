@@ -14,7 +14,7 @@ from torch import nn
 SECTIONS = ["Args", "Returns", "Yields", "Shapes", "Units", "Raises", "Source", "Example"]
 # The words for the axes of tensors; digits, "_" and "..." besides.
 AXES = {"nodes", "edges", "triplets", "graphs", "channels", "radial", "angular", "heads"}
-PACKAGES = ["", ".basis", ".geometry", ".layers", ".readout", ".models", ".data", ".md", ".engines", ".inspect"]
+PACKAGES = ["", ".basis", ".geometry", ".layers", ".readout", ".models", ".data", ".md", ".engines", ".inspection"]
 
 
 def public() -> list[Any]:

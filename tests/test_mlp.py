@@ -74,7 +74,7 @@ def test_activations_with_a_kink_are_refused(activation):
 
 @pytest.mark.parametrize("channels", [[], [3], [3, 0, 2]])
 def test_widths_must_be_positive(channels):
-    with pytest.raises(ValueError, match="'channels' must hold at least two positive widths, got"):
+    with pytest.raises(ValueError, match=r"'channels' must (hold two or more widths|be at least 1), got"):
         MLP(channels)
 
 

@@ -16,8 +16,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.record import RESULTS, provenance, write
-from pyg_mpnn.testing import LAWS
-from pyg_mpnn.testing.controls import INDEPENDENT, OWN, Healthy, crystal, molecule
+from pyg_mpnn.testing import FINDINGS, LAWS, Healthy, crystal, molecule
+from tests.testing.controls import INDEPENDENT, OWN
 
 SMALLEST = 12  # decades
 
@@ -37,12 +37,13 @@ def main() -> None:
 
 def sweep(model: type[Healthy], name: str) -> dict[str, Any]:
     """The smallest dose that one law catches, and what it measured there."""
-    law = next(law for law in LAWS if law.name == name)
+    law = next(law for law in (*LAWS, *FINDINGS) if law.name == name)
     caught: dict[str, Any] = {"smallest_dose": None}
     for decade in range(SMALLEST + 1 if model.continuous else 1):
         dose = 10.0**-decade
         rebuild = functools.partial(model, dose)
-        result = law(model(dose), [molecule(), crystal()], dtype=torch.float64, rebuild=rebuild)
+        structures = [molecule()] if law in FINDINGS else [molecule(), crystal()]
+        result = law(model(dose), structures, dtype=torch.float64, rebuild=rebuild)
         if result.verdict != "fail":
             break
         caught = {"smallest_dose": dose, "value": str(result.value), "unit": result.unit, "reason": result.reason}

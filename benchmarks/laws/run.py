@@ -32,8 +32,7 @@ from benchmarks.laws.peers import dimenet_plus_plus, schnet, visnet
 from benchmarks.record import RESULTS, provenance, write
 from pyg_mpnn import Potential
 from pyg_mpnn.data import read_structures, to_data
-from pyg_mpnn.testing import LAWS, Report, check_potential, laws
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import LAWS, Report, check_potential, crystal, laws, molecule
 
 FOLDER = RESULTS / "laws"
 REFERENCE = {1: -13.6, 6: -146.0, 8: -430.0, 14: -103.0}  # eV, of the size that pseudopotentials give

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_positive, check_whole
+
 
 def cosine_cutoff(dist: Float[Tensor, " edges"], cutoff: float) -> Float[Tensor, " edges"]:
     r"""Half a cosine wave: the function of :class:`CosineCutoff`.
@@ -87,8 +89,7 @@ class Cutoff(nn.Module):
 
     def __init__(self, cutoff: float) -> None:
         super().__init__()
-        if not (cutoff > 0.0 and math.isfinite(cutoff)):
-            raise ValueError(f"'cutoff' must be positive and finite (in A), got {cutoff}: pass for example 5.0.")
+        check_positive("A", cutoff=cutoff)
         self.cutoff = float(cutoff)
 
     def forward(self, dist: Float[Tensor, " edges"]) -> Float[Tensor, " edges"]:
@@ -170,8 +171,7 @@ class PolynomialCutoff(Cutoff):
 
     def __init__(self, cutoff: float, p: int = 6) -> None:
         super().__init__(cutoff)
-        if p < 1:
-            raise ValueError(f"'p' must be at least 1, got {p}: pass for example 6.")
+        check_whole(p=p)
         self.p = p
 
     def forward(self, dist: Float[Tensor, " edges"]) -> Float[Tensor, " edges"]:

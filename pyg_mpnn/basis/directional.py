@@ -7,6 +7,7 @@ from e3nn import get_optimization_defaults, o3, set_optimization_defaults
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry
 
 
@@ -66,7 +67,8 @@ class DirectionalBasis(nn.Module):
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
-        if not 0 <= l_max <= 12:
+        check_whole(0, l_max=l_max)
+        if l_max > 12:
             raise ValueError(f"'l_max' must be between 0 and 12, got {l_max}: pass for example 2.")
         self.l_max = l_max
         defaults = get_optimization_defaults()

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_positive, check_whole
+
 
 def gaussian(
     dist: Float[Tensor, " edges"], center: Float[Tensor, " radial"], eta: float
@@ -85,10 +87,8 @@ class RadialBasis(nn.Module):
 
     def __init__(self, cutoff: float, num_radial: int) -> None:
         super().__init__()
-        if not (cutoff > 0.0 and math.isfinite(cutoff)):
-            raise ValueError(f"'cutoff' must be positive and finite (in A), got {cutoff}: pass for example 5.0.")
-        if num_radial < 1:
-            raise ValueError(f"'num_radial' must be at least 1, got {num_radial}: pass for example 8.")
+        check_positive("A", cutoff=cutoff)
+        check_whole(num_radial=num_radial)
         self.cutoff = float(cutoff)
         self.num_radial = num_radial
 
@@ -140,10 +140,10 @@ class GaussianBasis(RadialBasis):
         super().__init__(cutoff, num_radial)
         if num_radial < 2:
             raise ValueError(f"'num_radial' must be at least 2, got {num_radial}: pass for example 16.")
-        if not start < cutoff:
+        if not -math.inf < start < cutoff:
             raise ValueError(f"'start' must be below 'cutoff' = {cutoff} (in A), got {start}: pass for example 0.0.")
-        if eta is not None and not eta > 0.0:
-            raise ValueError(f"'eta' must be positive (in 1/A^2), got {eta}: pass None for half over the step squared.")
+        if eta is not None:
+            check_positive("1/A^2", eta=eta)
         self.start = float(start)
         self.step = (self.cutoff - self.start) / (num_radial - 1)
         self.eta = 0.5 / self.step**2 if eta is None else float(eta)
@@ -239,8 +239,7 @@ class ExpNormalBasis(RadialBasis):
         super().__init__(cutoff, num_radial)
         if num_radial < 2:
             raise ValueError(f"'num_radial' must be at least 2, got {num_radial}: pass for example 16.")
-        if not alpha > 0.0:
-            raise ValueError(f"'alpha' must be positive (in 1/A), got {alpha}: pass for example 1.0.")
+        check_positive("1/A", alpha=alpha)
         self.alpha = float(alpha)
         self.start = math.exp(-self.alpha * self.cutoff)
         self.step = (1.0 - self.start) / (num_radial - 1)

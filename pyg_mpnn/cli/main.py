@@ -1,21 +1,18 @@
-"""All commands: their parser, and what runs them."""
+"""All commands: a table, their parser, and what runs them. Only the code of the chosen one is imported."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, TextIO, cast
 
 import jsonargparse
 
-from pyg_mpnn.cli.check import check_command
-from pyg_mpnn.cli.evaluate import evaluate_command
-from pyg_mpnn.cli.export import export_command
-from pyg_mpnn.cli.inspect import inspect_command
 from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
-from pyg_mpnn.deploy import CompilationError, keep_freed_memory
-from pyg_mpnn.training import TrainingSettings, train
-from pyg_mpnn.training.ablation import AblationSettings, ablate
+from pyg_mpnn.cli.stderr import Forgiving
 
 _EPILOG = """examples:
   pyg-mpnn inspect --data ethanol --test ethanol
@@ -36,11 +33,64 @@ _BROKEN = 3  # exit code of a check that found a broken law
 _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 
-def make_parser() -> jsonargparse.ArgumentParser:
-    """The parser of all commands; the help texts are the docstrings of what they call."""
-    from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
-    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
+class Command(NamedTuple):
+    """What a command says of itself, and where the function is that it calls, as ``module:name``.
 
+    The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object.
+    """
+
+    help: str
+    function: str
+    settings: str | None = None
+    exit_code: Callable[[Any], int] = lambda result: 0
+
+
+COMMANDS = {
+    "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspection:inspect_command"),
+    "train": Command(
+        "learn a potential from structures with energies and forces",
+        "pyg_mpnn.training:train",
+        settings="pyg_mpnn.training:TrainingSettings",
+    ),
+    "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
+    "check": Command(
+        "hold a potential to the laws of physics",
+        "pyg_mpnn.cli.check:check_command",
+        exit_code=lambda report: 0 if report.passed else _NOT_RUN if report.errors else _BROKEN,
+    ),
+    "md": Command("molecular dynamics with a trained potential", "pyg_mpnn.md:run_dynamics"),
+    "lammps": Command("the same in LAMMPS, in several processes", "pyg_mpnn.engines:run_lammps_dynamics"),
+    "predict": Command("energies and forces of structures, into a file", "pyg_mpnn.md:run_prediction"),
+    "relax": Command(
+        "atoms, and the cell, to the nearest minimum",
+        "pyg_mpnn.md:run_relaxation",
+        exit_code=lambda relaxation: 0 if relaxation.converged else _NOT_CONVERGED,
+    ),
+    "vib": Command("vibrations from the exact Hessian", "pyg_mpnn.md:run_vibrations"),
+    "export": Command("a file that runs without this package", "pyg_mpnn.cli.export:export_command"),
+    "ablate": Command(
+        "which building block pays on given structures",
+        "pyg_mpnn.training.ablation:ablate",
+        settings="pyg_mpnn.training.ablation:AblationSettings",
+    ),
+}
+
+
+def _load(place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
+
+
+def make_parser(with_flags: Collection[str] = tuple(COMMANDS)) -> jsonargparse.ArgumentParser:
+    """The parser of all commands; the help texts are the docstrings of what they call.
+
+    Args:
+        with_flags: Commands that get their flags, for which their code is imported; the others have a name and one
+            line of help.
+
+    Returns:
+        The parser.
+    """
     parser = Parser(
         prog="pyg-mpnn",
         description="Train, test and run machine-learned interatomic potentials. Energies in eV, lengths in A.",
@@ -48,33 +98,12 @@ def make_parser() -> jsonargparse.ArgumentParser:
         formatter_class=Help,
     )
     commands = parser.add_subcommands(required=True)
-    commands.add_subcommand("inspect", parser_of(inspect_command), help="look at structures before training on them")
-    commands.add_subcommand("train", _train_parser(), help="learn a potential from structures with energies and forces")
-    commands.add_subcommand("evaluate", parser_of(evaluate_command), help="errors of a trained potential")
-    commands.add_subcommand("check", parser_of(check_command), help="hold a potential to the laws of physics")
-    commands.add_subcommand("md", parser_of(run_dynamics), help="molecular dynamics with a trained potential")
-    commands.add_subcommand("lammps", parser_of(run_lammps_dynamics), help="the same in LAMMPS, in several processes")
-    commands.add_subcommand("predict", parser_of(run_prediction), help="energies and forces of structures, into a file")
-    commands.add_subcommand("relax", parser_of(run_relaxation), help="atoms, and the cell, to the nearest minimum")
-    commands.add_subcommand("vib", parser_of(run_vibrations), help="vibrations from the exact Hessian")
-    commands.add_subcommand("export", parser_of(export_command), help="a file that runs without this package")
-    commands.add_subcommand("ablate", _ablate_parser(), help="which building block pays on given structures")
-    return parser
-
-
-def _train_parser() -> jsonargparse.ArgumentParser:
-    parser = Parser(description="Train a potential, test it, and write checkpoints, pictures and a model card.")
-    parser.add_argument(
-        "--config", action="config", help="Settings to start from: YAML, or settings.json of a training."
-    )
-    parser.add_class_arguments(TrainingSettings, as_group=False)
-    return parser
-
-
-def _ablate_parser() -> jsonargparse.ArgumentParser:
-    parser = Parser(description="Train variants of a potential for equal minutes: which building block pays?")
-    parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
-    parser.add_class_arguments(AblationSettings, as_group=False)
+    for name, command in COMMANDS.items():
+        if name not in with_flags:
+            commands.add_subcommand(name, Parser(), help=command.help)
+            continue
+        settings = None if command.settings is None else _load(command.settings)
+        commands.add_subcommand(name, parser_of(_load(command.function), settings), help=command.help)
     return parser
 
 
@@ -87,40 +116,20 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
-    from pyg_mpnn.md import run_dynamics, run_prediction, run_relaxation, run_vibrations
-
     words = join_files(sys.argv[1:] if arguments is None else arguments)
     words = join_composition(words) if words[:1] in (["train"], ["ablate"]) else words
     words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
-    parsed = make_parser().parse_args(words)
+    parsed = make_parser(words[:1]).parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
+
+    from pyg_mpnn.deploy import keep_freed_memory
+
     keep_freed_memory()
-    if parsed.subcommand == "train":
-        train(TrainingSettings(**values))
-    elif parsed.subcommand == "inspect":
-        inspect_command(**values)
-    elif parsed.subcommand == "ablate":
-        ablate(AblationSettings(**values))
-    elif parsed.subcommand == "evaluate":
-        evaluate_command(**values)
-    elif parsed.subcommand == "check":
-        report = check_command(**values)
-        return 0 if report.passed else _NOT_RUN if report.errors else _BROKEN
-    elif parsed.subcommand == "lammps":
-        run_lammps_dynamics(**values)
-    elif parsed.subcommand == "predict":
-        run_prediction(**values)
-    elif parsed.subcommand == "relax":
-        return 0 if run_relaxation(**values).converged else _NOT_CONVERGED
-    elif parsed.subcommand == "export":
-        export_command(**values)
-    elif parsed.subcommand == "vib":
-        run_vibrations(**values)
-    else:
-        run_dynamics(**values)
-    return 0
+    command = COMMANDS[parsed.subcommand]
+    function = _load(command.function)
+    result = function(_load(command.settings)(**values)) if command.settings else function(**values)
+    return command.exit_code(result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,15 +142,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        return run_command(arguments)
+        with contextlib.redirect_stderr(cast(TextIO, Forgiving(sys.stderr))):
+            return run_command(arguments)
     except KeyboardInterrupt:
         print(
             "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",
             file=sys.stderr,
         )
         return 130
-    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError) as error:
-        if os.environ.get("PYG_MPNN_TRACEBACK"):
+    except Exception as error:
+        from pyg_mpnn.deploy import CompilationError
+
+        of_user = (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError)
+        if not isinstance(error, of_user) or os.environ.get("PYG_MPNN_TRACEBACK"):
             raise
         print(f"pyg-mpnn: error: {error}\n(PYG_MPNN_TRACEBACK=1 shows where it came from)", file=sys.stderr)
         return 1

@@ -34,9 +34,18 @@ class Parser(jsonargparse.ArgumentParser):
         if kwargs.get("type") is bool and kwargs.get("default") is False:
             del kwargs["type"]
             kwargs["action"] = "store_true"
+        elif kwargs.get("type") is bool and kwargs.get("default") is True:
+            del kwargs["type"]
+            kwargs["action"] = jsonargparse.ActionYesNo(no_prefix="no-")
         if args and args[0] in _ALIASES:
             args = (args[0], _ALIASES[args[0]])
-        lists = {"--cutoff": float, "--only": str, "--trust": str}  # in place of the syntax of jsonargparse for lists
+        lists = {
+            "--cutoff": float,
+            "--only": str,
+            "--trust": str,
+            "--axes": str,
+            "--fix": str,
+        }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             default = kwargs["default"]
             default = None if default is None else list(default)
@@ -45,19 +54,23 @@ class Parser(jsonargparse.ArgumentParser):
         return super().add_argument(*args, **kwargs)
 
 
-def parser_of(function: Callable[..., Any]) -> jsonargparse.ArgumentParser:
+def parser_of(function: Callable[..., Any], settings: type | None = None) -> jsonargparse.ArgumentParser:
     """The parser of a command.
 
     Args:
         function: What the command calls; its docstring is the help text, its arguments are the flags.
+        settings: Class whose fields are the flags, where the function takes one of it.
 
     Returns:
         The parser.
     """
-    teaching = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
-    parser = Parser(description=teaching, formatter_class=Help)
-    parser.add_argument("--config", action="config", help="Settings to start from, YAML or JSON.")
-    parser.add_function_arguments(function, as_group=False)
+    text = (inspect.getdoc(function) or "").split("\n\nArgs:", 1)[0]
+    parser = Parser(description=text, formatter_class=Help)
+    parser.add_argument("--config", action="config", help="Settings to start from: YAML, JSON, or a settings.json.")
+    if settings is None:
+        parser.add_function_arguments(function, as_group=False)
+    else:
+        parser.add_class_arguments(settings, as_group=False)
     return parser
 
 

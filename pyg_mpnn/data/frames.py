@@ -54,6 +54,8 @@ class LabelShape(NamedTuple):
     shape: tuple[int, ...] = ()
     input: bool = False
     """Whether it is read and not predicted: then no structure of a set may lack it if another has it."""
+    required: bool = False
+    """Whether it is an input without which nothing can be computed: then no structure may lack it."""
 
 
 def prepare_frames(
@@ -106,7 +108,8 @@ def keep_labels(labels: Mapping[str, LabelShape], given: Sequence[Data], kept: S
         kept: the same ones, normalized; changed in place.
 
     Raises:
-        ValueError: another shape, an infinite value, or an input that only some have; the message names the frame.
+        ValueError: another shape, an infinite value, an input that only some have, or a required one that some lack;
+            the message names the frame.
     """
     for index, (frame, new) in enumerate(zip(given, kept, strict=True)):
         for name, label in labels.items():
@@ -114,6 +117,11 @@ def keep_labels(labels: Mapping[str, LabelShape], given: Sequence[Data], kept: S
                 new[name] = _read_label(frame[name], name, label, len(new.z), index)
     for name, label in labels.items():
         lacking = [k for k, frame in enumerate(kept) if name not in frame]
+        if label.required and lacking:
+            raise ValueError(
+                f"{name!r} must be a number of every structure, because the model reads it, got {len(lacking)} without "
+                f"it, the first is frame {lacking[0]}."
+            )
         if len(lacking) in (0, len(kept)):
             continue
         if label.input:

@@ -15,7 +15,7 @@ from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.cache import CacheError, cache_error
 from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
 from pyg_mpnn.deploy.support import CompilationError, why_not
-from pyg_mpnn.deploy.trace import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
 
 CompileMode = Literal["auto", "on", "off"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.generate import build, expected_seconds
-from pyg_mpnn.deploy.trace import Inputs, Kind, Traced, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, example_tensors, trace, unflatten
 
 
 def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path) -> None:
@@ -20,7 +20,7 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     the dtype of the module: who calls it need not know, and torch does not check it unless asked.
 
     Args:
-        module: as for ``pyg_mpnn.deploy.trace.trace``, in evaluation mode.
+        module: as for ``pyg_mpnn.deploy.tracing.trace``, in evaluation mode.
         reference: reference energies by atomic number, float64.
         scales: number of cutoffs.
         path: file to write; an existing one is replaced only by a complete one.

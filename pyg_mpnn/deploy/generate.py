@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.cache import keep
 from pyg_mpnn.deploy.support import cache_folder, digest, generating, machine, tracing
-from pyg_mpnn.deploy.trace import Traced
+from pyg_mpnn.deploy.tracing import Traced
 
 Compiled = Callable[[list[Tensor]], list[Tensor]]
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from pyg_mpnn.arguments import check_whole
+
 TESTED_TORCH = ("2.13",)
 """Versions of torch that the tests of this package compile with; the settings below are theirs."""
 
@@ -63,7 +65,12 @@ def threads_for(mode: str, threads: int | None) -> int | None:
 
     Returns:
         their number; ``None`` leaves it to torch.
+
+    Raises:
+        ValueError: a number below 1.
     """
+    if threads is not None:
+        check_whole(threads=threads)
     return 1 if threads is None and mode != "off" else threads
 
 

@@ -190,7 +190,7 @@ class Evaluator:
         compiled = "" if self.compile == "off" else f", compile {self.compile}"
         precision = str(self.dtype).removeprefix("torch.")
         return (
-            f"pyg_mpnn in {engine}: units {units}; potential {_describe(self.source, self.potential.record)}, "
+            f"pyg_mpnn in {engine}: units {units}; potential {describe(self.source, self.potential.record)}, "
             f"{precision}{compiled}; ensemble {ensemble}"
         )
 
@@ -269,12 +269,20 @@ def _check_inputs(potential: EnergyModel | SumPotential) -> None:
         )
 
 
-def _describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[str, Any]) -> str:
-    """File and names of labels, from what its training says of its data or from the settings beside a checkpoint."""
+def describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[str, Any]) -> str:
+    """File and names of labels, from what its training says of its data or from the settings beside a checkpoint.
+
+    Args:
+        source: a potential, or the path that it came from.
+        record: of its training.
+
+    Returns:
+        the words.
+    """
     if not isinstance(source, str | Path):
         return f"{type(source).__name__} (no file)"
     if record.get("labels"):
-        return f"{source} (labels {', '.join(map(str, record['labels']))})"
+        return f"{source} (labels: {', '.join(record['labels'].values())})"
     settings = Path(source).parent / "settings.json"
     try:
         values = json.loads(settings.read_text())

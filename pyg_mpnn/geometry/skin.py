@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from pyg_mpnn.geometry.backends import Backend, check_backend
@@ -13,7 +13,7 @@ from pyg_mpnn.geometry.structures import Structures, check_structures
 
 
 class SkinList:
-    r"""Neighbour lists along a trajectory of one structure, identical to fresh ones and cheaper.
+    r"""Neighbour lists along a trajectory of one structure or a batch, identical to fresh ones and cheaper.
 
     .. math:: |\mathbf{r}_i - \mathbf{r}_i^0| < \tfrac12 \delta \ \forall i \quad \Rightarrow \quad
         r_{ij} < r_c \text{ only where } r_{ij}^0 < r_c + \delta
@@ -29,7 +29,8 @@ class SkinList:
         backend: as for :func:`neighbor_list`.
 
     Shapes:
-        pos (nodes, 3), cell (3, 3) or (1, 3, 3), pbc (3,) or (1, 3); result as of :func:`neighbor_list`.
+        pos (nodes, 3), cell (3, 3) or (graphs, 3, 3), pbc (3,) or (graphs, 3), batch (nodes,); result as of
+        :func:`neighbor_list`.
 
     Units:
         A.
@@ -63,38 +64,40 @@ class SkinList:
         self._structure: Structures | None = None
         self._cell: Tensor | None = None
         self._pbc: Tensor | None = None
+        self._batch: Tensor | None = None
         self._allowed = 0.0
 
     def __call__(
         self,
         pos: Float[Tensor, "nodes 3"],
-        cell: Float[Tensor, "3 3"] | Float[Tensor, "1 3 3"] | None = None,
-        pbc: Bool[Tensor, "3"] | Bool[Tensor, "1 3"] | None = None,
+        cell: Float[Tensor, "3 3"] | Float[Tensor, "graphs 3 3"] | None = None,
+        pbc: Bool[Tensor, "3"] | Bool[Tensor, "graphs 3"] | None = None,
+        batch: Int64[Tensor, " nodes"] | None = None,
     ) -> NeighborList:
         pos = pos.detach()
-        if self._candidates is None or self._structure is None or not self._holds(pos, cell, pbc):
-            self._rebuild(pos, cell, pbc)
+        if self._candidates is None or self._structure is None or not self._holds(pos, cell, pbc, batch):
+            self._rebuild(pos, cell, pbc, batch)
         assert self._candidates is not None
         assert self._structure is not None
         return select(self._candidates, self._structure._replace(pos=pos), self.cutoff)
 
-    def _holds(self, pos: Tensor, cell: Tensor | None, pbc: Tensor | None) -> bool:
+    def _holds(self, pos: Tensor, cell: Tensor | None, pbc: Tensor | None, batch: Tensor | None) -> bool:
         """Whether the candidates still hold every neighbour (False for positions that are not finite)."""
         assert self._structure is not None
         old = self._structure.pos
         if (pos.shape, pos.dtype, pos.device) != (old.shape, old.dtype, old.device):
             return False
-        if not (_same(cell, self._cell) and _same(pbc, self._pbc)):
+        if not (_same(cell, self._cell) and _same(pbc, self._pbc) and _same(batch, self._batch)):
             return False
         return pos.shape[0] == 0 or torch.linalg.vector_norm(pos - old, dim=1).max().item() < self._allowed
 
-    def _rebuild(self, pos: Tensor, cell: Tensor | None, pbc: Tensor | None) -> None:
+    def _rebuild(self, pos: Tensor, cell: Tensor | None, pbc: Tensor | None, batch: Tensor | None) -> None:
         self._candidates = None  # nothing stale is left behind by an error
-        structure = check_structures(pos.clone(), None, None, cell, pbc)
+        structure = check_structures(pos.clone(), batch, None, cell, pbc)
         reach = self.cutoff + self.skin
-        self._candidates = neighbor_list(structure.pos, reach, cell=cell, pbc=pbc, backend=self.backend)
+        self._candidates = neighbor_list(structure.pos, reach, batch=batch, cell=cell, pbc=pbc, backend=self.backend)
         self._structure = structure
-        self._cell, self._pbc = _copy(cell), _copy(pbc)
+        self._cell, self._pbc, self._batch = _copy(cell), _copy(pbc), _copy(batch)
         self._allowed = 0.5 * (self.skin - structure.margin(reach))
         self.num_rebuilds += 1
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.scatter import scatter_max, scatter_sum
@@ -36,11 +37,9 @@ class Attention(EdgeBlock, ABC):
 
     def __init__(self, in_channels: int, edge_dim: int, heads: int = 1) -> None:
         super().__init__(sums=False)
-        if min(in_channels, edge_dim, heads) < 1 or edge_dim % heads:
-            raise ValueError(
-                "'in_channels', 'edge_dim' and 'heads' must be at least 1 and 'edge_dim' a multiple of 'heads', "
-                f"got {in_channels}, {edge_dim} and {heads}"
-            )
+        check_whole(in_channels=in_channels, edge_dim=edge_dim, heads=heads)
+        if edge_dim % heads:
+            raise ValueError(f"'edge_dim' must be a multiple of 'heads', got {edge_dim} and {heads}")
         self.in_channels, self.edge_dim, self.heads = in_channels, edge_dim, heads
         self.query = nn.Linear(in_channels, edge_dim)
         self.reset_parameters()

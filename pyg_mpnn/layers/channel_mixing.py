@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 
@@ -45,11 +46,8 @@ class ChannelMixing(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, l_max: int) -> None:
         super().__init__()
-        if min(in_channels, out_channels) < 1 or l_max < 0:
-            raise ValueError(
-                "'in_channels' and 'out_channels' must be at least 1 and 'l_max' at least 0, got "
-                f"{in_channels}, {out_channels} and {l_max}"
-            )
+        check_whole(in_channels=in_channels, out_channels=out_channels)
+        check_whole(0, l_max=l_max)
         self.in_channels, self.out_channels, self.l_max = in_channels, out_channels, l_max
         self.register_buffer("degrees", degrees(l_max), persistent=False)
         self.weight = nn.Parameter(torch.empty(l_max + 1, in_channels, out_channels))

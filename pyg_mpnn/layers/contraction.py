@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry
 
 
@@ -39,6 +40,7 @@ class Contraction(nn.Module):
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
+        check_whole(0, l_max=l_max)
         self.l_max = l_max
 
     def symmetry(self, first: Symmetry, second: Symmetry) -> Symmetry:

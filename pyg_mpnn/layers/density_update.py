@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, NodeFeatures, edge_pairs, ends
@@ -52,11 +53,8 @@ class DensityUpdate(EdgeBlock):
 
     def __init__(self, in_channels: int, message_channels: int, channels: int, l_max: int) -> None:
         super().__init__(sums=True)
-        if min(in_channels, message_channels, channels) < 1 or l_max < 0:
-            raise ValueError(
-                "'in_channels', 'message_channels' and 'channels' must be at least 1 and 'l_max' at least 0, got "
-                f"{in_channels}, {message_channels}, {channels} and {l_max}"
-            )
+        check_whole(in_channels=in_channels, message_channels=message_channels, channels=channels)
+        check_whole(0, l_max=l_max)
         self.in_channels, self.message_channels, self.channels, self.l_max = (
             in_channels,
             message_channels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
@@ -47,11 +48,8 @@ class EdgeMLP(EdgeBlock):
 
     def __init__(self, in_channels: int, edge_dim: int, hidden_channels: int, out_channels: int) -> None:
         super().__init__(sums=False)
-        if min(in_channels, edge_dim, hidden_channels, out_channels) < 1:
-            raise ValueError(
-                "'in_channels', 'edge_dim', 'hidden_channels' and 'out_channels' must be at least 1, got "
-                f"{in_channels}, {edge_dim}, {hidden_channels} and {out_channels}"
-            )
+        check_whole(in_channels=in_channels, edge_dim=edge_dim)
+        check_whole(hidden_channels=hidden_channels, out_channels=out_channels)
         self.in_channels, self.edge_dim = in_channels, edge_dim
         self.hidden_channels, self.out_channels = hidden_channels, out_channels
         self.receiver = nn.Linear(in_channels, hidden_channels, bias=False)

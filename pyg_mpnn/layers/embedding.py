@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry
 
 NUM_ELEMENTS = 118
@@ -43,8 +44,7 @@ class AtomEmbedding(nn.Module):
 
     def __init__(self, hidden_channels: int) -> None:
         super().__init__()
-        if hidden_channels < 1:
-            raise ValueError(f"'hidden_channels' must be at least 1, got {hidden_channels}")
+        check_whole(hidden_channels=hidden_channels)
         self.hidden_channels = hidden_channels
         self.embedding = nn.Embedding(NUM_ELEMENTS, hidden_channels)
         self.reset_parameters()

@@ -12,6 +12,7 @@ from e3nn import o3
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry
 
 
@@ -74,7 +75,8 @@ class EquivariantProduct(nn.Module):
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
-        if not 0 <= l_max <= 11:
+        check_whole(0, l_max=l_max)
+        if l_max > 11:
             raise ValueError(f"'l_max' must be between 0 and 11, got {l_max}")
         self.l_max = l_max
         self.paths = coupling_paths(l_max)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyg_mpnn.activation import ShiftedSoftplus
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
@@ -53,11 +54,7 @@ class FilterConvolution(EdgeBlock):
         self, in_channels: int, num_filters: int, num_radial: int, activation: nn.Module | None = None
     ) -> None:
         super().__init__(sums=True)
-        if min(in_channels, num_filters, num_radial) < 1:
-            raise ValueError(
-                "'in_channels', 'num_filters' and 'num_radial' must be at least 1, got "
-                f"{in_channels}, {num_filters} and {num_radial}"
-            )
+        check_whole(in_channels=in_channels, num_filters=num_filters, num_radial=num_radial)
         self.in_channels, self.num_filters, self.num_radial = in_channels, num_filters, num_radial
         self.activation = ShiftedSoftplus() if activation is None else activation
         self.linear = nn.Linear(in_channels, num_filters, bias=False)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, NodeFeatures, edge_pairs, ends
@@ -60,11 +61,9 @@ class GatherDensity(EdgeBlock):
         self, in_channels: int, channels: int, num_radial: int, l_max: int, *, carry: bool = True, nu: float = 1.0
     ) -> None:
         super().__init__(sums=True)
-        if min(in_channels, channels, num_radial) < 1 or l_max < 0 or not nu > 0:
-            raise ValueError(
-                "'in_channels', 'channels' and 'num_radial' must be at least 1, 'l_max' at least 0 and 'nu' positive, "
-                f"got {in_channels}, {channels}, {num_radial}, {l_max} and {nu}"
-            )
+        check_whole(in_channels=in_channels, channels=channels, num_radial=num_radial)
+        check_whole(0, l_max=l_max)
+        check_positive(nu=nu)
         self.in_channels, self.channels, self.num_radial = in_channels, channels, num_radial
         self.l_max, self.carry = l_max, carry
         self.register_buffer("nu", torch.tensor(float(nu)))

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.contraction import Contraction
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, edge_pairs
@@ -111,7 +112,8 @@ class ContractedFeatures(EdgeBlock, LearnedFeatures):
         if not invariants or len(set(invariants)) < len(invariants) or set(invariants) - set(get_args(Invariant)):
             raise ValueError(f"'invariants' must be distinct names out of {get_args(Invariant)}, got {invariants!r}")
         width = 1 if out_channels is None else out_channels
-        _check_sizes(num_radial=num_radial, channels=channels, out_channels=width, l_max=l_max)
+        check_whole(num_radial=num_radial, channels=channels, out_channels=width)
+        check_whole(0, l_max=l_max)
         self.num_radial, self.channels, self.l_max = num_radial, channels, l_max
         self.invariants = tuple(invariants)
         self.contraction = Contraction(l_max)
@@ -193,7 +195,8 @@ class RawFeatures(LearnedFeatures):
 
     def __init__(self, num_radial: int, l_max: int, out_channels: int) -> None:
         super().__init__()
-        _check_sizes(num_radial=num_radial, out_channels=out_channels, l_max=l_max)
+        check_whole(num_radial=num_radial, out_channels=out_channels)
+        check_whole(0, l_max=l_max)
         self.num_radial, self.l_max, self.out_channels = num_radial, l_max, out_channels
         self.mlp = MLP([num_radial + (l_max + 1) ** 2, out_channels, out_channels], activate_last=True)
 
@@ -251,7 +254,7 @@ class RadialFeatures(LearnedFeatures):
 
     def __init__(self, num_radial: int, out_channels: int) -> None:
         super().__init__()
-        _check_sizes(num_radial=num_radial, out_channels=out_channels)
+        check_whole(num_radial=num_radial, out_channels=out_channels)
         self.num_radial, self.out_channels = num_radial, out_channels
         self.mlp = MLP([num_radial, out_channels, out_channels], activate_last=True)
 
@@ -276,10 +279,3 @@ class RadialFeatures(LearnedFeatures):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.num_radial}, out_channels={self.out_channels})"
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        least = 0 if name == "l_max" else 1
-        if size < least:
-            raise ValueError(f"'{name}' must be at least {least}, got {size}")

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.attention import Attention
 from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures, edge_pairs
@@ -74,8 +75,8 @@ class Messages(nn.Module):
                 f"'attention' must take the message's {edge_mlp.out_channels} channels as edge_dim, got "
                 f"{attention.edge_dim}"
             )
-        if not nu > 0:
-            raise ValueError(f"'nu' must be positive, got {nu}")
+        check_whole(num_radial=num_radial)
+        check_positive(nu=nu)
         self.features, self.edge_mlp, self.attention, self.num_radial = features, edge_mlp, attention, num_radial
         self.out_channels = edge_mlp.out_channels
         self.register_buffer("nu", torch.tensor(float(nu)))

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
@@ -35,6 +36,7 @@ class NodeUpdate(EdgeBlock):
 
     Raises:
         ValueError: a width below 1 (below 0 for ``power_channels``).
+        TypeError: when called: messages that are a pair.
 
     Source:
         Gilmer et al., ICML 2017, arXiv:1704.01212, section 2 (update function), made residual.
@@ -50,11 +52,10 @@ class NodeUpdate(EdgeBlock):
         self, in_channels: int, message_channels: int, power_channels: int = 0, hidden_channels: int | None = None
     ) -> None:
         super().__init__(sums=True)
-        if min(in_channels, message_channels) < 1 or power_channels < 0:
-            raise ValueError(
-                "'in_channels' and 'message_channels' must be at least 1 and 'power_channels' at least 0, got "
-                f"{in_channels}, {message_channels} and {power_channels}"
-            )
+        check_whole(in_channels=in_channels, message_channels=message_channels)
+        check_whole(0, power_channels=power_channels)
+        if hidden_channels is not None:
+            check_whole(hidden_channels=hidden_channels)
         self.in_channels, self.message_channels, self.power_channels = in_channels, message_channels, power_channels
         self.hidden_channels = in_channels if hidden_channels is None else hidden_channels
         self.mlp = MLP([in_channels + message_channels + power_channels, self.hidden_channels, in_channels])
@@ -76,6 +77,11 @@ class NodeUpdate(EdgeBlock):
         powers: NodeFeatures | None = None,
     ) -> Float[Tensor, "nodes _"]:
         """Sum over neighbours, then update."""
+        if isinstance(edge_attr, tuple):  # from PyG's to_hetero, which gives node tensors as pairs
+            raise TypeError(
+                "'edge_attr' must hold one row for each edge, got a pair: to_hetero takes a MessagePassing, such as "
+                "EdgeMLP, for one with a row for each node; call it inside a module of your own, as in Messages"
+            )
         source, target = ends(x)
         new: Tensor = self.propagate(
             edge_pairs(edge_index),

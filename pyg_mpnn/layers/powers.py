@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.contraction import Contraction
@@ -49,8 +50,8 @@ class DensityPowers(nn.Module):
 
     def __init__(self, channels: int, l_max: int, out_channels: int) -> None:
         super().__init__()
-        if min(channels, out_channels) < 1:
-            raise ValueError(f"'channels' and 'out_channels' must be at least 1, got {channels} and {out_channels}")
+        check_whole(channels=channels, out_channels=out_channels)
+        check_whole(0, l_max=l_max)
         self.channels, self.l_max, self.out_channels = channels, l_max, out_channels
         self.register_buffer("degrees", degrees(l_max), persistent=False)
         self.contraction = Contraction(l_max)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.gather_density import GatherDensity
 from pyg_mpnn.layers.powers import DensityPowers
@@ -67,8 +68,8 @@ class ProductInteraction(nn.Module):
         carry: bool = True,
     ) -> None:
         super().__init__()
-        if num_products < 0:
-            raise ValueError(f"'num_products' must not be negative, got {num_products}")
+        check_whole(in_channels=in_channels, channels=channels, num_radial=num_radial)
+        check_whole(0, l_max=l_max, num_products=num_products)
         self.in_channels, self.channels, self.num_radial, self.l_max = in_channels, channels, num_radial, l_max
         self.num_products, self.carry = num_products, carry
         self.gather = GatherDensity(in_channels, channels, num_radial, l_max, carry=carry)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.layers.channel_mixing import ChannelMixing
@@ -51,11 +52,8 @@ class ProductUpdate(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, l_max: int) -> None:
         super().__init__()
-        if min(in_channels, channels) < 1 or l_max < 0:
-            raise ValueError(
-                "'in_channels' and 'channels' must be at least 1 and 'l_max' at least 0, got "
-                f"{in_channels}, {channels} and {l_max}"
-            )
+        check_whole(in_channels=in_channels, channels=channels)
+        check_whole(0, l_max=l_max)
         self.in_channels, self.channels, self.l_max = in_channels, channels, l_max
         self.register_buffer("degrees", degrees(l_max), persistent=False)
         self.product = EquivariantProduct(l_max)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, edge_pairs, ends
 from pyg_mpnn.mlp import MLP
@@ -54,8 +55,7 @@ class VectorConvolution(EdgeBlock):
 
     def __init__(self, channels: int, num_radial: int, activation: nn.Module | None = None) -> None:
         super().__init__(sums=True)
-        if min(channels, num_radial) < 1:
-            raise ValueError(f"'channels' and 'num_radial' must be at least 1, got {channels} and {num_radial}")
+        check_whole(channels=channels, num_radial=num_radial)
         self.channels, self.num_radial = channels, num_radial
         self.activation = nn.SiLU() if activation is None else activation
         self.mlp = MLP([channels, channels, 3 * channels], self.activation)

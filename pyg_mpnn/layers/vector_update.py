@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.mlp import MLP
 
@@ -50,12 +51,8 @@ class VectorUpdate(nn.Module):
 
     def __init__(self, channels: int, activation: nn.Module | None = None, eps: float = 1e-8) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"'channels' must be at least 1, got {channels}")
-        if not eps > 0:
-            raise ValueError(
-                f"'eps' must be positive, got {eps}: without it forces are not finite where vectors vanish"
-            )
+        check_whole(channels=channels)
+        check_positive(eps=eps)  # without it forces are not finite where vectors vanish
         self.channels, self.eps = channels, float(eps)
         self.activation = nn.SiLU() if activation is None else activation
         self.mix = nn.Linear(channels, 2 * channels, bias=False)

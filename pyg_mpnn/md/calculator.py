@@ -95,6 +95,17 @@ class PotentialCalculator(Calculator):
         self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
         self._asked_before: set[str] = set()
 
+    def expect(self, *properties: str) -> None:
+        """Say what will be asked of each structure, so that also the first evaluation computes this and no more.
+
+        Where a dynamics is gone on with, its forces are then the same to the last bit: those that come with a stress
+        may differ by rounding.
+
+        Args:
+            *properties: names out of ``implemented_properties``.
+        """
+        self._asked = set(properties)
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -118,7 +129,7 @@ class PotentialCalculator(Calculator):
         self.results = {}  # those of the structure before, which an error must not leave
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
-        _check_structure(self.atoms, "stress" in properties)
+        check_atoms(self.atoms, "stress" in properties)
         wanted = {*properties, *self._asked_before}
         stress = "stress" in wanted and _has_stress(self.atoms)
         z, pos, cell, pbc = self._tensors(self.atoms)
@@ -215,7 +226,17 @@ def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -
     check_device(device)
 
 
-def _check_structure(atoms: Atoms, stress: bool) -> None:
+def check_atoms(atoms: Atoms, stress: bool) -> None:
+    """Refuse what no potential can evaluate.
+
+    Args:
+        atoms: the structure.
+        stress: whether it must have a stress.
+
+    Raises:
+        PropertyNotImplementedError: a stress where there is no volume.
+        ValueError: a position or cell vector that is not finite, or a periodic direction without one.
+    """
     if not np.isfinite(atoms.positions).all():
         first = int(np.argmin(np.isfinite(atoms.positions).all(axis=1)))
         raise ValueError(

@@ -1,30 +1,81 @@
-"""How well a dynamics conserves the total energy."""
+"""How well a dynamics conserves what it should, and errors of means, both from blocks of a time series."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
-__all__ = ["EnergyDrift", "energy_drift"]
+__all__ = ["EnergyDrift", "block_mean", "energy_drift"]
 
 
 class EnergyDrift(NamedTuple):
-    """How well a dynamics without a thermostat conserves the total energy.
+    """How well a dynamics conserves its total energy or, with a thermostat or barostat, what takes its place.
 
     Args:
         slope: of the straight line fitted to the energy.
         slope_error: standard error of the slope.
         fluctuation: root mean square of the energy about the line.
+        blocks: of the fit.
     """
 
     slope: float
     slope_error: float
     fluctuation: float
+    blocks: int = 10
+
+    @property
+    def differs_from_zero(self) -> bool:
+        """Whether chance alone would give such a slope in less than 5 % of dynamics without drift (Student's t)."""
+        return abs(self.slope) > float(student.ppf(0.975, self.blocks - 2)) * self.slope_error
+
+    def in_words(self, scale: float = 1000.0, unit: str = "meV/atom/ns") -> str:
+        """The drift, and what its error says about it.
+
+        Args:
+            scale: from the unit of the slope to the one in words.
+            unit: in words.
+
+        Returns:
+            The sentence.
+
+        Example:
+            >>> EnergyDrift(0.012, 0.02, 0.3).in_words()
+            'drift 12 +- 20 meV/atom/ns: not different from zero'
+        """
+        slope, error = scale * self.slope, scale * self.slope_error
+        if not self.differs_from_zero:
+            verdict = "not different from zero"
+        elif error > 0:
+            verdict = f"different from zero by {abs(slope) / error:.2g} times its error"
+        else:
+            verdict = "different from zero"
+        return f"drift {slope:.2g} +- {error:.1g} {unit}: {verdict}"
+
+
+def block_mean(values: np.ndarray, blocks: int = 10) -> tuple[float, float]:
+    r"""Mean of a time series with its standard error from means of blocks.
+
+    .. math:: \bar x = \frac{1}{B} \sum_b \bar x_b, \qquad
+              \Delta^2 = \frac{1}{B (B - 1)} \sum_b (\bar x_b - \bar x)^2
+
+    Args:
+        values: samples, evenly in time, at least 2.
+        blocks: number of blocks; each sample is one where there are fewer.
+
+    Returns:
+        The mean and its error, which means something where a block is longer than the memory of the series.
+
+    Source:
+        H. Flyvbjerg and H. G. Petersen, J. Chem. Phys. 91, 461 (1989), with a fixed number of blocks.
+    """
+    means = np.array([block.mean() for block in np.array_split(values, min(blocks, len(values)))])
+    return float(values.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
 
 
 def energy_drift(time: np.ndarray, energy: np.ndarray, blocks: int = 10) -> EnergyDrift:
-    r"""Fit a straight line to the total energy of a dynamics.
+    r"""Fit a straight line to what a dynamics should conserve.
 
     .. math:: \bar E_b = a + s \, \bar t_b + \epsilon_b, \qquad
               \Delta s^2 = \frac{\sum_b \epsilon_b^2}{(B - 2) \sum_b (\bar t_b - \bar t)^2}
@@ -66,4 +117,4 @@ def energy_drift(time: np.ndarray, energy: np.ndarray, blocks: int = 10) -> Ener
     residuals = e - e.mean() - slope * (t - t.mean())
     error = np.sqrt((residuals**2).sum() / (len(t) - 2) / spread)
     about_line = energy - energy.mean() - slope * (time - time.mean())
-    return EnergyDrift(float(slope), float(error), float(np.sqrt((about_line**2).mean())))
+    return EnergyDrift(float(slope), float(error), float(np.sqrt((about_line**2).mean())), len(t))

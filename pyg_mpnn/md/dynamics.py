@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import ase
 import numpy as np
 import torch
-from ase import Atoms, units
-from ase.md.langevin import Langevin
-from ase.md.md import MolecularDynamics
-from ase.md.verlet import VelocityVerlet
 from tqdm import tqdm
 
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
+from pyg_mpnn.engines.evaluator import describe
+from pyg_mpnn.files import hold_folder
 from pyg_mpnn.md.calculator import PotentialCalculator
-from pyg_mpnn.md.drift import energy_drift
+from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
+from pyg_mpnn.md.drift import EnergyDrift, energy_drift
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
-from pyg_mpnn.md.recorder import Recorder
+from pyg_mpnn.md.integrators import Conditions, choose
+from pyg_mpnn.md.recorder import DynamicsLog
+from pyg_mpnn.md.replicas import Batch, ReplicaCalculator, run_in_turn
+from pyg_mpnn.md.resumption import StateFile, digest, read_states
+from pyg_mpnn.md.run import Run
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
-from pyg_mpnn.md.velocities import degrees_of_freedom, remove_drift, thermal_velocities
-from pyg_mpnn.models import open_potential
+from pyg_mpnn.models import EnergyModel, open_potential
+from pyg_mpnn.units import GPA
 
 __all__ = ["run_dynamics"]
 
 LONG = 10_000
 """Steps from which compiling pays."""
+
+_STEPS_OF_ONE = 20  # by which the time of one replica alone is measured
 
 
 def run_dynamics(
@@ -38,8 +45,18 @@ def run_dynamics(
     steps: int = 1000,
     timestep: float = 0.5,
     temperature: float = 300.0,
-    ensemble: Literal["nve", "nvt"] = "nve",
+    ensemble: Literal["nve", "nvt", "npt"] = "nve",
+    integrator: str | None = None,
     friction: float = 0.01,
+    tdamp: float | None = None,
+    pressure: str | None = None,
+    pdamp: float | None = None,
+    axes: list[str] | None = None,
+    velocities: Literal["drawn", "file"] = "drawn",
+    frame: int = -1,
+    fix: list[str] | None = None,
+    replicas: int = 1,
+    resume: bool = False,
     seed: int = 0,
     skin: float = 0.5,
     dtype: Literal["float32", "float64"] = "float64",
@@ -54,24 +71,44 @@ def run_dynamics(
 ) -> DynamicsSummary:
     """Run molecular dynamics with a trained potential, and report on it.
 
-    NVE is velocity Verlet from Maxwell-Boltzmann velocities freed of the total momentum (and, for a molecule, of the
-    angular momentum), scaled so that the degrees of freedom that remain have exactly the temperature asked for. What
-    the temperature then settles at is up to the structure: by equipartition half of the kinetic energy goes into the
-    vibrations, so from a relaxed structure it settles near half of what was asked for, and from a frame of a dynamics
-    at T0 near the mean of the two. NVT is Langevin dynamics, which thermalises the motion of the whole as well.
+    ASE integrates, and the integrators have ASE's names. NVE is VelocityVerlet. NVT is Langevin, or Bussi or
+    NoseHooverChainNVT. NPT is IsotropicMTKNPT (the volume), MaskedMTKNPT (strains along the cell vectors of --axes, for
+    a slab those in its plane) or MTKNPT (all strains).
 
-    The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json and energy_drift.png.
+    Velocities are drawn at the temperature, freed of the total momentum (and, for a molecule, of the angular momentum)
+    and scaled, so that the degrees of freedom that remain have exactly the temperature asked for; Langevin dynamics
+    thermalises the motion of the whole as well. What the temperature of NVE then settles at is up to the structure: by
+    equipartition half of the kinetic energy goes into the vibrations, so from a relaxed structure it settles near half
+    of what was asked for, and from a frame of a dynamics at T0 near the mean of the two. --velocities file goes on with
+    those of a trajectory.
+
+    After a kill the same command with --resume goes on, to the last bit as if it had not been stopped; with more
+    --steps it makes a finished dynamics longer.
+
+    The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json, energy_drift.png and
+    state.npz (for --resume); with --replicas the first two are in a folder of each.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
-        structure: any file that training reads (of several frames the last), or the word ethanol for the first test
-            frame of the shipped sample.
-        out: folder for the results; must be new or empty.
+        structure: any file that training reads (of several frames the last, or see frame), or the word ethanol for the
+            first test frame of the shipped sample. Constraints that it has are kept.
+        out: folder for the results; must be new or empty, unless resumed.
         steps: number of time steps.
         timestep: in fs.
         temperature: in K.
-        ensemble: nve (velocity Verlet) or nvt (Langevin).
+        ensemble: nve, nvt or npt.
+        integrator: name of ASE's class; without it VelocityVerlet, Langevin, IsotropicMTKNPT (of a slab MaskedMTKNPT).
         friction: of the Langevin thermostat, in 1/fs.
+        tdamp: time constant of the other thermostats in fs (taut of Bussi); 100 time steps without it.
+        pressure: of npt with its unit, for instance 1bar or 0.5GPa; 0 without it. Of a slab the mean stress in its
+            plane is minus this, by the volume of the cell, vacuum included.
+        pdamp: time constant of the barostat in fs; 1000 time steps without it.
+        axes: cell vectors a, b, c that MaskedMTKNPT changes; those of the periodic directions without it.
+        velocities: drawn at the temperature, or those of the file.
+        frame: of the file, counted from 0, or from the end where negative.
+        fix: atoms that do not move: indices (3), ranges (0-7), elements (element=Cu), beside those of the file.
+        replicas: number of copies, in one graph, with the seeds seed, seed + 1, ...
+        resume: go on from the state in out.
         seed: of the random velocities and of the thermostat.
         skin: what the neighbour list holds beyond the cutoff, in A.
         dtype: float64, or float32, which conserves the energy less well.
@@ -89,55 +126,113 @@ def run_dynamics(
         The summary, also in summary.json.
 
     Units:
-        time in fs, temperature in K, lengths in A, energies in eV (in the summary meV/atom).
+        time in fs, temperature in K, lengths in A, energies in eV (in the summary meV/atom), pressure in GPa.
 
     Raises:
-        ValueError: if an argument is out of its range, or the structure has fewer than 2 atoms or has constraints.
+        ValueError: if an argument is out of its range, the structure has fewer than 2 atoms, cannot have what is asked
+            for, or what is resumed is not the same.
         FileNotFoundError: if there is no such structure.
-        FileExistsError: if the folder is not empty.
+        FileExistsError: if the folder is not empty, or another process works in it.
         ExplosionError: if the dynamics explodes; what was written until then stays.
 
     Source:
         W. C. Swope et al., J. Chem. Phys. 76, 637 (1982) (velocity Verlet); E. Vanden-Eijnden and G. Ciccotti, Chem.
-        Phys. Lett. 429, 310 (2006) (Langevin), both as in ASE.
+        Phys. Lett. 429, 310 (2006) (Langevin); G. Bussi et al., J. Chem. Phys. 126, 014101 (2007); G. J. Martyna et
+        al., J. Chem. Phys. 97, 2635 (1992) (Nose-Hoover chains) and 101, 4177 (1994) (MTK), all as in ASE.
     """
     settings = dict(locals())
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    atoms = single_structure(structure, labels=labels)
-    mode = "off" if compile == "auto" and steps < LONG else compile
+    used = ["momenta"] if velocities == "file" else []
+    atoms = single_structure(structure, constraints=True, labels=labels, frame=frame, used=used)
+    if velocities == "file" and not atoms.get_momenta().any():
+        raise ValueError(f"'velocities' must be drawn, for {structure} has none in this frame, got 'file'")
+    fix_atoms(atoms, fix)
+    conditions = choose(atoms, settings)
+    settings["digests"] = [digest(model), digest(structure)]
+    folder, step, states = Path(out), 0, None
+    if resume:
+        step, states, kept = read_states(folder, settings)
+        compile = kept["mode"]
+        if step >= steps:
+            raise ValueError(f"'steps' must be more than the {step} that are done in {folder}, got {steps}")
+    else:
+        folder = empty_folder(out)
+    mode = "off" if compile == "auto" and steps < LONG and not resume else compile
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     threads = threads_for(mode, threads)
     potential = open_potential(model, trust=trust)
-    folder = empty_folder(out)
-    dynamics, dof = _integrator(atoms, timestep, temperature, friction if ensemble == "nvt" else None, seed)
-    intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
-    with cpu_threads(threads):
+    print(f"{_first_line(model, potential, conditions, dtype)}", flush=True)
+    runs = [Run(atoms, conditions, seed + number, drawn=velocities == "drawn") for number in range(replicas)]
+    for line in _facts(runs, drawn=velocities == "drawn", step=step, folder=folder):
+        print(line, flush=True)
+    with hold_folder(folder), cpu_threads(threads):
         potential.compile(mode)
-        atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype), skin=skin)
-        atoms.get_forces()  # compiled code is made here, before the clock starts
-    with cpu_threads(threads), Recorder(atoms, folder, timestep, temperature, dof, **intervals) as recorder:
-        steps_per_second = _run(dynamics, recorder, steps)
-    log = recorder.log()
-    drift = energy_drift(log.time, log.potential + log.kinetic) if ensemble == "nve" else None
-    summary = summarize(recorder, steps_per_second, drift)
-    settings.update(device=str(atoms.calc.device), threads=threads or torch.get_num_threads())
+        calculator = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype), skin=skin)
+        intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
+        for number, run in enumerate(runs):
+            state = None if states is None else states[number]
+            if state is not None:
+                run.restore(state, step)
+            place = folder if replicas == 1 else folder / f"replica_{number:03d}"
+            run.record(place, notes=None if state is None else state["notes"], **intervals)
+        file = StateFile(folder, {**settings, "mode": mode}, steps, count=replicas)
+        try:
+            measured = _run(runs, calculator, file, skin)
+        finally:
+            for run in runs:
+                run.close()
+    log = _mean([run.log() for run in runs])
+    drift = _drift(log, conditions)
+    summary = summarize(runs, log, drift, **measured)
+    settings.update(device=str(calculator.device), threads=threads or torch.get_num_threads())
     write_summary(folder / "summary.json", summary, settings)
-    title = f"{summary.formula}, {ensemble.upper()}, {timestep:g} fs, {dtype}"
-    plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title)
+    title = f"{summary.formula}, {ensemble.upper()} ({conditions.name}), {timestep:g} fs, {dtype}"
+    title += f", mean of {replicas} replicas" if replicas > 1 else ""
+    plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title, conditions.pressure / GPA)
     note_unlike_trained(potential, [atoms])
-    print(f"{summary}\nwritten to {folder}: trajectory.traj, log.csv, summary.json, energy_drift.png")
+    print(f"{summary}\nwritten to {folder}: trajectory.traj, log.csv, summary.json, energy_drift.png, state.npz")
     return summary
 
 
+def _first_line(model: str | Path, potential: EnergyModel, conditions: Conditions, dtype: str) -> str:
+    """Ensemble, units, potential and the labels of its training, conditions."""
+    return (
+        f"pyg_mpnn in ASE {ase.__version__}: {conditions.describe()}; units eV, A, fs, K; potential "
+        f"{describe(model, potential.record)}, {dtype}"
+    )
+
+
+def _facts(runs: list[Run], *, drawn: bool, step: int, folder: Path) -> list[str]:
+    """What else there is to say before the first step."""
+    atoms, taken = runs[0].atoms, runs[0].taken_out_eV
+    dof, whole = runs[0].degrees_of_freedom, 3 * len(atoms)
+    lines = [describe_constraints(atoms)] if atoms.constraints else []
+    why = "" if dof == whole else ", without those of constraints" if atoms.constraints else ", the whole at rest"
+    lines.append(f"degrees of freedom in the temperature: {dof} of {whole}{why}")
+    if not drawn:
+        lines.append("velocities: those of the file; a thermostat or barostat with a memory begins anew")
+        if taken > 0:
+            lines.append(f"taken out of them: the motion of the whole, {taken:.3g} eV of kinetic energy")
+    if step:
+        lines.append(f"resuming in {folder} from the state of step {step}; what lies behind it is computed again")
+    return lines
+
+
 def _check_settings(settings: dict[str, Any]) -> None:
-    for name in ("timestep", "temperature", "friction", "log_interval", "trajectory_interval", "threads"):
+    positive = ("timestep", "temperature", "friction", "tdamp", "pdamp", "log_interval", "trajectory_interval")
+    for name in (*positive, "threads", "replicas"):
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
-    names = {"ensemble": ("nve", "nvt"), "dtype": ("float32", "float64"), "compile": ("auto", "on", "off")}
+    names = {
+        "ensemble": ("nve", "nvt", "npt"),
+        "dtype": ("float32", "float64"),
+        "compile": ("auto", "on", "off"),
+        "velocities": ("drawn", "file"),
+    }
     for name, choices in names.items():
         if settings[name] not in choices:
             raise ValueError(f"'{name}' must be one of {', '.join(choices)}, got {settings[name]!r}")
@@ -147,31 +242,58 @@ def _check_settings(settings: dict[str, Any]) -> None:
         )
 
 
-def _integrator(
-    atoms: Atoms, timestep: float, temperature: float, friction: float | None, seed: int
-) -> tuple[MolecularDynamics, int]:
-    """Draw the velocities; return the integrator and the number of degrees of freedom that it moves."""
-    rng = np.random.default_rng(seed)
-    masses, molecule = atoms.get_masses(), not atoms.pbc.any()
-    velocities = thermal_velocities(masses, temperature, rng)
-    if friction is not None:
-        atoms.set_velocities(velocities)
-        # fixcm would keep the total momentum at zero, and the temperature slightly off.
-        step, rate = timestep * units.fs, friction / units.fs
-        langevin = Langevin(atoms, step, temperature_K=temperature, friction=rate, rng=rng, fixcm=False)
-        return langevin, 3 * len(atoms)
-    dof = degrees_of_freedom(atoms.positions, masses, rotation=molecule)
-    atoms.set_velocities(remove_drift(atoms.positions, velocities, masses, rotation=molecule))
-    kinetic = 0.5 * dof * units.kB * temperature
-    atoms.set_velocities(atoms.get_velocities() * np.sqrt(kinetic / atoms.get_kinetic_energy()))
-    return VelocityVerlet(atoms, timestep * units.fs), dof
+def _run(runs: list[Run], calculator: PotentialCalculator, file: StateFile, skin: float) -> dict[str, Any]:
+    """Run to the end; return seconds per step, of one copy alone too, and how often neighbours were searched."""
+    first, count = runs[0].dynamics.nsteps, len(runs)
+    stress = runs[0].conditions.needs_stress
+    calculator.expect("forces", *(["stress"] if stress else []))
+    with tqdm(total=file.steps, initial=first, unit="step", disable=None) as bar:  # None: silent without a terminal
+        tick: Callable[[int], None] = lambda step: bar.update(step - bar.n)  # noqa: E731
+        if count == 1:
+            runs[0].atoms.calc = calculator
+            runs[0].atoms.get_forces()  # compiled code is made here, before the clock starts
+            start = time.perf_counter()
+            runs[0].advance(calculator, file, 0, tick)
+            rebuilds, of_one = calculator.skin_list.num_rebuilds, None
+        else:
+            of_one = _time_of_one(runs[0], calculator)
+            batch = Batch(calculator.potential, runs[0].atoms, count, skin=skin, stress=stress)
+            batch([run.atoms for run in runs])
+            start = time.perf_counter()
+            run_in_turn([_task(run, file, number, tick) for number, run in enumerate(runs)], batch)
+            rebuilds = batch.skin_list.num_rebuilds
+        seconds = (time.perf_counter() - start) / (file.steps - first)
+    return {"seconds_per_step": seconds, "rebuilds": rebuilds, "seconds_of_one": of_one}
 
 
-def _run(dynamics: MolecularDynamics, recorder: Recorder, steps: int) -> float:
-    """Run, and return the steps per second."""
-    with tqdm(total=steps, unit="step", disable=None) as bar:  # None: silent where there is no terminal
-        dynamics.attach(recorder)
-        dynamics.attach(lambda: bar.update(dynamics.nsteps - bar.n))
-        start = time.perf_counter()
-        dynamics.run(steps)
-        return steps / (time.perf_counter() - start)
+def _task(
+    run: Run, file: StateFile, number: int, tick: Callable[[int], None]
+) -> Callable[[Callable[[Any], Any]], None]:
+    """A copy that runs in turn with others."""
+    return lambda ask: run.advance(ReplicaCalculator(ask), file, number, tick if number == 0 else lambda step: None)
+
+
+def _time_of_one(run: Run, calculator: PotentialCalculator) -> float:
+    """Seconds of a step of one copy alone, without output: of a copy of it that is thrown away."""
+    alone = Run(run.atoms, run.conditions, 0, drawn=False)
+    alone.atoms.calc = calculator
+    alone.dynamics.run(2)
+    start = time.perf_counter()
+    alone.dynamics.run(_STEPS_OF_ONE)
+    return (time.perf_counter() - start) / _STEPS_OF_ONE
+
+
+def _mean(logs: list[DynamicsLog]) -> DynamicsLog:
+    """The mean over copies, line by line."""
+    if len(logs) == 1:
+        return logs[0]
+    columns = dict(zip(DynamicsLog._fields, zip(*logs, strict=True), strict=True))
+    means: dict[str, Any] = {name: None if of[0] is None else np.mean(of, axis=0) for name, of in columns.items()}
+    return DynamicsLog(**means)
+
+
+def _drift(log: DynamicsLog, conditions: Conditions) -> EnergyDrift | None:
+    if conditions.integrator.conserved is None:
+        return None
+    kept = log.potential + log.kinetic if log.conserved is None else log.conserved
+    return energy_drift(log.time, kept)

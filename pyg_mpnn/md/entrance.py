@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from ase.formula import Formula
 from torch import nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data.compositions import combines
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
@@ -27,6 +28,8 @@ def single_structure(
     constraints: bool = False,
     labels: LabelNames | None = None,
     announce: bool = True,
+    frame: int = -1,
+    used: Collection[str] = (),
 ) -> Atoms:
     """Read the structure that a command starts from, and print what the file holds besides that is not used.
 
@@ -36,20 +39,30 @@ def single_structure(
         min_atoms: fewer atoms than this are refused.
         constraints: whether the structure may have constraints.
         labels: what the file does not say.
-        announce: whether to print what is not used.
+        announce: whether to print which frame it is, and what is not used.
+        frame: which of several, counted from 0, or from the end where negative.
+        used: names of what the file holds besides that is used.
 
     Returns:
         The structure.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, there are too few atoms, or constraints where none may be.
+        ValueError: if it is damaged, has no such frame, there are too few atoms, or constraints where none may be.
     """
     structures = iterate_structures(structure, "test", labels)
     if structure == SAMPLE:
+        if frame not in (0, -1):
+            raise ValueError(f"'frame' must be 0 or left out for the shipped sample, got {frame}")
         return next(structures)
-    for count, atoms in enumerate(structures, start=1):  # noqa: B007
-        pass
+    kept: deque[Atoms] = deque(maxlen=max(1, -frame))  # the last ones, or all up to the frame asked for
+    for index, atoms in enumerate(structures):
+        if frame < 0 or index == frame:
+            kept.append(atoms)
+    count = index + 1
+    if not -count <= frame < count:
+        raise ValueError(f"'frame' must be from {-count} to {count - 1} in {structure}, got {frame}")
+    atoms = kept[0]
     if len(atoms) < min_atoms:
         raise ValueError(
             f"'structure' must have at least {min_atoms} atoms to move against each other, got {len(atoms)}"
@@ -57,11 +70,13 @@ def single_structure(
     if atoms.constraints and not constraints:
         raise ValueError(
             f"'structure' must have no constraints, got {atoms.constraints}; remove them with atoms.set_constraint(), "
-            f"or run ASE's dynamics with a PotentialCalculator"
+            f"or run pyg-mpnn md, which keeps them"
         )
-    if announce and count > 1:
-        print(f"{structure}: the last of {count} structures")
-    unused = unused_values(atoms)
+    if announce:
+        place = frame % count
+        words = f"the last of {count}" if place == count - 1 else f"of {count}"
+        print(f"{structure}: starting from frame {place} ({words if count > 1 else 'the only one'}, counted from 0)")
+    unused = [name for name in unused_values(atoms) if name not in used]
     if announce and unused:
         print(f"{structure}: present but not used: {', '.join(unused)}")
     return atoms
@@ -119,8 +134,13 @@ def cpu_threads(threads: int | None) -> Iterator[None]:
 
     Yields:
         Nothing.
+
+    Raises:
+        ValueError: a number below 1.
     """
     before = torch.get_num_threads()
+    if threads is not None:
+        check_whole(threads=threads)
     torch.set_num_threads(threads or before)
     try:
         yield

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mpnn.files import write_picture
-from pyg_mpnn.md.drift import EnergyDrift
+from pyg_mpnn.md.drift import EnergyDrift, block_mean
 from pyg_mpnn.md.recorder import DynamicsLog
 
 try:
@@ -19,50 +19,70 @@ except ImportError as error:
 __all__ = ["plot_energy_drift"]
 
 
-def plot_energy_drift(path: Path, log: DynamicsLog, drift: EnergyDrift | None, temperature: float, title: str) -> None:
+def plot_energy_drift(
+    path: Path, log: DynamicsLog, drift: EnergyDrift | None, temperature: float, title: str, pressure: float = 0.0
+) -> None:
     """Draw the energies and the temperature of a dynamics over time.
 
-    The first panel shows how potential and kinetic energy exchange what the total keeps, the second the total alone,
-    enlarged, with the line fitted to it, the third the temperature.
+    The first panel shows how potential and kinetic energy exchange what the total keeps, the second what is conserved
+    alone, enlarged, with the line fitted to it, the third the temperature. Where the cell moves, two more have its
+    volume and the pressure.
 
     Args:
         path: of the picture.
         log: of the dynamics.
-        drift: of the total energy, in meV/atom/ps and meV/atom; None with a thermostat, for then the total energy is
-            not meant to stay and the second panel is left out.
+        drift: of what is conserved, in meV/atom/ps and meV/atom; None where nothing is, and the second panel is left
+            out.
         temperature: asked for, in K.
         title: of the picture.
+        pressure: asked for, in GPa.
     """
     time, total = log.time, log.potential + log.kinetic
-    figure = Figure(figsize=(7.5, 7.5 if drift else 5.5), layout="constrained")
-    panels = figure.subplots(3 if drift else 2, sharex=True, height_ratios=[3, 2, 2] if drift else [3, 2])
+    heights = [3, *([2] if drift else []), 2, *([2, 2] if log.volume is not None else [])]
+    figure = Figure(figsize=(8.5, 1.0 + 1.1 * sum(heights)), layout="constrained")
+    panels = list(figure.subplots(len(heights), sharex=True, height_ratios=heights))
+    panels[0].set_title(title, fontsize="medium")
+    panels[-1].set(xlabel="time (ps)", xlim=(time[0], time[-1]))
+    panel = panels.pop(0)
     curves = [(log.potential, "potential", "C0"), (log.kinetic, "kinetic", "C1"), (total, "total", "k")]
     for values, name, color in curves:
-        panels[0].plot(time, values - values[0], color, lw=0.8, label=name)
-    panels[0].set_ylabel("energy - start (meV/atom)")
+        panel.plot(time, values - values[0], color, lw=0.8, label=name)
+    panel.set_ylabel("energy - start\n(meV/atom)")
+    _legend(panel)
     if drift:
-        _draw_total(panels[1], time, total, drift)
-    second_half = time >= time[-1] / 2
-    mean = log.temperature[second_half].mean()
-    panels[-1].plot(time, log.temperature, "C3", lw=0.8)
-    panels[-1].axhline(temperature, color="0.5", ls="--", lw=1.2, label=f"asked for: {temperature:g} K")
-    ends = time[second_half][[0, -1]]
-    panels[-1].plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half: {mean:.0f} K")
-    panels[-1].set(xlabel="time (ps)", ylabel="temperature (K)", xlim=(time[0], time[-1]))
-    for panel in panels:
-        panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
-    panels[0].set_title(title, fontsize="medium")
+        name = "total" if log.conserved is None else "conserved"
+        _draw_conserved(panels.pop(0), time, total if log.conserved is None else log.conserved, drift, name)
+    _draw_around(panels.pop(0), log, log.temperature, "temperature", "K", temperature, "C3")
+    if log.volume is not None and log.pressure is not None:
+        _draw_around(panels.pop(0), log, log.volume, "volume", "A$^3$", None, "C4")
+        _draw_around(panels.pop(0), log, log.pressure, "pressure", "GPa", pressure, "C5")
     write_picture(path, figure.savefig, dpi=120)
 
 
-def _draw_total(panel: Axes, time: np.ndarray, total: np.ndarray, drift: EnergyDrift) -> None:
-    line = total.mean() + drift.slope * (time - time.mean())
-    panel.plot(time, total - total[0], "k", lw=0.5, label=f"total, RMS fluctuation\n{drift.fluctuation:.2g} meV/atom")
-    panel.plot(
-        time,
-        line - total[0],
-        "C2",
-        lw=1.6,
-        label=f"drift {drift.slope:.2g} $\\pm$ {drift.slope_error:.1g}\nmeV/atom/ps",
-    )
-    panel.set_ylabel("total - start\n(meV/atom)")
+def _draw_around(
+    panel: Axes, log: DynamicsLog, values: np.ndarray, name: str, unit: str, wanted: float | None, color: str
+) -> None:
+    """A quantity, its mean over the last half, and what was asked for."""
+    time, half = log.time, log.time >= log.time[-1] / 2
+    mean, error = block_mean(values[half])
+    panel.plot(time, values, color, lw=0.8)
+    if wanted is not None:
+        panel.axhline(wanted, color="0.5", ls="--", lw=1.2, label=f"asked for: {wanted:g} {unit}")
+    ends = time[half][[0, -1]]
+    panel.plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half:\n{mean:.4g} $\\pm$ {error:.1g} {unit}")
+    panel.set_ylabel(f"{name} ({unit})")
+    _legend(panel)
+
+
+def _draw_conserved(panel: Axes, time: np.ndarray, kept: np.ndarray, drift: EnergyDrift, name: str) -> None:
+    line = kept.mean() + drift.slope * (time - time.mean())
+    label = f"{name}, RMS fluctuation\n{drift.fluctuation:.2g} meV/atom"
+    panel.plot(time, kept - kept[0], "k", lw=0.5, label=label)
+    words = drift.in_words().replace("+-", "$\\pm$").replace(": ", ":\n").replace(" by ", "\nby ")
+    panel.plot(time, line - kept[0], "C2", lw=1.6, label=words)
+    panel.set_ylabel(f"{name} - start\n(meV/atom)")
+    _legend(panel)
+
+
+def _legend(panel: Axes) -> None:
+    panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")

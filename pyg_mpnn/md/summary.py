@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ase import units
+
 from pyg_mpnn.files import write_json
-from pyg_mpnn.md.drift import EnergyDrift
-from pyg_mpnn.md.recorder import Recorder
+from pyg_mpnn.md.drift import EnergyDrift, block_mean
+from pyg_mpnn.md.recorder import DynamicsLog
+from pyg_mpnn.md.run import Run
 
 __all__ = ["DynamicsSummary", "summarize", "write_settings", "write_summary"]
 
 
 @dataclass(frozen=True)
 class DynamicsSummary:
-    """What came out of a dynamics; ``print`` says it in words.
+    """What came out of a dynamics; ``print`` says it in words. Numbers of several replicas are means over them.
 
     Args:
         formula: of the structure.
@@ -26,11 +30,20 @@ class DynamicsSummary:
         steps_per_second: of the whole dynamics, output included.
         neighbor_list_rebuilds: in all steps.
         mean_temperature_last_half_K: over the logged steps of the second half.
-        drift_meV_per_atom_per_ps: fitted slope of the total energy; None with a thermostat.
-        drift_error_meV_per_atom_per_ps: its standard error; None with a thermostat.
-        fluctuation_meV_per_atom: RMS of the total energy about the fitted line; None with a thermostat.
-        bond_changes: bonds broken or formed in the frames written, with the step of the first such frame; None if the
-            structure is periodic.
+        drift_meV_per_atom_per_ps: fitted slope of what the dynamics conserves: the total energy or, with a thermostat
+            or barostat, ASE's conserved quantity; None where nothing is conserved (Langevin).
+        drift_error_meV_per_atom_per_ps: its standard error; None as above.
+        fluctuation_meV_per_atom: RMS of that about the fitted line; None as above.
+        bond_changes: bonds broken or formed and atoms that were handed over in the frames written, with the step of the
+            first such frame; None if the structure is periodic.
+        drift_in_words: the drift beside its error; None as above.
+        mean_pressure_last_half_GPa: with its error; None where the cell rests.
+        mean_volume_last_half_A3: with its error; None where the cell rests.
+        density_last_half_g_per_cm3: with its error; None where the cell rests or is that of a slab.
+        replicas: number of copies.
+        ms_per_replica_step: time of a step over the number of copies, output included.
+        ms_per_step_of_one: time of a step of one copy alone, without output; None where there is one.
+        mean_temperature_last_half_of_each_K: of each copy; None where there is one.
     """
 
     formula: str
@@ -43,18 +56,38 @@ class DynamicsSummary:
     drift_error_meV_per_atom_per_ps: float | None
     fluctuation_meV_per_atom: float | None
     bond_changes: dict[str, int] | None
+    drift_in_words: str | None = None
+    mean_pressure_last_half_GPa: list[float] | None = None
+    mean_volume_last_half_A3: list[float] | None = None
+    density_last_half_g_per_cm3: list[float] | None = None
+    replicas: int = 1
+    ms_per_replica_step: float | None = None
+    ms_per_step_of_one: float | None = None
+    mean_temperature_last_half_of_each_K: list[float] | None = None
 
     def __str__(self) -> str:
+        copies = f"{self.replicas} replicas of " if self.replicas > 1 else ""
         lines = [
-            f"{self.formula}, {self.num_atoms} atoms: {self.steps_per_second:.1f} steps per second, "
+            f"{copies}{self.formula}, {self.num_atoms} atoms: {self.steps_per_second:.1f} steps per second, "
             f"neighbour list built {self.neighbor_list_rebuilds} times",
             f"mean temperature of the last half: {self.mean_temperature_last_half_K:.0f} K",
         ]
-        if self.drift_meV_per_atom_per_ps is not None:
+        if self.ms_per_step_of_one is not None:
+            lines.insert(
+                1,
+                f"{self.ms_per_replica_step:.3g} ms per replica and step, output included; "
+                f"{self.ms_per_step_of_one:.3g} ms per step of one replica alone",
+            )
+        if self.mean_volume_last_half_A3 and self.mean_pressure_last_half_GPa:
+            volume, pressure = self.mean_volume_last_half_A3, self.mean_pressure_last_half_GPa
+            text = f"volume {volume[0]:.6g} +- {volume[1]:.1g} A^3, pressure {pressure[0]:.3g} +- {pressure[1]:.1g} GPa"
+            if self.density_last_half_g_per_cm3:
+                density, error = self.density_last_half_g_per_cm3
+                text += f", density {density:.5g} +- {error:.1g} g/cm^3"
+            lines.append(f"{text} (last half)")
+        if self.drift_in_words is not None:
             lines.append(
-                f"total energy: drift {self.drift_meV_per_atom_per_ps:.2g} +- "
-                f"{self.drift_error_meV_per_atom_per_ps:.1g} meV/atom/ps, "
-                f"RMS fluctuation {self.fluctuation_meV_per_atom:.2g} meV/atom"
+                f"conserved energy: {self.drift_in_words}; RMS fluctuation {self.fluctuation_meV_per_atom:.2g} meV/atom"
             )
         if self.bond_changes is not None:
             changes = [f"{bond} at step {step}" for bond, step in self.bond_changes.items()]
@@ -63,29 +96,65 @@ class DynamicsSummary:
         return "\n".join(lines)
 
 
-def summarize(recorder: Recorder, steps_per_second: float, drift: EnergyDrift | None) -> DynamicsSummary:
-    """Draw the summary from the record of a dynamics.
+def summarize(
+    runs: Sequence[Run],
+    log: DynamicsLog,
+    drift: EnergyDrift | None,
+    *,
+    seconds_per_step: float,
+    rebuilds: int,
+    seconds_of_one: float | None = None,
+) -> DynamicsSummary:
+    """Draw the summary from the records of a dynamics.
 
     Args:
-        recorder: that has followed the dynamics.
-        steps_per_second: as measured.
-        drift: of the total energy in meV/atom and ps; None with a thermostat.
+        runs: the copies.
+        log: of the one, or the mean over all.
+        drift: of what is conserved, in meV/atom and ps; None where nothing is.
+        seconds_per_step: of all copies.
+        rebuilds: of the neighbour list.
+        seconds_of_one: of a step of one copy alone.
 
     Returns:
         The summary.
     """
-    atoms, log = recorder.atoms, recorder.log()
+    atoms, half = runs[0].atoms, log.time >= log.time[-1] / 2
+    recorders = [run.recorder for run in runs if run.recorder is not None]
+    volume = pressure = density = None
+    if log.volume is not None and log.pressure is not None:
+        volume, pressure = list(block_mean(log.volume[half])), list(block_mean(log.pressure[half]))
+        if atoms.pbc.all():
+            grams = atoms.get_masses().sum() * units._amu * 1e3  # amu to g, A^3 to cm^3
+            density = list(block_mean(grams / (log.volume[half] * 1e-24)))
+    temperatures = [
+        float(of.temperature[of.time >= of.time[-1] / 2].mean()) for of in (each.log() for each in recorders)
+    ]
+    changes = None
+    if recorders[0].bonds is not None:
+        changes = {
+            f"replica {number}: {change}" if len(runs) > 1 else change: step
+            for number, each in enumerate(recorders)
+            for change, step in each.bond_changes.items()
+        }
     return DynamicsSummary(
         formula=atoms.get_chemical_formula(),
         num_atoms=len(atoms),
-        degrees_of_freedom=recorder.degrees_of_freedom,
-        steps_per_second=steps_per_second,
-        neighbor_list_rebuilds=atoms.calc.skin_list.num_rebuilds,
-        mean_temperature_last_half_K=float(log.temperature[log.time >= log.time[-1] / 2].mean()),
+        degrees_of_freedom=runs[0].degrees_of_freedom,
+        steps_per_second=1 / seconds_per_step,
+        neighbor_list_rebuilds=rebuilds,
+        mean_temperature_last_half_K=float(log.temperature[half].mean()),
         drift_meV_per_atom_per_ps=drift.slope if drift else None,
         drift_error_meV_per_atom_per_ps=drift.slope_error if drift else None,
         fluctuation_meV_per_atom=drift.fluctuation if drift else None,
-        bond_changes=None if recorder.bonds is None else recorder.bond_changes,
+        bond_changes=changes,
+        drift_in_words=drift.in_words() if drift else None,
+        mean_pressure_last_half_GPa=pressure,
+        mean_volume_last_half_A3=volume,
+        density_last_half_g_per_cm3=density,
+        replicas=len(runs),
+        ms_per_replica_step=1e3 * seconds_per_step / len(runs),
+        ms_per_step_of_one=None if seconds_of_one is None else 1e3 * seconds_of_one,
+        mean_temperature_last_half_of_each_K=temperatures if len(runs) > 1 else None,
     )
 
 

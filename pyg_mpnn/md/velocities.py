@@ -3,10 +3,58 @@
 from __future__ import annotations
 
 import numpy as np
-from ase import units
+from ase import Atoms, units
 from jaxtyping import Float
 
-__all__ = ["degrees_of_freedom", "remove_drift", "thermal_velocities"]
+from pyg_mpnn.md.constraints import removed_degrees
+
+__all__ = ["degrees_of_freedom", "remove_drift", "start_velocities", "thermal_velocities"]
+
+
+def start_velocities(
+    atoms: Atoms, temperature: float, rng: np.random.Generator, *, drawn: bool = True, whole: bool = False
+) -> tuple[int, float]:
+    """Give a structure the velocities that a dynamics starts with, and count its degrees of freedom.
+
+    Without constraints the motion of the whole is taken out: total momentum and, for a molecule, angular momentum.
+    Drawn velocities are then scaled to exactly the temperature. Velocities that the structure has stay as they are to
+    the last bit where the whole is at rest already (its kinetic energy below 1e-12 of all).
+
+    Args:
+        atoms: the structure, changed in place.
+        temperature: of the velocities that are drawn, in K.
+        rng: source of the random numbers.
+        drawn: whether velocities are drawn, or those of the structure kept.
+        whole: whether the motion of the whole shall have its share, as Langevin dynamics gives it, so that nothing is
+            taken out or scaled.
+
+    Returns:
+        Degrees of freedom that share the kinetic energy, and the kinetic energy of the motion of the whole that was
+        taken out of velocities that the structure had, in eV.
+
+    Raises:
+        ValueError: nothing can move.
+    """
+    masses, molecule = atoms.get_masses(), not atoms.pbc.any()
+    rest = not whole and not atoms.constraints
+    dof = 3 * len(atoms) - removed_degrees(atoms)
+    if rest:
+        dof = degrees_of_freedom(atoms.positions, masses, rotation=molecule)
+    if dof < 1:
+        raise ValueError(f"'structure' must have something that moves, got constraints {atoms.constraints}")
+    if drawn:
+        velocities = thermal_velocities(masses, temperature, rng)
+        atoms.set_velocities(remove_drift(atoms.positions, velocities, masses, molecule) if rest else velocities)
+        if not whole:
+            kinetic = 0.5 * dof * units.kB * temperature
+            atoms.set_velocities(atoms.get_velocities() * np.sqrt(kinetic / atoms.get_kinetic_energy()))
+        return dof, 0.0
+    before = atoms.get_kinetic_energy()
+    at_rest = remove_drift(atoms.positions, atoms.get_velocities(), masses, molecule) if rest else None
+    if at_rest is None or before - 0.5 * float((masses[:, None] * at_rest**2).sum()) < 1e-12 * before:
+        return dof, 0.0
+    atoms.set_velocities(at_rest)
+    return dof, float(before - atoms.get_kinetic_energy())
 
 
 def thermal_velocities(

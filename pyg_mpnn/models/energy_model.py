@@ -195,6 +195,11 @@ class EnergyModel(Stored, nn.Module):
         return {}
 
     @property
+    def isolated_energies(self) -> dict[int, float] | None:
+        """Energy of an isolated atom of each known element in eV, as the model states it; ``None``: it states none."""
+        return None
+
+    @property
     def num_near(self) -> int:
         """Number of index lists that :meth:`near_edges` gives."""
         return len(self.cutoffs) - 1

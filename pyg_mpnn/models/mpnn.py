@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis import DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import (
@@ -124,10 +125,11 @@ class MPNN(nn.Module):
         make_basis = part_factory("basis", basis, BASES)
         make_envelope = part_factory("envelope", envelope, ENVELOPES)
         make_attention = None if attention is None else part_factory("attention", attention, ATTENTIONS)
+        check_whole(
+            hidden_channels=hidden_channels, edge_dim=edge_dim, channels=channels, num_layers=num_layers, heads=heads
+        )
         if attention is None and heads != 1:
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
-        if num_layers < 1:
-            raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
         if layers is not None and not layers:
             raise ValueError("'layers' must hold at least one layer, got none")
         self.config: dict[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis import Symmetry
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.structure import Structure
@@ -146,16 +147,13 @@ class AtomwiseOutput(Output):
 
     def __init__(self, *, unit: str = "", hidden_channels: int = 64, loss: Penalty = "l1") -> None:
         super().__init__()
+        check_whole(hidden_channels=hidden_channels)
         if loss not in get_args(Penalty):
             raise ValueError(f"'loss' must be one of {get_args(Penalty)}, got {loss!r}")
         self.unit, self.hidden_channels, self.loss = unit, hidden_channels, loss
 
     def build(self, representation: nn.Module) -> None:
-        """Make the heads.
-
-        Args:
-            representation: as for :class:`~pyg_mpnn.Potential`.
-        """
+        """Make the heads; arguments as of :class:`Output`."""
         widths = int(representation.out_channels), self.hidden_channels  # type: ignore[arg-type]
         self.atomwise = AtomwiseEnergy(*widths, int(representation.num_layers))  # type: ignore[arg-type]
 
@@ -166,11 +164,7 @@ class AtomwiseOutput(Output):
                 part.reset_parameters()  # type: ignore[operator]
 
     def check(self, structure: Structure) -> None:
-        """Raise for elements not trained on.
-
-        Args:
-            structure: one or more structures.
-        """
+        """Raise for elements not trained on; arguments as of :class:`Output`."""
         self.atomwise.check_elements(structure.z)
 
     @abstractmethod
@@ -207,15 +201,7 @@ class AtomwiseOutput(Output):
 
         Of all minima the one closest to equal numbers is taken. An output that is not linear gets zeros.
 
-        Args:
-            structure: all training structures, without edges.
-            target: their references, NaN where unknown.
-
-        Returns:
-            root mean square of what the fit leaves.
-
-        Raises:
-            ValueError: no reference, or nothing left to learn.
+        Arguments and errors as of :class:`Output`.
         """
         structure = structure._replace(pos=structure.pos.double())
         elements = sorted(set(structure.z.tolist()))
@@ -238,12 +224,7 @@ class AtomwiseOutput(Output):
     def guess(self, structure: Structure, target: Tensor) -> Tensor:
         """The trivial predictor: the numbers of the elements alone, or the mean where they are zero.
 
-        Args:
-            structure: the structures.
-            target: references of the training structures.
-
-        Returns:
-            one value for each structure or atom.
+        Arguments as of :class:`Output`.
         """
         if not self.linear:
             return super().guess(structure, target)
@@ -453,7 +434,8 @@ class DipoleOutput(AtomwiseOutput):
 
     with :math:`v_i` of :class:`~pyg_mpnn.readout.GatedDensity` for l = 1, the field ``charge`` as Q, zero
     where it has none. It turns with the molecule and changes its sign under inversion. The dipole moment of a neutral
-    molecule has no origin; that of an ion is about the centre of mass.
+    molecule has no origin; that of an ion is about the centre of mass. The shift of the charges is shared by all atoms:
+    two different molecules in one structure exchange charge however far apart they are.
 
     Args:
         unit: unit of the value; charges are in that unit per angstrom, so with total charges it must be ``"e*A"``.

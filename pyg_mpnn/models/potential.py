@@ -248,6 +248,13 @@ class Potential(EnergyModel):
             return {}
         return {"invariance": "declared with symmetry='unconstrained'"}
 
+    @property
+    def isolated_energies(self) -> dict[int, float] | None:
+        """Reference energy of each known element in eV; ``None`` where isolated atoms are ``"free"`` to have others."""
+        if self.atomwise is None or self.isolated == "free":
+            return None
+        return {z: float(self.atomwise.reference[z]) for z in self.elements}
+
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
         for part in (self.representation, self.atomwise, self.readout, *self.terms, *self.outputs.values()):
@@ -287,11 +294,7 @@ class Potential(EnergyModel):
     def near_edges(self, edge_vec: Tensor) -> Sequence[Tensor]:
         """As the representation makes them: the edges within each cutoff but the largest.
 
-        Args:
-            edge_vec: vectors from centre to neighbour in angstrom.
-
-        Returns:
-            index lists; none for one cutoff.
+        Arguments as of :class:`EnergyModel`.
         """
         if len(self.cutoffs) == 1 or not hasattr(self.representation, "near_edges"):
             return ()
@@ -301,8 +304,7 @@ class Potential(EnergyModel):
     def check_elements(self, z: Tensor) -> None:
         """Raise if an atom is of an element without reference energy; other outputs look for themselves.
 
-        Args:
-            z: atomic numbers.
+        Arguments as of :class:`EnergyModel`.
         """
         if self.atomwise is None:
             super().check_elements(z)
@@ -310,16 +312,7 @@ class Potential(EnergyModel):
             self.atomwise.check_elements(z)
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """Reference energies of graphs and of atoms.
-
-        Args:
-            z: atomic numbers of known elements.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-
-        Returns:
-            energies in eV, float64, ``(graphs,)`` and ``(nodes,)``.
-        """
+        """Reference energies of graphs and of atoms; arguments as of :class:`EnergyModel`."""
         assert self.atomwise is not None
         return self.atomwise.reference_energies(z, batch, num_graphs), self.atomwise.reference[z]
 
@@ -336,22 +329,9 @@ class Potential(EnergyModel):
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
-        Args:
-            z: atomic numbers.
-            edge_index: edges, source first.
-            edge_vec: vectors from centre to neighbour in angstrom.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-            near: index lists of the smaller scales, from the ``near_edges`` of the representation, which makes them
-                where they are not given.
-            memory: as in :meth:`forward`.
-            **domain: ``num_own`` and ``exchange`` of :meth:`MPNN.forward`, for one domain of a larger structure.
-
-        Returns:
-            energies in eV, in the dtype of the network, ``(nodes,)``; those of the own atoms of a domain.
-
-        Raises:
-            ValueError: a model that reads more than edges: numbers of graphs, positions.
+        Arguments as of :class:`EnergyModel`; for one domain of a larger structure also ``num_own`` and ``exchange`` of
+        :meth:`MPNN.forward`, which give the energies of its own atoms. A model that reads more than edges (numbers of
+        graphs, positions) is refused.
         """
         if self.why_eager is not None:
             raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
@@ -379,12 +359,7 @@ class Potential(EnergyModel):
 
         :meta private:
 
-        Args:
-            structure: one or more structures.
-            data: what they were read from.
-
-        Returns:
-            the structure.
+        Arguments as of :class:`EnergyModel`.
         """
         optional = ("charge",) if len(self.outputs) else ()
         return structure._replace(inputs=read_inputs(data, self.graph_inputs, optional, structure.num_graphs))
@@ -514,7 +489,11 @@ class Potential(EnergyModel):
             CompilationError: compilation is not possible here, as for :meth:`compile`.
         """
         if self.atomwise is None or len(self.outputs):
-            raise CompilationError(f"only energy, forces and stress can be exported, got {', '.join(self.outputs)} too")
+            given = [*(["energy"] if self.has_energy else []), *self.outputs]
+            raise CompilationError(
+                f"only energy, forces and stress can be exported, got a potential with {', '.join(given)}: nothing was "
+                "written; export one that was made or trained without other outputs"
+            )
         reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis import DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import AtomEmbedding, ProductInteraction
@@ -79,8 +80,8 @@ class ProductMPNN(nn.Module):
             raise ValueError(f"'cutoff' must be one radius (in A), got {list(cutoffs)}: MPNN takes several")
         check_name("basis", basis, BASES)
         check_name("envelope", envelope, ENVELOPES)
-        if num_layers < 1:
-            raise ValueError(f"'num_layers' must be at least 1, got {num_layers}")
+        check_whole(hidden_channels=hidden_channels, channels=channels, num_layers=num_layers, num_radial=num_radial)
+        check_whole(0, l_max=l_max, num_products=num_products)
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
         self.density_channels, self.density_degree = channels, l_max
         self.config = {

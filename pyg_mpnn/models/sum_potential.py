@@ -105,6 +105,13 @@ class SumPotential(EnergyModel):
         return {name: why for part in self.potentials for name, why in part.lacks.items()}
 
     @property
+    def isolated_energies(self) -> dict[int, float] | None:
+        """Sum of what the parts state, in eV; ``None`` where one states none."""
+        parts = [part.isolated_energies for part in self.potentials]
+        known = [part for part in parts if part is not None]
+        return {z: sum(part[z] for part in known) for z in self.elements} if len(known) == len(parts) else None
+
+    @property
     def works_in_chunks(self) -> bool:
         """Whether ``memory="low"`` is possible: where it is for all parts."""
         return all(part.works_in_chunks for part in self.potentials)
@@ -117,11 +124,7 @@ class SumPotential(EnergyModel):
     def near_edges(self, edge_vec: Tensor) -> Sequence[Tensor]:
         """For each part the edges within its cutoff, where it is not the largest, and then those that it asks for.
 
-        Args:
-            edge_vec: vectors from centre to neighbour in angstrom.
-
-        Returns:
-            index lists.
+        Arguments as of :class:`EnergyModel`.
         """
         lists: list[Tensor] = []
         for part in self.potentials:
@@ -133,25 +136,12 @@ class SumPotential(EnergyModel):
         return lists
 
     def check_elements(self, z: Tensor) -> None:
-        """Raise if an atom is of an element that a part does not know.
-
-        Args:
-            z: atomic numbers.
-        """
+        """Raise if an atom is of an element that a part does not know; arguments as of :class:`EnergyModel`."""
         for part in self.potentials:
             part.check_elements(z)
 
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """Sums of the reference energies of the parts, of graphs and of atoms.
-
-        Args:
-            z: atomic numbers of known elements.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-
-        Returns:
-            energies in eV, float64, ``(graphs,)`` and ``(nodes,)``.
-        """
+        """Sums of the reference energies of the parts, of graphs and of atoms; arguments as of :class:`EnergyModel`."""
         found = [part.reference_energies(z, batch, num_graphs) for part in self.potentials]
         return reduce(torch.add, [graphs for graphs, _ in found]), reduce(torch.add, [atoms for _, atoms in found])
 
@@ -165,19 +155,9 @@ class SumPotential(EnergyModel):
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
     ) -> Tensor:
-        """Energy of each atom without its reference energy, summed over the parts.
+        """Energy of each atom without its reference energy, summed over the parts in the widest dtype of these.
 
-        Args:
-            z: atomic numbers.
-            edge_index: edges, source first.
-            edge_vec: vectors from centre to neighbour in angstrom.
-            batch: graph of each atom.
-            num_graphs: number of graphs.
-            near: what :meth:`near_edges` gives, which is called where it is not given.
-            memory: as in :meth:`forward`.
-
-        Returns:
-            energies in eV, in the widest dtype of the parts, ``(nodes,)``.
+        Arguments as of :class:`EnergyModel`.
         """
         lists: Iterator[Tensor] = iter(self.near_edges(edge_vec) if near is None else near)
         energies = []
@@ -206,16 +186,9 @@ class SumPotential(EnergyModel):
         return next((part.why_eager for part in self.potentials if part.why_eager is not None), None)
 
     def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
-        """The structure with the graph inputs of all parts.
+        """The structure with the graph inputs of all parts; arguments as of :class:`EnergyModel`.
 
         :meta private:
-
-        Args:
-            structure: one or more structures.
-            data: what they were read from.
-
-        Returns:
-            the structure.
         """
         inputs: dict[str, Tensor] = {}
         for part in self.potentials:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.index import ptr2index
 from torch_geometric.nn import Aggregation
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.scatter import scatter_max, scatter_sum
 
 
@@ -241,8 +242,7 @@ class SoftmaxReadout(Readout):
 
 
 def _gate(in_channels: int) -> nn.Linear:
-    if in_channels < 1:
-        raise ValueError(f"'in_channels' must be at least 1, got {in_channels}")
+    check_whole(in_channels=in_channels)
     return nn.Linear(in_channels, 1)
 
 

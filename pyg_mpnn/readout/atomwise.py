@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.mlp import MLP
@@ -58,8 +59,7 @@ class AtomwiseEnergy(nn.Module):
         self, in_channels: int, hidden_channels: int, num_heads: int = 1, head: nn.Module | None = None
     ) -> None:
         super().__init__()
-        if num_heads < 1:
-            raise ValueError(f"'num_heads' must be at least 1, got {num_heads}")
+        check_whole(in_channels=in_channels, hidden_channels=hidden_channels, num_heads=num_heads)
         if head is not None:
             _check_head(head, in_channels, num_heads)
         self.in_channels, self.hidden_channels = in_channels, hidden_channels

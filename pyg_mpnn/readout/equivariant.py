@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry
 from pyg_mpnn.mlp import MLP
 
@@ -44,11 +45,8 @@ class GatedDensity(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, channels: int, degree: int) -> None:
         super().__init__()
-        if min(in_channels, hidden_channels, channels) < 1 or degree < 0:
-            raise ValueError(
-                "'in_channels', 'hidden_channels' and 'channels' must be at least 1 and 'degree' at least 0, got "
-                f"{in_channels}, {hidden_channels}, {channels} and {degree}"
-            )
+        check_whole(in_channels=in_channels, hidden_channels=hidden_channels, channels=channels)
+        check_whole(0, degree=degree)
         self.in_channels, self.hidden_channels, self.channels = in_channels, hidden_channels, channels
         self.degree = degree
         self.gate = MLP([in_channels, hidden_channels, channels])

@@ -12,11 +12,13 @@ from pyg_mpnn.testing.check import check_potential
 from pyg_mpnn.testing.copies import assert_copies_law, assert_reset_law
 from pyg_mpnn.testing.derivatives import assert_forces_law, assert_gradients, assert_momentum_law
 from pyg_mpnn.testing.deviation import deviation, require
+from pyg_mpnn.testing.healthy import Healthy
 from pyg_mpnn.testing.law import Law, law
-from pyg_mpnn.testing.laws import LAWS
+from pyg_mpnn.testing.laws import FINDINGS, LAWS
 from pyg_mpnn.testing.locality import assert_batch_law, assert_cutoff_law, assert_far_parts_law
 from pyg_mpnn.testing.picture import draw_scan
 from pyg_mpnn.testing.result import Check, Report, Result
+from pyg_mpnn.testing.structures import crystal, molecule
 from pyg_mpnn.testing.subject import CAPABILITIES, Evaluation, Subject, as_subject
 from pyg_mpnn.testing.symmetry import (
     assert_inversion_law,
@@ -32,6 +34,7 @@ __all__ = [
     "Report",
     "Result",
     "Check",
+    "FINDINGS",
     "LAWS",
     "laws",
     "Law",
@@ -42,6 +45,10 @@ __all__ = [
     "CAPABILITIES",
     "bond_scan",
     "draw_scan",
+    # what to try them on
+    "Healthy",
+    "molecule",
+    "crystal",
     # blocks
     "assert_permutation_law",
     "assert_translation_law",

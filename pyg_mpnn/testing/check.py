@@ -10,7 +10,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.testing.law import Law, as_structures
-from pyg_mpnn.testing.laws import LAWS, compiled
+from pyg_mpnn.testing.laws import FINDINGS, LAWS, OUTPUT_LAWS, compiled, declared_outputs
 from pyg_mpnn.testing.result import Report
 from pyg_mpnn.testing.subject import as_subject
 
@@ -26,7 +26,11 @@ def check_potential(
     dtype: torch.dtype | None = None,
     name: str | None = None,
     rebuild: Callable[[], nn.Module] | None = None,
+    isolated_energies: Mapping[int, float] | None = None,
     laws: Sequence[Law] = LAWS,
+    findings: Sequence[Law] = FINDINGS,
+    distances: Mapping[tuple[int, int], float] | None = None,
+    strict: bool = False,
     compile: Callable[[Any], Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
@@ -48,7 +52,14 @@ def check_potential(
         name: name for the report.
         rebuild: makes a new model of the same kind, for the law of saving and loading; without it ``type(model)()`` if
             that takes no arguments, else a copy with other weights.
-        laws: the laws to check.
+        isolated_energies: energy of an isolated atom in eV by atomic number, for the law ``isolated_energy``; its
+            attribute of that name if None.
+        laws: the laws to check; by default those of energies, where the model has them, and those of other outputs,
+            where it declares some (:func:`pyg_mpnn.testing.laws.declared_outputs`).
+        findings: what else to look at: it is told, and counts for the verdict with ``strict`` alone.
+        distances: shortest distance in A by pair of atomic numbers in the data that the model knows, for the finding
+            ``repulsion``: nearer than that nothing has taught it.
+        strict: whether findings count as laws.
         compile: compiles the model, for example ``torch.compile``: adds the law ``compiled``.
         progress: called with the name of each law before it starts.
 
@@ -61,7 +72,7 @@ def check_potential(
 
     Example:
         >>> from pyg_mpnn.testing import check_potential, laws
-        >>> from pyg_mpnn.testing.controls import Healthy, molecule
+        >>> from pyg_mpnn.testing import Healthy, molecule
         >>> report = check_potential(Healthy(), molecule(), dtype=torch.float64, laws=[laws.rotation, laws.forces])
         >>> report.passed, report.results["rotation"].verdict
         (True, 'pass')
@@ -75,9 +86,13 @@ def check_potential(
         dtype=dtype,
         name=name,
         rebuild=rebuild,
+        isolated_energies=isolated_energies,
     )
     frames = as_structures(structures)
     results = {}
+    if laws is LAWS:  # those of what the model gives
+        of_energy = laws if getattr(subject.model, "has_energy", True) else ()
+        laws = (*of_energy, *(OUTPUT_LAWS if declared_outputs(subject.model) else ()))
     for law in laws:
         if progress is not None:
             progress(law.name)
@@ -86,7 +101,13 @@ def check_potential(
         if progress is not None:
             progress(compiled.name)
         results[compiled.name] = compiled(subject, frames, options={"compile": compile})
-    return Report(subject.name, str(subject.dtype).removeprefix("torch."), results, [_formula(f) for f in frames])
+    found = {}
+    for finding in findings if getattr(subject.model, "has_energy", True) else ():
+        if progress is not None:
+            progress(finding.name)
+        found[finding.name] = finding(subject, frames, options={"distances": distances})
+    dtype_name, formulas = str(subject.dtype).removeprefix("torch."), [_formula(f) for f in frames]
+    return Report(subject.name, dtype_name, results, formulas, found, strict)
 
 
 def _formula(frame: Data) -> str:

@@ -19,9 +19,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.testing.controls.structures import crystal, molecule
 from pyg_mpnn.testing.law import Law
 from pyg_mpnn.testing.laws import LAWS
+from pyg_mpnn.testing.structures import crystal, molecule
 
 
 class PotentialLaws:

@@ -114,18 +114,27 @@ class Report:
         dtype: precision that the laws were checked in.
         results: outcome of each law by its name, in the order they ran.
         structures: formulas of the structures used.
+        findings: the same of what is no law.
+        strict: whether findings count for the verdict.
     """
 
     model: str
     dtype: str
     results: Mapping[str, Result]
     structures: Sequence[str] = field(default_factory=tuple)
+    findings: Mapping[str, Result] = field(default_factory=dict)
+    strict: bool = False
 
     @property
     def passed(self) -> bool:
-        """Whether no law failed and at least one passed."""
+        """Whether no law failed and at least one passed; if ``strict``, no finding either."""
         verdicts = [result.verdict for result in self.results.values()]
-        return "fail" not in verdicts and "pass" in verdicts
+        return "fail" not in verdicts and "pass" in verdicts and not (self.strict and self.warnings)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Names of the findings that a user should know."""
+        return tuple(name for name, result in self.findings.items() if result.verdict == "fail")
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -153,16 +162,14 @@ class Report:
         Returns:
             a dictionary that ``json`` writes; a value that is not finite is a word.
         """
-        results = {}
-        for name, result in self.results.items():
-            summary = {key: getattr(result, key) for key in ("verdict", "value", "unit", "tolerance", "why", "reason")}
-            results[name] = summary | {"seconds": result.seconds, "checks": [asdict(check) for check in result.checks]}
+        results, findings = ({name: _summary(one) for name, one in of.items()} for of in (self.results, self.findings))
         content = {
             "model": self.model,
             "dtype": self.dtype,
             "structures": list(self.structures),
             "passed": self.passed,
             "results": results,
+            "findings": findings,
         }
         plain: dict[str, Any] = _finite(content)
         return plain
@@ -194,15 +201,24 @@ class Report:
                 continue
             numbers = f"{result.value:9.2g}  {result.tolerance:9.2g}  {result.unit}, {result.worst.quantity}"
             lines.append(f"{name:<{width}}  {result.verdict:<7}  {numbers}")
+        for name in self.warnings:
+            lines += ["", f"WARNING{' (counts: strict)' if self.strict else ''}: {self.findings[name]}"]
         count = len(self.results)
         if self.failed:
             end = f"FAILED: {len(self.failed)} of {count} laws broken: {', '.join(self.failed)}"
+        elif self.strict and self.warnings:
+            end = f"FAILED: all laws hold, but {', '.join(self.warnings)} counts too (strict)"
         elif self.passed:
             passed = len(self._with("pass"))
             end = f"PASSED: {passed} laws hold, {len(self.not_applicable)} do not apply"
         else:
             end = "FAILED: no law applies, so nothing was shown"
         return "\n".join([*lines, "", end])
+
+
+def _summary(result: Result) -> dict[str, Any]:
+    summary = {key: getattr(result, key) for key in ("verdict", "value", "unit", "tolerance", "why", "reason")}
+    return summary | {"seconds": result.seconds, "checks": [asdict(check) for check in result.checks]}
 
 
 def _finite(value: Any) -> Any:

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,7 @@ CAPABILITIES = {
     "batches": "takes several structures in one call",
     "empty": "takes structures without atoms",
     "isolated": "takes single atoms",
+    "isolated energies": "states the energy of an isolated atom of each element",
     "periodic": "takes a cell",
     "partly periodic": "takes cells that are periodic in one or two directions",
     "stress": "returns a stress",
@@ -52,6 +53,7 @@ class Subject:
         smoothness: declared number of continuous derivatives of the energy.
         lacks: reasons by the name of the capability (:data:`CAPABILITIES`) that the model declares not to have.
         rebuild: makes a new model of the same kind, for the law of saving and loading.
+        isolated_energies: energy of an isolated atom in eV by atomic number, as the model states it.
     """
 
     model: Any
@@ -62,6 +64,7 @@ class Subject:
     smoothness: float
     lacks: Mapping[str, str]
     rebuild: Callable[[], nn.Module] | None = None
+    isolated_energies: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def input_dtype(self) -> torch.dtype:
@@ -146,6 +149,7 @@ def as_subject(
     dtype: torch.dtype | None = None,
     name: str | None = None,
     rebuild: Callable[[], nn.Module] | None = None,
+    isolated_energies: Mapping[int, float] | None = None,
 ) -> Subject:
     """Wrap a potential for the laws.
 
@@ -161,6 +165,8 @@ def as_subject(
         dtype: precision to check in; the model's own if None.
         name: name for the report.
         rebuild: makes a new model of the same kind, see :func:`check_potential`.
+        isolated_energies: energy of an isolated atom in eV by atomic number; the model's attribute of that name if
+            None.
 
     Returns:
         the potential as the laws see it; a module is copied, so that the one given stays as it is.
@@ -187,6 +193,10 @@ def as_subject(
     smoothness = float(getattr(model, "smoothness", 1) if smoothness is None else smoothness)
     if not smoothness >= 0.0:
         raise ValueError(f"'smoothness' must be at least 0, the number of continuous derivatives, got {smoothness}")
+    if isolated_energies is None:
+        isolated_energies = getattr(model, "isolated_energies", None)
+    if isolated_energies is None:
+        missing.setdefault("isolated energies", "the model states no energies of isolated atoms")
     if isinstance(model, nn.Module):
         model = copy.deepcopy(model).eval()
         if dtype not in (None, _dtype(model)):
@@ -207,6 +217,7 @@ def as_subject(
         smoothness=smoothness,
         lacks=missing,
         rebuild=rebuild,
+        isolated_energies=dict(isolated_energies or {}),
     )
 
 

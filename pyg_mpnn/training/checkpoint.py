@@ -27,11 +27,7 @@ class MovableCheckpoint(ModelCheckpoint):
         return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the state, with the names of files in the folder of today.
-
-        Args:
-            state_dict: What was saved.
-        """
+        """Take the state, with the names of files in the folder of today."""
         state = dict(state_dict, dirpath=self.dirpath)
         for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
             state[name] = self._here(state[name])
@@ -65,26 +61,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.model = model
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint.
-
-        Args:
-            checkpoint: What to write.
-            path: Where to.
-            storage_options: Unused.
-        """
+        """Write a checkpoint."""
         if self.model is not None:
             seal(checkpoint, self.model)
         write_tensors(path, checkpoint)
 
     def load_checkpoint(self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True) -> Any:
-        """Read a checkpoint.
-
-        Args:
-            path: Where from.
-            map_location: Device for the tensors.
-            weights_only: Unused: it is always True, so that a checkpoint cannot run code.
-
-        Returns:
-            What was saved.
-        """
+        """Read a checkpoint, weights only whatever is asked: it cannot run code."""
         return torch.load(path, map_location=map_location, weights_only=True)

@@ -10,6 +10,7 @@ from torch.utils.data import BatchSampler
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.frames import LabelShape
@@ -65,6 +66,7 @@ def batching(
         ValueError: Both limits are given, or a structure is larger than the limit.
     """
     places = range(len(dataset)) if places is None else places
+    check_whole(batch_size=batch_size)
     found = _budget(dataset, batch_atoms, batch_edges)
     if found is None:
         return [list(places[k : k + batch_size]) for k in range(0, len(places), batch_size)]
@@ -105,6 +107,9 @@ def shuffled_batching(
 def _budget(
     dataset: PreparedStructures, batch_atoms: int | None, batch_edges: int | None
 ) -> tuple[Sequence[int], int, str] | None:
+    for name, most in (("batch_atoms", batch_atoms), ("batch_edges", batch_edges)):
+        if most is not None:
+            check_whole(**{name: most})
     if batch_atoms is not None and batch_edges is not None:
         raise ValueError(
             f"'batch_atoms' and 'batch_edges' exclude each other, got {batch_atoms} and {batch_edges}: give one."
@@ -123,10 +128,10 @@ def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
     Returns:
         Level and shape by name: of its outputs and graph inputs.
     """
-    found = {name: LabelShape("structure", (), input=True) for name in potential.graph_inputs}
+    found = {name: LabelShape("structure", (), input=True, required=True) for name in potential.graph_inputs}
     outputs = potential.all_outputs()
     if outputs:
-        found["charge"] = LabelShape("structure", (), input=True)
+        found.setdefault("charge", LabelShape("structure", (), input=True))
     return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
 
 

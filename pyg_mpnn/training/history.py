@@ -43,21 +43,11 @@ class CsvHistory(Callback):
         self.rows: History = []
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Read the lines of the epochs done before an interruption.
-
-        Args:
-            trainer: The trainer.
-            pl_module: Unused.
-        """
+        """Read the lines of the epochs done before an interruption."""
         self.rows = [row for row in read_history(self.path) if row["epoch"] <= trainer.current_epoch]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add one line; the file is replaced as a whole, so it is never half written.
-
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-        """
+        """Add one line; the file is replaced as a whole, so it is never half written."""
         if not trainer.is_global_zero:
             return
         values: dict[str, Any] = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}

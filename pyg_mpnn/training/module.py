@@ -131,12 +131,7 @@ class PotentialModule(lightning.LightningModule):
         self._epoch_sums, self._epoch_steps = None, 0
 
     def on_train_batch_start(self, batch: list[Batch], batch_idx: int) -> None:
-        """Set the learning rate and the weights of the loss.
-
-        Args:
-            batch: The structures of this step.
-            batch_idx: Number of the step within the epoch.
-        """
+        """Set the learning rate and the weights of the loss."""
         progress = self._shared_progress()
         learning_rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
         learning_rate /= 2**self.recoveries
@@ -156,10 +151,8 @@ class PotentialModule(lightning.LightningModule):
     def training_step(self, batch: list[Batch], batch_idx: int) -> None:
         """One step: the gradient of the loss over all parts of the batch in all processes, unless it is not finite.
 
-        Args:
-            batch: The structures that this process computes, in parts that are computed one after the other; none
-                where there are fewer structures than processes.
-            batch_idx: Number of the step within the epoch.
+        The batch comes in parts, which are computed one after the other; in none where there are fewer structures than
+        processes.
         """
         optimizer = self.trainer.optimizers[0]
         optimizer.zero_grad()
@@ -255,24 +248,13 @@ class PotentialModule(lightning.LightningModule):
         return terms
 
     def on_train_batch_end(self, outputs: Any, batch: list[Batch], batch_idx: int) -> None:
-        """Count the step, and stop when the time is over.
-
-        Args:
-            outputs: Unused.
-            batch: Unused.
-            batch_idx: Unused.
-        """
+        """Count the step, and stop when the time is over."""
         self.steps += 1
         if self.settings.minutes is not None and self._shared_progress() >= 1:
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the predictions of one batch.
-
-        Args:
-            batch: Validation structures.
-            batch_idx: Number of the batch.
-        """
+        """Keep the predictions of one batch."""
         self._predictions.append(compare(evaluate_batch(self.potential, batch), batch))
 
     def on_validation_epoch_end(self) -> None:
@@ -318,11 +300,7 @@ class PotentialModule(lightning.LightningModule):
         return values
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what rebuilds the potential and what an exact resumption needs.
-
-        Args:
-            checkpoint: The dictionary to be written.
-        """
+        """Add what rebuilds the potential and what an exact resumption needs."""
         checkpoint["pyg_mpnn"] = {
             **make_header(self.potential, "potential.", self.description),
             "settings": asdict(self.settings),
@@ -334,11 +312,7 @@ class PotentialModule(lightning.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Read back the clock, the counters and the random states.
-
-        Args:
-            checkpoint: The dictionary that was read.
-        """
+        """Read back the clock, the counters and the random states."""
         self.seconds_before = checkpoint["pyg_mpnn"]["seconds"]
         self.steps, self.skipped.total, self.skipped.in_a_row = checkpoint["pyg_mpnn"]["steps"]
         self.recoveries = checkpoint["pyg_mpnn"].get("recoveries", 0)  # older checkpoints have none

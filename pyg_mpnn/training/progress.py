@@ -96,15 +96,7 @@ class ProgressLine(ProgressBar):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Redraw the line on a terminal, if it is time.
-
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-            outputs: Unused.
-            batch: Unused.
-            batch_idx: Unused.
-        """
+        """Redraw the line on a terminal, if it is time."""
         now = time.monotonic()
         if self.enabled and now - self._last_time >= self.interval and self._stream.isatty():
             self._last_time = now
@@ -112,23 +104,13 @@ class ProgressLine(ProgressBar):
             self._stream.flush()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Print the line where there is no terminal, if there is news.
-
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-        """
+        """Print the line where there is no terminal, if there is news."""
         progress = pl_module.progress
         if self.enabled and not self._stream.isatty() and (progress >= self._next_progress or progress >= 1):
             self._next_progress = progress + 0.05
             print(self._text(trainer, pl_module), file=self._stream, flush=True)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Leave the last line standing.
-
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-        """
+        """Leave the last line standing."""
         if self.enabled and self._stream.isatty():
             print("\r\x1b[K" + self._text(trainer, pl_module), file=self._stream, flush=True)

@@ -45,15 +45,7 @@ class Recovery(Callback):
         self.average = average
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compare the validation score of the epoch with the best one before it.
-
-        Args:
-            trainer: The trainer.
-            pl_module: The module.
-
-        Raises:
-            FloatingPointError: The training diverged for the sixth time.
-        """
+        """Compare the validation score of the epoch with the best one before it, and give up at the sixth time."""
         assert isinstance(pl_module, PotentialModule)
         score, best = float(trainer.callback_metrics["valid_score"]), self.best.best_model_score
         if best is None or score <= DIVERGED * best:

@@ -110,7 +110,7 @@ class TrainingSettings:
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is
-            learned; the checkpoint holds it.
+            learned; the checkpoint holds it. Of no effect where the model has no energy, is given or started from.
         isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
             them the reference energies are fitted to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
@@ -184,7 +184,7 @@ class TrainingSettings:
     threads: int | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     rotate: bool | None = None
-    zbl: bool = False
+    zbl: bool = True
     isolated: dict[int, float] | None = None
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None

@@ -21,6 +21,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import shortest_distances
 from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
+from pyg_mpnn.data.record import make_record
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
@@ -169,7 +170,11 @@ def _build(settings: TrainingSettings) -> Potential:
     dtype = getattr(torch, settings.dtype)
     if settings.start_from is not None:
         return load_start(settings.start_from, dtype, settings.trust)
-    options = {"zbl": settings.zbl, "outputs": settings.outputs, "energy": not settings.without_energy}
+    options = {
+        "zbl": settings.zbl and not settings.without_energy,
+        "outputs": settings.outputs,
+        "energy": not settings.without_energy,
+    }
     options |= settings.model
     if settings.target is not None:
         options = {**settings.model, "energy": False, "outputs": {settings.target: target_output(settings.target)}}
@@ -205,10 +210,10 @@ def _fit_references(
         potential.set_reference(reference.energies, reference.scale, reference.neighbors)
     if potential.has_energy:
         potential.compositions = list(reference.compositions)  # at the level of theory of the data
+    distances = shortest_distances(data.train, potential.cutoff)
+    potential.record = make_record(data.train, distances, data.provenance["labels"])
     if potential.zbl is not None and settings.start_from is None:
-        potential.zbl.set_distances(shortest_distances(data.train, potential.cutoff))
-    elif settings.zbl:
-        raise ValueError("'zbl' needs a potential that has one, got one without: build it with zbl=ZBL()")
+        potential.zbl.set_distances(distances)
     spreads = {}
     for name, output in potential.all_outputs().items():
         kept = copy.deepcopy(output.state_dict())

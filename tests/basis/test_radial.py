@@ -123,8 +123,8 @@ def test_number_of_functions_must_be_large_enough(kind, least):
     ("kind", "options", "message"),
     [
         (GaussianBasis, {"start": RADIUS}, r"'start' must be below 'cutoff' = 5.0 \(in A\), got 5.0"),
-        (GaussianBasis, {"eta": 0.0}, r"'eta' must be positive \(in 1/A\^2\), got 0.0"),
-        (ExpNormalBasis, {"alpha": 0.0}, r"'alpha' must be positive \(in 1/A\), got 0.0"),
+        (GaussianBasis, {"eta": 0.0}, r"'eta' must be positive and finite \(in 1/A\^2\), got 0.0"),
+        (ExpNormalBasis, {"alpha": 0.0}, r"'alpha' must be positive and finite \(in 1/A\), got 0.0"),
     ],
 )
 def test_shape_parameters_must_make_sense(kind, options, message):

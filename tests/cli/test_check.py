@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.cli import main
@@ -23,6 +24,43 @@ def test_check_reports_by_table_file_picture_and_exit_code(
     assert report["passed"] is True
     assert report["dtype"] == "float64"
     assert (tmp_path / "out" / "scan.png").stat().st_size > 10_000
+
+
+def test_check_takes_the_structures_that_the_file_keeps(
+    trained: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    assert main(["check", "--model", str(trained / "best.ckpt"), "--count", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "On training structures that" in shown
+    assert "isolated_energy     pass" in shown
+
+
+def test_check_does_not_take_ethanol_for_a_model_of_other_elements(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    silicon = Potential.from_size("small", hidden_channels=8, edge_dim=8, channels=2)
+    silicon.set_reference({14: 0.0}, 1.0)
+    silicon.save(tmp_path / "silicon.pt")
+    assert main(["check", "--model", str(tmp_path / "silicon.pt")]) == 1
+    assert "'structures' must be given" in capsys.readouterr().err
+
+
+def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
+) -> None:
+    """Without ``zbl`` nothing has taught the network that nuclei repel, with it the same weights do."""
+    torch.manual_seed(0)
+    potential = Potential.from_size("small").double()
+    potential.set_reference({1: 0.0, 6: 0.0, 8: 0.0}, 1.0)
+    potential.save(tmp_path / "bare.pt")
+    SumPotential(potential, ZBL(cutoff=5.0).double()).save(tmp_path / "repelling.pt")
+    codes = {}
+    for name in ("bare", "repelling"):
+        for flags in ([], ["--strict"]):
+            codes[(name, *flags)] = main(["check", "--model", str(tmp_path / f"{name}.pt"), "--count", "1", *flags])
+            shown = capsys.readouterr().out
+            assert ("WARNING" in shown and "--zbl" in shown) == (name == "bare")
+    assert codes == {("bare",): 0, ("bare", "--strict"): 3, ("repelling",): 0, ("repelling", "--strict"): 0}
 
 
 def test_check_takes_any_model_and_says_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +114,7 @@ def test_check_says_once_that_a_model_does_not_run(tmp_path: Path, capsys: pytes
     [
         (["--model", "absent.py:Model"], "'model' must name a Python object that exists, got 'absent.py:Model'"),
         (["--model", "torch.nn:Absent"], "'model' must name a Python object that exists, got 'torch.nn:Absent'"),
-        (["--model", "pyg_mpnn.testing.controls:Healthy", "--count", "0"], "'count' must be at least 1, got 0"),
+        (["--model", "pyg_mpnn.testing:Healthy", "--count", "0"], "'count' must be at least 1, got 0"),
         (["--model", "torch.nn:Identity"], "'cutoff' must be given (in A)"),
     ],
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
-from pyg_mpnn.cli import export_command, main
+from pyg_mpnn import MPNN, ZBL, DipoleOutput, Potential, SumPotential
+from pyg_mpnn.cli import main
+from pyg_mpnn.cli.export import export_command
 
 
 def test_what_cannot_be_exported_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +23,13 @@ def test_what_cannot_be_exported_is_an_error(tmp_path: Path, capsys: pytest.Capt
         export_command(model, out, dtype="half")
     assert main(["export", "--model", total, "--out", out]) == 1
     assert "'model' must be a Potential, got" in capsys.readouterr().err
+    for energy in (True, False):
+        outputs = {"dipole": DipoleOutput()}
+        Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1), outputs=outputs, energy=energy).save(model)
+        assert main(["export", "--model", model, "--out", out]) == 1
+        given = "energy, dipole" if energy else "dipole"
+        shown = capsys.readouterr().err
+        assert f"only energy, forces and stress can be exported, got a potential with {given}: nothing" in shown
     assert not Path(out).exists()
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -11,11 +10,20 @@ import ase.io
 import pytest
 import torch
 
+import pyg_mpnn.training
+import pyg_mpnn.training.ablation
 from pyg_mpnn import Potential
 from pyg_mpnn.cli import main
 from pyg_mpnn.training.ablation import AblationSettings
 
-main_of_cli = importlib.import_module("pyg_mpnn.cli.main")  # the package has a function of this name
+ROOT = Path(__file__).parents[2]
+
+
+def run(code: str, *words: str) -> str:
+    """What Python code prints in a new process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def test_train_leaves_a_potential_and_a_report(trained: Path) -> None:
@@ -78,23 +86,45 @@ def test_interruption_says_how_to_continue(
     def interrupt(settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main_of_cli, "train", interrupt)
+    monkeypatch.setattr(pyg_mpnn.training, "train", interrupt)
     assert main(["train", "--data", data, "--out", str(tmp_path / "run")]) == 130
     assert "continues with the same command and --resume" in capsys.readouterr().err
 
 
 def test_module_runs_as_a_program() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-m", "pyg_mpnn", "--help"]
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "usage: pyg-mpnn" in shown.stdout
+    code = "import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_module('pyg_mpnn', run_name='__main__')"
+    assert "usage: pyg-mpnn" in run(code)
+
+
+REPORT = """
+import sys, time
+from pyg_mpnn.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    print(end.code, time.process_time(), *sys.modules, file=sys.__stdout__)
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 2), (["trian", "--data", "ethanol"], 2)])
+def test_what_names_no_command_is_answered_without_torch(words: list[str], code: int) -> None:
+    ends = [run(REPORT, *words).splitlines()[-1].split() for _ in range(3)]
+    assert {int(end[0]) for end in ends} == {code}
+    assert min(float(end[1]) for end in ends) < 0.5, "seconds of CPU"
+    assert not {"torch", "numpy", "lightning"} & set(ends[0][2:])
+
+
+def test_command_imports_only_its_own_code() -> None:
+    loaded = set(run(REPORT, "md", "--help").splitlines()[-1].split()[2:])
+    assert {"torch", "pyg_mpnn.md"} <= loaded
+    assert not {"lightning", "pyg_mpnn.training"} & loaded
 
 
 def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[AblationSettings] = []
-    monkeypatch.setattr(main_of_cli, "ablate", asked.append)
+    monkeypatch.setattr(pyg_mpnn.training.ablation, "ablate", asked.append)
     command = ["ablate", "--data", "ethanol", "--out", "blocks", "--cutoff", "4.5", "--seeds", "2", "--only", "l_max"]
     assert main([*command, "attention"]) == 0
     assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]

@@ -7,7 +7,7 @@ import torch
 from torch.fx import symbolic_trace
 
 from pyg_mpnn.deploy import generate
-from pyg_mpnn.deploy.trace import Traced
+from pyg_mpnn.deploy.tracing import Traced
 
 
 def traced(function):

@@ -482,7 +482,6 @@ def test_a11_empty_line(
         assert np.array_equal(found["cut"][0].positions, found["whole"][0].positions)
 
 
-@fault("--model.zbl true without --zbl: default radii, C-H 1.07 A where the data have 0.97, and no word")
 def test_a12_zbl_by_argument_of_the_model(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     flags = ["--data", data, "--out", tmp_path / "run", *TRAIN]
@@ -492,7 +491,7 @@ def test_a12_zbl_by_argument_of_the_model(run: Callable[..., tuple[int, str]], t
         code, shown = run("train", *flags[:2], "--out", tmp_path / "flag", *TRAIN, "--zbl")
         assert code == 0, shown
         expected = load_potential(tmp_path / "flag" / "best.ckpt").zbl.radii
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 # B. Lost results
@@ -605,7 +604,6 @@ def test_d_extreme_cells(call: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["evaluate", "inspect", "check", "predict"])
-@fault("--threads 0 is a traceback, or silently the default, by command", RuntimeError)
 def test_d_threads_0(command: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(2))
     flags = {
@@ -619,7 +617,6 @@ def test_d_threads_0(command: str, run: Callable[..., tuple[int, str]], model: P
     assert "'threads'" in shown
 
 
-@fault("--batch-size 0 of evaluate is not refused by name", RuntimeError)
 def test_d_batch_size_0(run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(2))
     code, shown = run("evaluate", "--model", model, "--data", data, "--batch-size", "0")
@@ -652,7 +649,6 @@ def test_d_newer_format(model: Path) -> None:
     assert "train again" not in message
 
 
-@fault("a closed stderr ends a training before its first epoch", BrokenPipeError)
 def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
@@ -681,7 +677,6 @@ def test_d_closed_stderr(run: Callable[..., tuple[int, str]], tmp_path: Path, mo
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@fault("accepted, or refused without the name of the argument", RuntimeError)
 def test_d_wrong_values_of_constructors(build: Callable[[], Any], argument: str) -> None:
     assert f"'{argument}'" in refusal(build)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 
 from pyg_mpnn import Potential, load_potential
 from pyg_mpnn.cli import main
-from pyg_mpnn.data import ethanol, to_atoms
+from pyg_mpnn.data import ethanol, to_atoms, to_data
 
 PARTS = '''
 import torch
@@ -42,6 +43,15 @@ class Net(nn.Module):
             x = x + torch.tanh(scatter_sum(messages, edge_index[1], x.shape[0]))
             features.append(x)
         return features
+
+
+class Magnet(Net):
+    """Reads the spin of the structure."""
+
+    graph_inputs = ("spin",)
+
+    def forward(self, z, edge_index, edge_vec, spin):
+        return [x * (1 + spin[:, None]) for x in super().forward(z, edge_index, edge_vec)]
 
 
 class Chebyshev(nn.Module):
@@ -173,6 +183,36 @@ def test_basis_attention_term_and_output_are_flags(folder: Path) -> None:
     without = load_potential("run/best.ckpt", trust=["parts.py"])
     without.terms = torch.nn.ModuleList()
     assert abs(float(without(frame).energy - loaded(frame).energy)) > 1e-3, "control: the term counts"
+
+
+def test_a_spin_travels_from_the_file_to_the_representation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*TRAIN, "--model", "parts.py:Magnet", "--out", "run"]
+    assert main(command) == 1
+    assert "'spin' must be a number of every structure, because the model reads it, got 6 without" in (
+        capsys.readouterr().err
+    )
+    assert not (folder / "run").exists()
+    frames = ase.io.read("frames.extxyz", index=":")
+    for k, atoms in enumerate(frames):
+        atoms.info["spin"] = float(k % 3)
+    ase.io.write("frames.extxyz", frames)
+    assert main(command) == 0
+    model = ["--model", "run/best.ckpt", *TRUST]
+    assert main(["evaluate", *model, "--data", "frames.extxyz", "--json", "errors.json"]) == 0
+    assert main(["predict", *model, "--structures", "frames.extxyz", "--out", "predicted.xyz"]) == 0
+    loaded, written = load_potential("run/best.ckpt", trust=["parts.py"]), ase.io.read("predicted.xyz", index=":")
+    errors = []
+    for atoms, result in zip(frames, written, strict=True):
+        data = to_data(atoms)
+        energies = []
+        for spin in (atoms.info["spin"], 5.0):
+            data.spin = torch.tensor([spin])
+            energies.append(float(loaded(data).energy))
+        assert result.get_potential_energy() == pytest.approx(energies[0], abs=1e-4)
+        assert abs(energies[1] - energies[0]) > 1e-2, "control: another spin gives another energy"
+        errors.append(abs(energies[0] - atoms.get_potential_energy()))
+    mean = 1e3 * sum(errors) / len(errors)
+    assert json.loads((folder / "errors.json").read_text())["energy_mae_meV"] == pytest.approx(mean, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_symmetry_and_repr(kind):
 @BOTH
 @pytest.mark.parametrize("arguments", [(0, 4, 1), (4, 0, 1), (4, 4, 0), (4, 4, 3)])
 def test_widths_must_fit(kind, arguments):
-    with pytest.raises(ValueError, match="'edge_dim' a multiple of 'heads', got"):
+    with pytest.raises(ValueError, match=r"'\w+' must be (at least 1|a multiple of 'heads'), got"):
         kind(*arguments)
 
 

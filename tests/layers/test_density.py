@@ -82,5 +82,5 @@ def test_repr_names_the_sizes():
 
 @pytest.mark.parametrize("arguments", [(0, 2, 3, 2), (4, 0, 3, 2), (4, 2, 0, 2), (4, 2, 3, -1), (4, 2, 3, 2, 0.0)])
 def test_sizes_must_make_sense(arguments):
-    with pytest.raises(ValueError, match="'nu' positive, got"):
+    with pytest.raises(ValueError, match=r"'\w+' must be (at least [01]|positive and finite), got"):
         DirectionalDensity(*arguments)

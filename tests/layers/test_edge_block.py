@@ -266,6 +266,62 @@ def test_to_hetero():
         torch.testing.assert_close(found[name], value)
 
 
+class MessageNetwork(nn.Module):
+    """A block with a row for each edge between two with a row for each node."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.density, self.between = DirectionalDensity(4, 2, 3, 2), between
+        self.update = NodeUpdate(4, 6)
+
+    def forward(self, x, edge_index, edge_radial, edge_sphere, edge_envelope):
+        density = self.density(x, edge_index, edge_radial, edge_sphere, edge_envelope)
+        message = self.between(x, edge_index, edge_radial, edge_envelope, edge_sphere, density)
+        return self.update(x, edge_index, message)
+
+
+def test_to_hetero_with_rows_for_edges():
+    """Each kind of edges has messages of its own: ``Messages`` is a plain module, whose rows PyG takes for edges'."""
+    kinds = [("metal", "to", "gas"), ("gas", "to", "metal"), ("gas", "to", "gas")]
+    model = to_hetero(MessageNetwork(messages()), (["metal", "gas"], kinds))
+    nodes, edges = {name: make_nodes()["x"] for name in ("metal", "gas")}, make_edges()
+    del edges["unit_vec"]
+    found = model(nodes, *(dict.fromkeys(kinds, value) for value in edges.values()))
+    edge_index, radial, sphere, envelope = edges.values()
+    density, expected = dict.fromkeys(nodes, 0), dict.fromkeys(nodes, 0)
+    for kind in kinds:
+        x, block = (nodes[kind[0]], nodes[kind[2]]), model.density["__".join(kind)]
+        density[kind[2]] = density[kind[2]] + block(x, edge_index, radial, sphere, envelope)
+    for kind in kinds:
+        x, both = (nodes[kind[0]], nodes[kind[2]]), (density[kind[0]], density[kind[2]])
+        message = model.between["__".join(kind)](x, edge_index, radial, envelope, sphere, both)
+        expected[kind[2]] = expected[kind[2]] + model.update["__".join(kind)](x, edge_index, message)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
+class Bare(nn.Module):
+    """Messages straight from a ``MessagePassing``."""
+
+    def __init__(self):
+        super().__init__()
+        self.mlp, self.update = EdgeMLP(4, 3, 6, 5), NodeUpdate(4, 5)
+
+    def forward(self, x, edge_index, edge_radial):
+        return self.update(x, edge_index, self.mlp(x, edge_index, edge_radial))
+
+
+def test_to_hetero_takes_every_message_passing_for_one_of_nodes(unchecked):
+    """PyG's rule, whatever the block returns: it adds up the rows of two kinds of edges with the same receivers."""
+    kinds = [("metal", "to", "gas"), ("gas", "to", "metal"), ("gas", "to", "gas")]
+    model, edges = to_hetero(Bare(), (["metal", "gas"], kinds)), make_edges()
+    assert "mlp__gas = torch.add(mlp__gas1, mlp__gas2)" in model.code
+    nodes = {name: make_nodes()["x"] for name in ("metal", "gas")}
+    given = [dict.fromkeys(kinds, edges[name]) for name in ("edge_index", "radial")]
+    with pytest.raises(TypeError, match="'edge_attr' must hold one row for each edge, got a pair: to_hetero takes a"):
+        model(nodes, *given)
+
+
 @pytest.mark.parametrize("name", PASSING)
 def test_settings_of_pyg_that_would_change_the_physics_are_refused(name):
     module = BLOCKS[name].build()

@@ -60,7 +60,7 @@ def test_repr_names_the_sizes():
 
 @pytest.mark.parametrize("arguments", [(0, 5, 3), (4, 0, 3), (4, 5, 0)])
 def test_widths_must_be_positive(arguments):
-    with pytest.raises(ValueError, match="'in_channels', 'num_filters' and 'num_radial' must be at least 1, got"):
+    with pytest.raises(ValueError, match=r"'\w+' must be at least 1, got"):
         FilterConvolution(*arguments)
 
 

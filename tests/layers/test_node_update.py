@@ -72,5 +72,5 @@ def test_repr_names_the_sizes():
 
 @pytest.mark.parametrize("arguments", [(0, 3), (4, 0), (4, 3, -1)])
 def test_widths_must_be_positive(arguments):
-    with pytest.raises(ValueError, match="'power_channels' at least 0, got"):
+    with pytest.raises(ValueError, match=r"'\w+' must be at least [01], got"):
         NodeUpdate(*arguments)

@@ -60,7 +60,7 @@ def test_repr_names_the_sizes():
 def test_sizes_must_make_sense():
     with pytest.raises(ValueError, match="'channels' must be at least 1, got 0"):
         VectorUpdate(0)
-    with pytest.raises(ValueError, match="'eps' must be positive, got 0"):
+    with pytest.raises(ValueError, match="'eps' must be positive and finite, got 0"):
         VectorUpdate(2, eps=0.0)
 
 

@@ -68,7 +68,8 @@ def test_a_force_that_is_no_gradient_shows(potential: Potential, molecule: Atoms
 def test_report_of_nve(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "md"
     summary = run_dynamics(saved, "ethanol", out, steps=40, trajectory_interval=5, seed=3)
-    assert {path.name for path in out.iterdir()} == {"trajectory.traj", "log.csv", "summary.json", "energy_drift.png"}
+    names = {"trajectory.traj", "log.csv", "summary.json", "energy_drift.png", "state.npz"}
+    assert {path.name for path in out.iterdir()} == names
     log = np.genfromtxt(out / "log.csv", delimiter=",", names=True)
     assert log["step"].tolist() == list(range(41))
     assert log["temperature_K"][0] == pytest.approx(300.0, abs=1e-3)
@@ -183,8 +184,8 @@ def test_structure_that_is_not_there(saved: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "md").exists()
 
 
-def fix_an_atom(atoms: Atoms) -> Atoms:
-    atoms.set_constraint(FixAtoms([0]))
+def fix_all(atoms: Atoms) -> Atoms:
+    atoms.set_constraint(FixAtoms(range(9)))
     return atoms
 
 
@@ -192,7 +193,7 @@ def fix_an_atom(atoms: Atoms) -> Atoms:
     ("change", "message"),
     [
         (lambda atoms: atoms[:1], r"'structure' must have at least 2 atoms .*, got 1"),
-        (fix_an_atom, r"'structure' must have no constraints, got .*FixAtoms"),
+        (fix_all, r"'structure' must have something that moves, got constraints .*FixAtoms"),
     ],
 )
 def test_structures_that_cannot_move(
@@ -213,7 +214,17 @@ def test_structures_that_cannot_move(
         ({"trajectory_interval": -5}, r"'trajectory_interval' must be positive"),
         ({"threads": 0}, r"'threads' must be positive"),
         ({"steps": 19, "log_interval": 10}, r"'steps' must be at least twice 'log_interval' \(10\), got 19"),
-        ({"ensemble": "npt"}, r"'ensemble' must be one of nve, nvt, got 'npt'"),
+        ({"ensemble": "npt"}, r"'ensemble' npt needs a crystal, or a slab with a third cell vector across it, got pbc"),
+        ({"ensemble": "npz"}, r"'ensemble' must be one of nve, nvt, npt, got 'npz'"),
+        ({"integrator": "Bussi"}, r"'integrator' must be one of VelocityVerlet for the ensemble nve, got 'Bussi'"),
+        ({"pressure": "1bar"}, r"'pressure' belongs to the ensemble npt, got '1bar' with nve"),
+        (
+            {"axes": ["a"]},
+            r"'axes' belong to the integrator MaskedMTKNPT of the ensemble npt, got \['a'\] with Velocity",
+        ),
+        ({"velocities": "file"}, r"'velocities' must be drawn, for ethanol has none in this frame, got 'file'"),
+        ({"replicas": 0}, r"'replicas' must be positive"),
+        ({"frame": 3}, r"'frame' must be 0 or left out for the shipped sample, got 3"),
         ({"dtype": "float16"}, r"'dtype' must be one of float32, float64, got 'float16'"),
     ],
 )

@@ -15,6 +15,7 @@ SUMMARY = DynamicsSummary(
     drift_error_meV_per_atom_per_ps=0.0087,
     fluctuation_meV_per_atom=0.234,
     bond_changes={},
+    drift_in_words="drift -12 +- 9 meV/atom/ns: not different from zero",
 )
 
 
@@ -22,7 +23,7 @@ def test_summary_in_words() -> None:
     assert str(SUMMARY).splitlines() == [
         "C2H6O, 9 atoms: 81.2 steps per second, neighbour list built 12 times",
         "mean temperature of the last half: 287 K",
-        "total energy: drift -0.012 +- 0.009 meV/atom/ps, RMS fluctuation 0.23 meV/atom",
+        "conserved energy: drift -12 +- 9 meV/atom/ns: not different from zero; RMS fluctuation 0.23 meV/atom",
         "bonds: all as at the start",
     ]
 
@@ -36,5 +37,5 @@ def test_summary_names_the_bonds_that_changed() -> None:
 
 
 def test_summary_with_a_thermostat_in_a_crystal_says_nothing_of_drift_and_bonds() -> None:
-    summary = replace(SUMMARY, drift_meV_per_atom_per_ps=None, bond_changes=None)
+    summary = replace(SUMMARY, drift_in_words=None, bond_changes=None)
     assert len(str(summary).splitlines()) == 2

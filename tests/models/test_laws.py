@@ -10,8 +10,7 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_mpnn import Potential
-from pyg_mpnn.testing import check_potential, deviation, laws
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import check_potential, crystal, deviation, laws, molecule
 
 TINY = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6, "cutoff": 4.0}
 COMPOSITIONS = {

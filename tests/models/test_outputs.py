@@ -21,7 +21,7 @@ from pyg_mpnn import (
     load_potential,
     testing,
 )
-from pyg_mpnn.deploy.trace import Outputs
+from pyg_mpnn.deploy.tracing import Outputs
 from pyg_mpnn.models.outputs import AtomwiseOutput
 from pyg_mpnn.models.product_mpnn import ProductMPNN
 from pyg_mpnn.models.structure import read_structure

@@ -11,8 +11,7 @@ from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, ZBL, GaussianBasis, Potential, RadiusGraph, SumPotential, load_potential, testing
-from pyg_mpnn.testing import check_potential
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import check_potential, crystal, molecule
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 1, "num_radial": 6}
 REFERENCE = {1: -13.6, 6: -1029.0, 8: -2041.0, 14: -7870.0}

@@ -13,8 +13,7 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn import ZBL, Potential, RadiusGraph, testing
 from pyg_mpnn.geometry import covalent_radii
 from pyg_mpnn.models import zbl_energy
-from pyg_mpnn.testing import check_potential
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import check_potential, crystal, molecule
 from pyg_mpnn.units import BOHR, HARTREE
 
 SMALL = {"hidden_channels": 16, "edge_dim": 8, "channels": 4, "num_layers": 2, "num_radial": 6, "cutoff": 4.0}
@@ -114,7 +113,7 @@ def test_radii_by_pair_by_number_and_of_bonds():
     assert ZBL(1.25).radii[1:, 1:].unique().tolist() == [1.25]
     assert ZBL(1.25).cutoff == 1.25
     zbl.set_distances({(1, 6): 0.95, (6, 6): 4.0})
-    assert zbl.radii[6, 1].item() == pytest.approx(0.95)
+    assert zbl.radii[6, 1].item() == pytest.approx(0.9 * 0.95)
     assert zbl.radii[6, 6].item() == pytest.approx(1.5 * 2 * covalent[6].item())  # seen far apart only
     assert ZBL(cutoff=1.0).radii[1:, 1:].max().item() == 1.0
 
@@ -190,7 +189,7 @@ def test_saved_with_its_radii(ethanol, dtype, tmp_path):
     potential.save(tmp_path / "potential.pt")
     loaded = Potential.load(tmp_path / "potential.pt")
     assert torch.equal(loaded(ethanol).forces, potential(ethanol).forces)
-    assert loaded.zbl.radii[1, 6].item() == pytest.approx(1.2)
+    assert loaded.zbl.radii[1, 6].item() == pytest.approx(0.9 * 1.2)
     assert loaded.config == potential.config
     assert make(False).config == potential.config | {"zbl": None}
     assert "ZBL(cutoff=4)" in repr(loaded)

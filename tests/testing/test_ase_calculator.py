@@ -4,8 +4,7 @@ import pytest
 from ase.calculators.lj import LennardJones
 
 from pyg_mpnn import Potential, PotentialCalculator
-from pyg_mpnn.testing import check_potential, laws
-from pyg_mpnn.testing.controls import crystal, molecule
+from pyg_mpnn.testing import check_potential, crystal, laws, molecule
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 CHOSEN = [laws.rotation, laws.forces, laws.stress, laws.supercell, laws.smoothness_single, laws.determinism]

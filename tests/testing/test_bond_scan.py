@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pyg_mpnn.testing import bond_scan
-from pyg_mpnn.testing.controls import Healthy, molecule
+from pyg_mpnn.testing import Healthy, bond_scan, molecule
 
 
 def test_scan_reaches_beyond_the_cutoff_and_force_is_the_slope(unchecked):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
+from pyg_mpnn.testing import molecule
 from pyg_mpnn.testing.call import choose_call, energy_gradient, read_output
-from pyg_mpnn.testing.controls import molecule
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from pyg_mpnn import Potential
-from pyg_mpnn.testing import LAWS, check_potential, laws
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import LAWS, Healthy, check_potential, crystal, laws, molecule
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -15,7 +14,7 @@ def test_report_names_model_precision_and_structures():
     report = check_potential(
         Healthy(), [molecule(), crystal()], laws=[laws.rotation, laws.momentum], name="mine", progress=seen.append
     )
-    assert seen == list(report.results) == ["rotation", "momentum"]
+    assert seen == [*report.results, *report.findings] == ["rotation", "momentum", "repulsion"]
     assert (report.model, report.dtype) == ("mine", "float32")
     assert report.structures == ["9 atoms (Z = 1, 6, 8)", "2 atoms in a cell (Z = 6, 14)"]
     assert report.passed

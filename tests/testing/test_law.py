@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.testing import Check, law
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import Check, Healthy, crystal, law, molecule
 from pyg_mpnn.testing.law import as_structures
 
 

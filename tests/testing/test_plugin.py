@@ -11,7 +11,7 @@ import pytest
 CONFTEST = 'pytest_plugins = ["pyg_mpnn.testing.plugin"]\n'
 TESTS = """
 import torch
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn.testing import Healthy
 from pyg_mpnn.testing.plugin import PotentialLaws
 
 class Leaning(Healthy):

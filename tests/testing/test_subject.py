@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyg_mpnn.testing import as_subject
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import Healthy, as_subject, crystal, molecule
 
 Named = namedtuple("Named", ["energy", "forces"])
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -44,7 +43,8 @@ def test_all_ways_to_call_and_to_return_are_one():
 
 def test_the_signature_declares_what_is_missing():
     subject = as_subject(of_tensors, cutoff=3.0)
-    assert set(subject.lacks) == {"edges", "periodic", "partly periodic", "stress", "parameters", "precision"}
+    missing = {"edges", "periodic", "partly periodic", "stress", "parameters", "precision", "isolated energies"}
+    assert set(subject.lacks) == missing
     assert subject.lacks["periodic"] == "its call takes no cell"
     assert not as_subject(Healthy()).lacks
 

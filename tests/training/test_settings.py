@@ -55,8 +55,8 @@ def test_one_file_is_a_string_and_several_a_tuple() -> None:
         ({"start_from": "best.ckpt", "model": {"l_max": 1}}, r"must be left out with 'start_from', .*'l_max': 1"),
         ({"target": "gap", "start_from": "best.ckpt"}, "'start_from' is for energies and forces .* got 'best.ckpt'"),
         (
-            {"target": "gap", "zbl": True},
-            "'zbl' is for energies and forces and must be left out with 'target', got True",
+            {"target": "gap", "zbl": False},
+            "'zbl' is for energies and forces and must be left out with 'target', got False",
         ),
         ({"target": "gap", "loss": "huber"}, "'loss' is for energies and forces .* 'target', got 'huber'"),
         ({"target": "gap", "devices": 2}, "'devices' is for energies and forces .* 'target', got 2"),

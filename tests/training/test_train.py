@@ -100,10 +100,10 @@ def test_training_of_an_older_version_goes_on(settings: Settings, frames: list[D
     train(settings(), frames=frames)
     last = Path(settings().out) / "last.ckpt"
     checkpoint = torch.load(last, weights_only=True)
-    del checkpoint["pyg_mpnn"]["settings"]["zbl"]  # a setting that did not exist then
+    del checkpoint["pyg_mpnn"]["settings"]["weight_decay"]  # a setting that did not exist then
     torch.save(checkpoint, last)
-    with pytest.raises(ValueError, match=r"got other values for 'zbl' \(was False\)"):
-        train(settings(resume=True, epochs=3, zbl=True), frames=frames)
+    with pytest.raises(ValueError, match=r"got other values for 'weight_decay' \(was 0.0\)"):
+        train(settings(resume=True, epochs=3, weight_decay=0.1), frames=frames)
     train(settings(resume=True, epochs=3), frames=frames)
     assert torch.load(last, weights_only=True)["epoch"] == 2
 
@@ -208,21 +208,22 @@ def test_output_without_a_terminal_is_short(
 
 
 def test_repulsion_ends_where_the_training_structures_begin(settings: Settings, frames: list[Data]) -> None:
-    result = train(settings(zbl=True, epochs=1), frames=frames)
+    result = train(settings(epochs=1), frames=frames)
     loaded = Potential.load(result.out / "best.ckpt")
     assert loaded.zbl is not None
-    bare = Potential.load(train(settings(out=str(result.out) + "-bare", epochs=1), frames=frames).out / "best.ckpt")
+    without = settings(out=str(result.out) + "-bare", epochs=1, zbl=False)
+    bare = Potential.load(train(without, frames=frames).out / "best.ckpt")
     assert bare.zbl is None
     for frame in frames[:3]:  # zero there, so that the same network was learned
         assert torch.equal(loaded(frame).energy, bare(frame).energy)
     # of the 8 structures that were trained on, and of the 12 at most
     shortest = shortest_distances(frames, cutoff=5.0)
     for pair in ((1, 6), (6, 6), (6, 8)):
-        assert shortest[pair] - 1e-6 <= loaded.zbl.radii[pair].item() < shortest[pair] + 0.05
+        assert shortest[pair] - 1e-6 <= loaded.zbl.radii[pair].item() / 0.9 < shortest[pair] + 0.05
     near = Data(z=torch.tensor([6, 1]), pos=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.4]]))
     assert loaded(near).forces[1, 2] > bare(near).forces[1, 2] + 50.0
-    with pytest.raises(ValueError, match=r"'zbl' needs a potential that has one, got one without: build it with zbl="):
-        train(settings(zbl=True, out=str(result.out) + "-own"), Potential.from_size("small"), frames=frames)
+    given = train(settings(out=str(result.out) + "-own", epochs=1), Potential.from_size("small"), frames=frames)
+    assert given.potential.zbl is None, "a model that is given stays what it is"
 
 
 def test_difference_to_a_baseline_is_learned_and_added_again(settings: Settings, frames: list[Data]) -> None:

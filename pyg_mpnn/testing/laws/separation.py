@@ -9,11 +9,12 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.testing.law import law
 from pyg_mpnn.testing.laws.gradients import gradients_of_force_loss
-from pyg_mpnn.testing.probes import atoms, compare, elements, nothing, opened, rattled, scales, worst
+from pyg_mpnn.testing.probes import ROUNDING, atoms, compare, elements, nothing, opened, rattled, scales, worst
 from pyg_mpnn.testing.result import Check
 from pyg_mpnn.testing.subject import Evaluation, Subject
 
 _FAR = 100.0  # A
+_INSIDE = 1e-4  # of the cutoff, from where a continuous energy has nearly ended
 
 
 @law("batches")
@@ -71,6 +72,31 @@ def isolated_atom(subject: Subject, structures: Sequence[Data]) -> list[Check]:
         count = sum(int((~gradient.isfinite()).sum()) for gradient in gradients_of_force_loss(subject, beside))
         what = "gradients of a force loss with an isolated atom"
         checks.append(Check(what, float(count), "values not finite", 0.0, "exact: none may be"))
+    return checks
+
+
+@law("isolated", "isolated energies", "cutoff")
+def isolated_energy(subject: Subject, structures: Sequence[Data]) -> list[Check]:
+    """An isolated atom has the energy that the model states, and two have the sum as the last neighbour leaves."""
+    scale, checks = scales(subject, structures), []
+    found = elements(structures)
+    unknown = [z for z in found if z not in subject.isolated_energies]
+    if unknown:
+        raise ValueError(
+            f"the model must state the energies of isolated atoms of its elements, got none for Z = {unknown}"
+        )
+    rounding = ROUNDING[subject.dtype]
+    for z in found:
+        stated = subject.isolated_energies[z]
+        single = subject.evaluate(atoms([z], torch.zeros(1, 3))).energy
+        why = f"rounding: {rounding:.0e} of the spread"
+        checks.append(Check(f"energy of Z = {z}", worst(single - stated), "eV", rounding * scale.energy, why))
+        apart = torch.tensor([[0.0, 0.0, 0.0], [0.6, 0.48, 0.64]]) * (1.0 - _INSIDE) * subject.cutoffs[-1]
+        pair = subject.evaluate(atoms([z, found[0]], apart)).energy
+        last = worst(pair - stated - subject.isolated_energies[found[0]])
+        tolerance = max(_INSIDE, rounding) * scale.energy
+        why = f"all but gone: {max(_INSIDE, rounding):.0e} of the spread"
+        checks.append(Check(f"energy of Z = {z} as its last neighbour leaves", last, "eV", tolerance, why))
     return checks
 
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn.testing import Healthy, laws
 
 
 class Swirl(Healthy):

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy, molecule
+from pyg_mpnn.testing import Healthy, laws, molecule
 from pyg_mpnn.testing.laws.gradients import slope
 
 

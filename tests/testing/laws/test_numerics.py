@@ -5,8 +5,7 @@ import functools
 import torch
 from torch import nn
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy, molecule
+from pyg_mpnn.testing import Healthy, laws, molecule
 
 
 class Rounded(Healthy):

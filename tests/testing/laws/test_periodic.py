@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy, crystal, molecule
+from pyg_mpnn.testing import Healthy, crystal, laws, molecule
 
 
 class OwnCell(Healthy):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn import ZBL, Potential, SumPotential
+from pyg_mpnn.data import ethanol
+from pyg_mpnn.testing import Healthy, laws
 
 
 class Crowded(Healthy):
@@ -46,8 +48,42 @@ def test_missing_empty_and_single_structures_can_be_declared(dtype):
                 raise RuntimeError("too few atoms")
             return super().forward(data, stress)
 
-    from pyg_mpnn.testing.controls import molecule
+    from pyg_mpnn.testing import molecule
 
     assert laws.batch_independence(Plain(), molecule()).verdict == "fail"
     lacks = {"empty": "no empty ones", "isolated": "no single ones"}
     assert laws.batch_independence(Plain(), molecule(), lacks=lacks).verdict == "pass"
+
+
+class Biased(Healthy):
+    """The head gives each atom an energy, with neighbours or without."""
+
+    def _atomic(self, s, e):
+        return super()._atomic(s, e) + 0.05
+
+
+def test_an_isolated_atom_has_the_stated_energy(holds, catches):
+    holds(laws.isolated_energy)
+    catches(laws.isolated_energy, Biased(), "energy of Z = 6")
+    given = {1: -3.5, 6: 0.0, 8: 0.0, 14: 0.0}
+    catches(laws.isolated_energy, Healthy(), "energy of Z = 1", isolated_energies=given)
+
+
+def test_a_model_that_states_no_energies_is_not_judged_by_them():
+    from pyg_mpnn.testing import molecule
+
+    result = laws.isolated_energy(lambda z, pos, batch: pos.sum(), molecule(), cutoff=3.0)
+    assert result.verdict == "n/a"
+    assert "states no energies" in result.reason
+
+
+@pytest.mark.parametrize("isolated", ["zero", "free"])
+def test_our_own_models_are_judged_unless_isolated_atoms_are_free(isolated, unchecked):
+    potential = Potential.from_size("small", isolated=isolated).double()
+    potential.set_reference({1: -13.57, 6: -1029.0, 8: -2041.8}, 0.7)
+    for model in (potential, SumPotential(potential, ZBL(0.5))):
+        result = laws.isolated_energy(model, ethanol("test")[:1])
+        assert result.verdict == {"zero": "pass", "free": "n/a"}[isolated], str(result)
+    if isolated == "free":
+        given = {1: -13.57, 6: -1029.0, 8: -2041.8}
+        assert laws.isolated_energy(potential, ethanol("test")[:1], isolated_energies=given).verdict == "fail"

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pyg_mpnn.basis import BumpCutoff, CosineCutoff, PolynomialCutoff
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy, molecule
+from pyg_mpnn.testing import Healthy, laws, molecule
 from pyg_mpnn.testing.laws.smoothness import leaving
 from pyg_mpnn.testing.probes import atoms
 from pyg_mpnn.testing.subject import as_subject

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from pyg_mpnn.testing import laws
-from pyg_mpnn.testing.controls import Healthy
+from pyg_mpnn.testing import Healthy, laws
 
 
 class Tilted(Healthy):
@@ -45,7 +44,7 @@ def test_an_order_is_caught(catches):
 
 
 def test_unconstrained_models_need_no_rotation():
-    from pyg_mpnn.testing.controls import molecule
+    from pyg_mpnn.testing import molecule
 
     result = laws.rotation(Tilted(), molecule(), lacks={"invariance": "says so"})
     assert (result.verdict, result.reason) == ("n/a", "invariance: says so")

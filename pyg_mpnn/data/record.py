@@ -1,0 +1,97 @@
+"""What the file of a model keeps of the structures it was trained on, in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn.data.dataset import PreparedStructures
+
+_LOOKED_AT = 64  # structures, evenly spaced, of which some are kept
+_KEPT = 4
+
+
+def make_record(
+    train: PreparedStructures, distances: Mapping[tuple[int, int], float], sources: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What a file keeps: where the labels were, shortest distances of pairs of elements, a few small structures.
+
+    Args:
+        train: structures to train on.
+        distances: shortest distance in A by pair of atomic numbers.
+        sources: what was read from each file, with ``labels`` in words.
+
+    Returns:
+        plain values: ``labels``, by label where it was; ``shortest_distances``, triples of two atomic numbers and A;
+        ``structures``, with ``z``, ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of
+        those looked at.
+
+    Example:
+        >>> from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
+        >>> train = StructureDataset(ethanol("train")[:8], cutoff=5.0)
+        >>> record = make_record(train, shortest_distances(train, 5.0), [])
+        >>> len(record["structures"]), record["structures"][0]["z"][:3]
+        (4, [6, 6, 8])
+    """
+    places = range(0, len(train), -(-len(train) // _LOOKED_AT))
+    found = [train.structures[place] for place in places]
+    found = sorted((frame for frame in found if frame.z.numel() > 1), key=lambda frame: frame.z.numel())
+    chosen: list[Data] = []
+    known: set[int] = set()
+    for frame in found:  # the smallest that bring an element
+        if not known >= set(frame.z.tolist()):
+            chosen.append(frame)
+            known |= set(frame.z.tolist())
+    rest = [frame for frame in found if not any(frame is other for other in chosen)]
+    missing = max(_KEPT - len(chosen), 0)
+    chosen += rest[:: max(1, len(rest) // missing)][:missing] if missing else []
+    labels: dict[str, list[str]] = {}
+    for source in sources:
+        for label, where in source["labels"].items():
+            labels.setdefault(label, []).append(where)
+    return {
+        "labels": {label: "; ".join(dict.fromkeys(places)) for label, places in labels.items()},
+        "shortest_distances": [[*pair, distance] for pair, distance in sorted(distances.items())],
+        "structures": [_plain(frame) for frame in chosen],
+    }
+
+
+def kept_structures(record: Mapping[str, Any]) -> list[Data]:
+    """The structures of :func:`make_record`.
+
+    Args:
+        record: of the file; empty where it has none.
+
+    Returns:
+        structures without labels.
+    """
+    frames = []
+    for kept in record.get("structures", ()):
+        frame = Data(z=torch.tensor(kept["z"]), pos=torch.tensor(kept["pos"], dtype=torch.float64))
+        if "cell" in kept:
+            frame.cell = torch.tensor(kept["cell"], dtype=torch.float64)
+            frame.pbc = torch.tensor(kept["pbc"])
+        frames.append(frame)
+    return frames
+
+
+def kept_distances(record: Mapping[str, Any]) -> dict[tuple[int, int], float]:
+    """The shortest distances of :func:`make_record`.
+
+    Args:
+        record: of the file; empty where it has none.
+
+    Returns:
+        distances in A by pair of atomic numbers.
+    """
+    return {(first, second): distance for first, second, distance in record.get("shortest_distances", ())}
+
+
+def _plain(frame: Data) -> dict[str, Any]:
+    kept = {"z": frame.z.tolist(), "pos": frame.pos.double().tolist()}
+    if "cell" in frame and "pbc" in frame and bool(frame.pbc.any()):
+        kept |= {"cell": frame.cell.double().reshape(1, 3, 3).tolist(), "pbc": frame.pbc.reshape(1, 3).tolist()}
+    return kept

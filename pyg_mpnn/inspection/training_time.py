@@ -1,0 +1,88 @@
+"""How long a training will take, from a few real steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch_geometric.data import Batch, Data
+
+from pyg_mpnn.data import StructureDataset, fit_reference
+from pyg_mpnn.inspection.finding import Finding
+from pyg_mpnn.models import Potential
+from pyg_mpnn.models.sizes import Size
+from pyg_mpnn.training.evaluate import evaluate_batch
+from pyg_mpnn.training.loss import loss_terms
+from pyg_mpnn.training.settings import DEFAULT_MINUTES
+
+__all__ = ["check_training_time"]
+
+
+def check_training_time(
+    frames: Sequence[Data],
+    cutoffs: Sequence[float],
+    *,
+    size: Size = "base",
+    batch_size: int = 8,
+    steps: int = 5,
+    seconds: float = 10.0,
+) -> Finding:
+    """Time some steps of training: energies, forces and stress of a batch, their derivatives, a step of Adam.
+
+    Eager, on the CPU, in the present number of threads; a compiled training and a GPU are faster.
+
+    Args:
+        frames: structures with energies and forces.
+        cutoffs: of the model, in A.
+        size: of the model.
+        batch_size: structures a step.
+        steps: to time, besides a first one.
+        seconds: after which no further step is begun.
+
+    Returns:
+        The finding; the numbers have the seconds of a step and of an epoch.
+
+    Raises:
+        ValueError: ``batch_size`` or ``steps`` is not positive.
+    """
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        if value < 1:
+            raise ValueError(f"'{name}' must be at least 1, got {value}")
+    if "forces" not in frames[0]:
+        return Finding("training time", "note", "Not measured: there are no forces to train on.")
+    chosen = [frames[k * len(frames) // (batch_size * steps) % len(frames)] for k in range(batch_size * steps)]
+    with torch.random.fork_rng():
+        potential = Potential.from_size(size, cutoff=tuple(cutoffs))
+    reference = fit_reference(chosen, tuple(cutoffs))
+    potential.set_reference(reference.energies, reference.scale, reference.neighbors)
+    dataset = StructureDataset(chosen, tuple(cutoffs))
+    optimizer = torch.optim.Adam(potential.parameters())
+    times: list[float] = []
+    begun = time.perf_counter()
+    for k in range(steps + 1):
+        batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(batch_size)])
+        start = time.perf_counter()
+        loss = torch.stack(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).sum()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        times.append(time.perf_counter() - start)
+        if k and time.perf_counter() - begun > seconds:
+            break
+    step = sorted(times[1:])[len(times[1:]) // 2]
+    per_epoch = -(-len(frames) // batch_size)
+    epochs = 60 * DEFAULT_MINUTES / (step * per_epoch)
+    numbers: dict[str, object] = {
+        "seconds_per_step": step,
+        "steps_per_epoch": per_epoch,
+        "seconds_per_epoch": step * per_epoch,
+        "steps_timed": len(times) - 1,
+        "threads": torch.get_num_threads(),
+    }
+    where = f"CPU, {torch.get_num_threads()} threads, not compiled"
+    text = (
+        f"size {size}, {batch_size} structures a step: {step:.2g} s a step, {step * per_epoch:.3g} s an epoch of "
+        f"{per_epoch} steps, {epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes ({where})."
+    )
+    return Finding("training time", "note" if epochs < 10 else "ok", text, numbers)

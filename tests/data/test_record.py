@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
+from pyg_mpnn.data.record import kept_distances, kept_structures, make_record
+
+
+def of(z: list[int], x: float = 1.0) -> Data:
+    pos = torch.zeros(len(z), 3)
+    pos[:, 0] = x * torch.arange(len(z))
+    return Data(z=torch.tensor(z), pos=pos, energy=torch.zeros(1), forces=torch.zeros(len(z), 3))
+
+
+def test_what_is_kept_comes_back(unchecked: None) -> None:
+    train = StructureDataset(ethanol("train")[:10], cutoff=5.0)
+    distances = shortest_distances(train, 5.0)
+    record = make_record(train, distances, [{"labels": {"energy": "E in 9"}}, {"labels": {"energy": "E in 1"}}])
+    assert kept_distances(record) == distances
+    assert record["labels"] == {"energy": "E in 9; E in 1"}
+    frames = kept_structures(record)
+    assert len(frames) == 4
+    assert torch.equal(frames[0].pos, train.structures[0].pos.double())
+    assert kept_structures({}) == []
+    assert kept_distances({}) == {}
+
+
+def test_small_structures_with_all_elements_are_kept(unchecked: None) -> None:
+    frames = [of([6] * 9), *(of([6, 1], 1.0 + 0.01 * k) for k in range(9)), of([8, 8, 8])]
+    kept = kept_structures(make_record(StructureDataset(frames, cutoff=5.0), {}, []))
+    assert len(kept) == 4
+    assert {z for frame in kept for z in frame.z.tolist()} == {1, 6, 8}
+    assert max(len(frame.z) for frame in kept) == 3
+
+
+def test_cells_are_kept(unchecked: None) -> None:
+    frame = of([14, 14])
+    frame.cell, frame.pbc = 4.0 * torch.eye(3)[None], torch.tensor([[True, True, False]])
+    (kept,) = kept_structures(make_record(StructureDataset([frame], cutoff=3.0), {}, []))
+    assert torch.equal(kept.cell, frame.cell.double())
+    assert torch.equal(kept.pbc, frame.pbc)
