@@ -10,6 +10,7 @@ from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.cli import main
 
 
+@pytest.mark.slow
 def test_check_reports_by_table_file_picture_and_exit_code(
     trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn: None
 ) -> None:
@@ -76,6 +77,7 @@ def test_check_takes_any_model_and_says_what_is_broken(tmp_path: Path, capsys: p
     assert "its call takes no cell" in shown
 
 
+@pytest.mark.slow
 def test_a_trained_potential_and_a_repulsion_are_evaluated_and_checked_as_a_sum(
     trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ needs_cluster = pytest.mark.skipif(
 BACKENDS = ["auto", "vesin", "torch"]
 OPEN_BACKENDS = [*BACKENDS, pytest.param("torch-cluster", marks=needs_cluster)]
 DTYPES = [torch.float32, torch.float64]
+QUICK = [pytest.param(torch.float32, marks=pytest.mark.slow), torch.float64]  # for searches that take seconds
 # Pairs this close to the cutoff may fall on either side of it: twenty roundings of a coordinate of 50 A.
 NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}
 
@@ -102,7 +103,7 @@ def assert_equals_brute_force(pos, cutoff, arguments, backend):
     assert found <= set(expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", QUICK)
 @pytest.mark.parametrize("backend", BACKENDS)
 @settings(max_examples=40, deadline=None)
 @given(structures=st.lists(crystals(), min_size=1, max_size=3), cutoff=st.floats(0.5, 4.0))
@@ -111,7 +112,7 @@ def test_equals_brute_force_for_any_cell(backend, dtype, structures, cutoff):
     assert_equals_brute_force(pos, cutoff, arguments, backend)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", QUICK)
 @pytest.mark.parametrize("backend", OPEN_BACKENDS)
 @settings(max_examples=40, deadline=None)
 @given(structures=st.lists(crystals(periodic=False), min_size=1, max_size=5), cutoff=st.floats(0.5, 12.0))

@@ -108,7 +108,7 @@ def test_crystal_does_not_move(saved: Path, crystal: Atoms, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("structure", ["ethanol", "silicon"])
+@pytest.mark.parametrize("structure", ["ethanol", pytest.param("silicon", marks=pytest.mark.slow)])
 def test_skin_gives_the_same_trajectory_to_the_last_bit(
     structure: str, dtype: str, saved: Path, tmp_path: Path, unchecked: None
 ) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CONFTEST = 'pytest_plugins = ["pyg_mpnn.testing.plugin"]\n'
 TESTS = """
 import torch
@@ -30,6 +32,7 @@ def test_fixtures(molecule, crystal):
 """
 
 
+@pytest.mark.slow
 def test_three_lines_test_a_model(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_mine.py").write_text(TESTS)

@@ -42,7 +42,7 @@ def _unchecked(unchecked: None) -> None:
     """The laws run the package as users do."""
 
 
-@pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.fixture(params=[torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["float64", "float32"])
 def precision(request: pytest.FixtureRequest) -> torch.dtype:
     """Precision that a law is checked in."""
     value: torch.dtype = request.param
