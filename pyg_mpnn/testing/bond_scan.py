@@ -14,9 +14,7 @@ from pyg_mpnn.testing.probes import atoms, elements
 from pyg_mpnn.testing.subject import as_subject
 
 
-def bond_scan(
-    model: Any, structures: Data | Sequence[Data], *, points: int = 400, **adapter: Any
-) -> dict[str, list[float]]:
+def bond_scan(model: Any, structures: Data | Sequence[Data], *, points: int = 400, **adapter: Any) -> dict[str, Any]:
     """Energy and force of two atoms by their distance, from 0.5 A through every cutoff.
 
     Args:
@@ -26,15 +24,16 @@ def bond_scan(
         **adapter: arguments of :func:`as_subject`.
 
     Returns:
-        ``distance`` (A), ``energy`` (eV, zero out of reach) ``force`` along the bond (eV/A), and the ``cutoff`` radii
-        (A).
+        ``distance`` (A), ``energy`` (eV, zero out of reach) ``force`` along the bond (eV/A), the ``cutoff`` radii (A),
+        and ``elements``, the atomic numbers of the two.
     """
     subject = as_subject(model, **adapter)
     if not subject.cutoffs:
         raise ValueError("'cutoff' must be given for a scan through it, got a model that declares to have none")
     z = elements(as_structures(structures))
-    path = leaving(atoms([z[0], z[min(1, len(z) - 1)]], torch.zeros(2, 3)), 1, torch.tensor([0.6, 0.48, 0.64]))
+    pair = [int(z[0]), int(z[min(1, len(z) - 1)])]
+    path = leaving(atoms(pair, torch.zeros(2, 3)), 1, torch.tensor([0.6, 0.48, 0.64]))
     places = torch.linspace(0.5, 1.15 * subject.cutoffs[-1], points).tolist()
     energy, force = path.energy_and_force(subject, places)
     scan = {"distance": places, "energy": (energy - energy[-1]).tolist(), "force": force.tolist()}
-    return scan | {"cutoff": list(subject.cutoffs)}
+    return scan | {"cutoff": list(subject.cutoffs), "elements": pair}

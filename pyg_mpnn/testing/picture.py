@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pyg_mpnn.files import write_picture
 
 
-def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str = "") -> None:
+def draw_scan(scan: Mapping[str, Any], path: str | Path, title: str = "") -> None:
     """Draw energy and force along a bond scan, as a whole and near the largest cutoff.
 
     Args:
-        scan: ``distance``, ``energy``, ``force`` and ``cutoff`` of :func:`bond_scan`.
+        scan: ``distance``, ``energy``, ``force``, ``cutoff`` and ``elements`` of :func:`bond_scan`.
         path: file to write.
         title: title of the picture.
 
@@ -27,6 +28,7 @@ def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str 
     figure = Figure(figsize=(8.5, 5.0), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col")
     figure.suptitle(title)
+    names = "-".join(map(_symbol, scan["elements"]))
     cutoffs, largest = scan["cutoff"], scan["cutoff"][-1]
     near = [k for k, distance in enumerate(scan["distance"]) if 0.85 * largest < distance < 1.08 * largest]
     for row, (name, unit) in enumerate((("energy", "meV"), ("force", "meV/Å"))):
@@ -41,5 +43,14 @@ def draw_scan(scan: Mapping[str, Sequence[float]], path: str | Path, title: str 
     axes[0][0].set_title("the whole scan (dashed: cutoff)", fontsize=10)
     axes[0][1].set_title("near the cutoff: smooth and flat at the end", fontsize=10)
     for column in range(2):
-        axes[1][column].set_xlabel("distance of two atoms (Å)")
+        axes[1][column].set_xlabel(f"distance {names} (Å)")
     write_picture(path, figure.savefig, dpi=150)
+
+
+def _symbol(number: int) -> str:
+    """The chemical symbol where ASE, which has the table, is installed, else the atomic number."""
+    try:
+        from ase.data import chemical_symbols
+    except ImportError:
+        return f"Z={number}"
+    return str(chemical_symbols[number])

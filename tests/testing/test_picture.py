@@ -11,6 +11,7 @@ SCAN = {
     "energy": [max(0.0, 5.0 - 1.0 - 0.1 * k) for k in range(50)],
     "force": [1.0] * 50,
     "cutoff": [3.0, 5.0],
+    "elements": [1, 6],
 }
 
 
