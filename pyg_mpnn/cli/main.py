@@ -147,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_command(arguments)
     except KeyboardInterrupt:
         print(
-            "\npyg-mpnn: interrupted; a training continues with the same command and --resume, an ablation without it",
+            "\npyg-mpnn: interrupted; a training or md continues with the same command and --resume, an ablation "
+            "without it",
             file=sys.stderr,
         )
         return 130

@@ -21,6 +21,7 @@ from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.drift import EnergyDrift, energy_drift
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.integrators import Conditions, choose
+from pyg_mpnn.md.observables import observe
 from pyg_mpnn.md.recorder import DynamicsLog
 from pyg_mpnn.md.replicas import Batch, ReplicaCalculator, run_in_turn
 from pyg_mpnn.md.resumption import StateFile, digest, read_states
@@ -85,8 +86,10 @@ def run_dynamics(
     After a kill the same command with --resume goes on, to the last bit as if it had not been stopped; with more
     --steps it makes a finished dynamics longer.
 
-    The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json, energy_drift.png and
-    state.npz (for --resume); with --replicas the first two are in a folder of each.
+    The folder gets trajectory.traj (for ``ase gui`` and ``ase.io.read``), log.csv, summary.json, energy_drift.png,
+    state.npz (for --resume), and observables.json and observables.png: g(r) of crystals and liquids and their mean
+    squared displacement, and the vibrational density of states, where the trajectory allows them. With --replicas the
+    first two files are in a folder of each.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
@@ -141,6 +144,7 @@ def run_dynamics(
         al., J. Chem. Phys. 97, 2635 (1992) (Nose-Hoover chains) and 101, 4177 (1994) (MTK), all as in ASE.
     """
     settings = dict(locals())
+    from pyg_mpnn.md.observables_plot import plot_observables
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
@@ -194,7 +198,16 @@ def run_dynamics(
     title += f", mean of {replicas} replicas" if replicas > 1 else ""
     plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title, conditions.pressure / GPA)
     note_unlike_trained(potential, [atoms])
-    print(f"{summary}\nwritten to {folder}: trajectory.traj, log.csv, summary.json, energy_drift.png, state.npz")
+    print(summary)
+    written = ["trajectory.traj", "log.csv", "summary.json", "energy_drift.png", "state.npz", "observables.json"]
+    found = observe(
+        [run.recorder.out / "trajectory.traj" for run in runs if run.recorder], timestep, trajectory_interval
+    )
+    found.write(folder / "observables.json")
+    if found.numbers:
+        plot_observables(folder / "observables.png", found.numbers, title)
+        written.append("observables.png")
+    print(f"{found}\nwritten to {folder}: {', '.join(written)}")
     return summary
 
 

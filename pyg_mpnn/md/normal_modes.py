@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 __all__ = ["NormalModes", "normal_modes"]
 
@@ -23,7 +23,7 @@ class NormalModes:
         displacements: of the atoms in each vibration, Cartesian, normalised to 1, ``(modes, atoms, 3)``.
         num_whole: number of translations and rotations that were projected out.
         whole_cm: largest frequency in cm^-1 that these would have had without projection, zero at a minimum of an exact
-            potential; a rotation has one where there are forces.
+            potential; a rotation has one where there are forces. 0 where coordinates are fixed.
         asymmetry: largest difference of the Hessian from its transpose, in eV/A^2.
     """
 
@@ -50,24 +50,28 @@ class NormalModes:
         return float(0.5 * self.energies[self.energies > 0].sum())
 
 
-def normal_modes(atoms: Atoms, hessian: Float[np.ndarray, "nodes 3 nodes 3"]) -> NormalModes:
+def normal_modes(
+    atoms: Atoms, hessian: Float[np.ndarray, "nodes 3 nodes 3"], free: Bool[np.ndarray, "nodes 3"] | None = None
+) -> NormalModes:
     r"""Diagonalise the mass-weighted Hessian in the space of the vibrations.
 
     .. math:: D = P \, M^{-1/2} \, \tfrac{1}{2} (H + H^T) \, M^{-1/2} P, \qquad D u_k = \omega_k^2 u_k
 
     with the masses :math:`M` and the projector :math:`P` on what is neither a translation nor, for a molecule, a
     rotation about the centre of mass (two of them where it is linear). In a structure with periodic directions only
-    translations are projected out, and the modes are those at Gamma.
+    translations are projected out, and the modes are those at Gamma. Where coordinates are fixed the modes are those
+    of the others, and nothing is projected out: what is fixed holds the whole.
 
     Args:
         atoms: the structure; its masses count.
         hessian: second derivatives of the energy, in eV/A^2.
+        free: which coordinates move; all where None.
 
     Returns:
         The modes.
 
     Shapes:
-        ``hessian`` ``(nodes, 3, nodes, 3)``.
+        ``hessian`` ``(nodes, 3, nodes, 3)``, ``free`` ``(nodes, 3)``.
 
     Units:
         eV/A^2 in, eV and cm^-1 out.
@@ -85,9 +89,12 @@ def normal_modes(atoms: Atoms, hessian: Float[np.ndarray, "nodes 3 nodes 3"]) ->
     matrix = hessian.reshape(3 * len(atoms), 3 * len(atoms))
     roots = np.repeat(np.sqrt(atoms.get_masses()), 3)
     weighted = 0.5 * (matrix + matrix.T) / np.outer(roots, roots)
-    whole = _whole_motions(atoms)
-    # the full set of left singular vectors: first the motions of the whole, then what is orthogonal to them
-    inside = np.linalg.svd(whole.T, full_matrices=True)[0][:, len(whole) :]
+    if free is None or free.all():
+        whole = _whole_motions(atoms)
+        # the full set of left singular vectors: first the motions of the whole, then what is orthogonal to them
+        inside = np.linalg.svd(whole.T, full_matrices=True)[0][:, len(whole) :]
+    else:
+        whole, inside = np.zeros((0, len(roots))), np.eye(len(roots))[:, free.reshape(-1)]
     values, vectors = np.linalg.eigh(inside.T @ weighted @ inside)
     displacements = (inside @ vectors).T / roots
     displacements /= np.linalg.norm(displacements, axis=1, keepdims=True)
@@ -96,7 +103,7 @@ def normal_modes(atoms: Atoms, hessian: Float[np.ndarray, "nodes 3 nodes 3"]) ->
         energies=_quanta(values),
         displacements=displacements.reshape(-1, len(atoms), 3),
         num_whole=len(whole),
-        whole_cm=float(np.abs(_quanta(of_whole)).max() / units.invcm),
+        whole_cm=float(np.abs(_quanta(of_whole)).max(initial=0.0) / units.invcm),
         asymmetry=float(np.abs(matrix - matrix.T).max()),
     )
 

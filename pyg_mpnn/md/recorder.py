@@ -185,8 +185,7 @@ class Recorder:
         if self.step // self.trajectory_interval >= self._frames:
             self._trajectory.write(self.atoms)
         if self.bonds is not None:
-            for change in self.bonds.changes(self.atoms.positions):
-                self.bond_changes.setdefault(change, self.step)
+            self.bonds.add(self.bond_changes, self.atoms.positions, self.step)
 
     def _stop_if_exploded(self) -> None:
         momenta = self.atoms.get_momenta()

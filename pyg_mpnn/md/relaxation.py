@@ -20,6 +20,7 @@ from ase.optimize.optimize import Optimizer
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
+from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
@@ -74,6 +75,7 @@ def run_relaxation(
     fmax: float = 0.01,
     steps: int = 500,
     optimizer: Literal["bfgs", "fire"] = "bfgs",
+    fix: list[str] | None = None,
     dtype: Literal["float32", "float64"] = "float64",
     device: str | None = None,
     threads: int | None = None,
@@ -101,6 +103,7 @@ def run_relaxation(
         fmax: largest force that counts as none, in eV/A.
         steps: number of steps after which to give up.
         optimizer: bfgs (fewer steps), or fire (more robust far from a minimum, and no matrix of all atoms).
+        fix: atoms that do not move: indices (3), ranges (0-7), elements (element=Cu), beside those of the file.
         dtype: float64, or float32, whose rounding may keep the forces above a small ``fmax``.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
@@ -129,6 +132,9 @@ def run_relaxation(
     _check_settings(settings)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
+    fix_atoms(atoms, fix)
+    if atoms.constraints:
+        print(describe_constraints(atoms))
     strains = _strains(atoms) if cell else None
     potential = open_potential(model, trust=trust)
     folder = empty_folder(out)

@@ -17,11 +17,12 @@ class Thermochemistry:
     """Thermodynamic functions at one temperature.
 
     Args:
-        model: ``ideal gas`` (rigid rotor, harmonic vibrations), or ``harmonic, Gamma point`` for a periodic structure.
+        model: ``ideal gas`` (rigid rotor, harmonic vibrations), ``harmonic, Gamma point`` for a periodic structure, or
+            ``harmonic, atoms fixed`` where some do not move.
         temperature_K: the temperature.
-        enthalpy_eV: enthalpy of the ideal gas, internal energy of the periodic structure, electronic energy included.
+        enthalpy_eV: enthalpy of the ideal gas, internal energy of the others, electronic energy included.
         entropy_eV_per_K: entropy.
-        free_energy_eV: Gibbs energy of the ideal gas, Helmholtz energy of the periodic structure.
+        free_energy_eV: Gibbs energy of the ideal gas, Helmholtz energy of the others.
     """
 
     model: str
@@ -41,7 +42,7 @@ def thermochemistry(
     symmetry_number: int = 1,
     spin: float = 0.0,
 ) -> Thermochemistry:
-    """Thermodynamic functions of a molecule as an ideal gas, or of the vibrations of a periodic structure.
+    """Thermodynamic functions of a molecule as an ideal gas, or of vibrations alone (periodic, or with atoms fixed).
 
     Args:
         atoms: the structure, at a minimum.
@@ -68,14 +69,15 @@ def thermochemistry(
         raise ValueError(
             f"'modes' must have real frequencies only, got {modes.num_imaginary} imaginary ones: relax first"
         )
-    if atoms.pbc.any():
+    if atoms.pbc.any() or modes.num_whole == 0:
         solid = HarmonicThermo(modes.energies.tolist(), potentialenergy=energy)
         values = (
             solid.get_internal_energy(temperature, verbose=False),
             solid.get_entropy(temperature, verbose=False),
             solid.get_helmholtz_energy(temperature, verbose=False),
         )
-        return Thermochemistry("harmonic, Gamma point", temperature, *map(float, values))
+        model = "harmonic, atoms fixed" if modes.num_whole == 0 else "harmonic, Gamma point"
+        return Thermochemistry(model, temperature, *map(float, values))
     gas = IdealGasThermo(
         modes.energies.tolist(),
         geometry="linear" if modes.num_whole == 5 else "nonlinear",

@@ -13,6 +13,7 @@ from ase import Atoms
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
+from pyg_mpnn.md.constraints import describe_constraints, fix_atoms, free_coordinates
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
@@ -45,6 +46,7 @@ class Vibrations:
         energy_eV: electronic energy.
         thermochemistry: at the temperature asked for; None where a frequency is imaginary or forces are left.
         warnings: what makes the numbers doubtful.
+        num_fixed: number of coordinates that do not move; with any, nothing is projected out.
     """
 
     formula: str
@@ -59,6 +61,7 @@ class Vibrations:
     energy_eV: float
     thermochemistry: Thermochemistry | None
     warnings: list[str]
+    num_fixed: int = 0
 
     def __str__(self) -> str:
         texts = [f"{value:.1f}" if value >= 0 else f"{-value:.1f}i" for value in self.frequencies_cm]
@@ -68,6 +71,8 @@ class Vibrations:
         if self.periodic:
             lines.append("a periodic structure: the modes at the Gamma point of this cell, no phonon dispersion")
         lines.append(f"zero-point energy {self.zero_point_energy_eV:.4f} eV")
+        if self.num_fixed:
+            lines.append(f"{self.num_fixed} coordinates fixed: modes of the others, nothing projected out")
         lines.append(
             f"projected out: {self.num_whole} motions of the whole, which have {self.whole_cm:.2g} cm^-1 or less; "
             f"Hessian symmetric to {self.hessian_asymmetry_eV_per_A2:.1g} eV/A^2"
@@ -88,6 +93,7 @@ def run_vibrations(
     pressure: float = 101325.0,
     symmetry_number: int = 1,
     spin: float = 0.0,
+    fix: list[str] | None = None,
     device: str | None = None,
     threads: int | None = None,
     trust: list[str] | None = None,
@@ -99,7 +105,8 @@ def run_vibrations(
     The Hessian is differentiated twice automatically, so there is no step to choose. Translations and, for a molecule,
     rotations are projected out. Frequencies mean something at a minimum only: the structure should be relaxed with the
     same potential (``pyg-mpnn relax``), or give ``--relax``. For a crystal these are the modes at the Gamma point of
-    the cell in the file; a supercell has more of them.
+    the cell in the file; a supercell has more of them. Where atoms are fixed (in the file, or by --fix) the modes are
+    those of the others.
 
     The folder gets vibrations.json, hessian.npy (eV/A^2, ``(atoms, 3, atoms, 3)``), modes.extxyz (one frame a mode,
     with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for.
@@ -115,6 +122,7 @@ def run_vibrations(
         pressure: of the ideal gas, in Pa.
         symmetry_number: of the molecule, for the entropy: 1 for ethanol, 2 for water, 12 for methane.
         spin: of the electrons: 0 where all are paired, 1 for O2.
+        fix: atoms that do not move: indices (3), ranges (0-7), elements (element=Cu), beside those of the file.
         device: for example cuda; by default the CPU.
         threads: of torch on the CPU; by default torch's own choice.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
@@ -128,7 +136,8 @@ def run_vibrations(
         frequencies in cm^-1, energies in eV, Hessian in eV/A^2.
 
     Raises:
-        ValueError: if an argument is out of its range, or the structure has fewer than 2 atoms or has constraints.
+        ValueError: if an argument is out of its range, or the structure has fewer than 2 atoms or other constraints
+            than FixAtoms and FixCartesian.
         FileNotFoundError: if there is no such structure.
         FileExistsError: if the folder is not empty.
         ArithmeticError: if the relaxation does not converge.
@@ -140,7 +149,11 @@ def run_vibrations(
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    atoms = single_structure(structure, labels=labels)
+    atoms = single_structure(structure, constraints=True, labels=labels)
+    fix_atoms(atoms, fix)
+    free = free_coordinates(atoms)
+    if atoms.constraints:
+        print(describe_constraints(atoms))
     check_device(device)
     potential = open_potential(model, trust=trust).double().to(device=device)
     folder = empty_folder(out)
@@ -151,6 +164,7 @@ def run_vibrations(
             folder / "relaxation",
             fmax=fmax,
             steps=2000,
+            fix=fix,
             device=device,
             threads=threads,
             trust=trust,
@@ -162,11 +176,13 @@ def run_vibrations(
                 f"the relaxation did not converge (largest force {found.fmax_eV_per_A:.2g} eV/A): go on with pyg-mpnn "
                 f"relax --structure {folder / 'relaxation' / 'relaxed.extxyz'}, or allow a larger 'fmax' ({fmax:g})"
             )
-        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz", announce=False)
+        constraints = atoms.constraints
+        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz", constraints=True, announce=False)
+        atoms.set_constraint(constraints)
     atoms.calc = PotentialCalculator(potential)
     with cpu_threads(threads):
         matrix = hessian(potential, atoms, progress=True)
-        modes = normal_modes(atoms, matrix)
+        modes = normal_modes(atoms, matrix, free)
         summary = _summarize(atoms, modes, settings)
     with write_whole(folder / "hessian.npy", "wb") as file:
         np.save(file, matrix)
@@ -210,6 +226,7 @@ def _summarize(atoms: Atoms, modes: NormalModes, settings: dict[str, Any]) -> Vi
         energy_eV=energy,
         thermochemistry=thermo,
         warnings=warnings,
+        num_fixed=int((~free_coordinates(atoms)).sum()),
     )
 
 

@@ -81,7 +81,11 @@ HARMFUL: dict[str, tuple[str, Callable[[Tensor], Any], tuple[str, ...]]] = {
     "batch too short": ("batch", lambda t: t[1:], ("batch",)),
     "edges of no atom": ("edge_index", lambda t: with_value(t, 10**6), ("edge_index",)),
     "edges in one row": ("edge_index", lambda t: t[:1], ("edge_index",)),
-    "an edge to itself": ("edge_index", lambda t: torch.cat([t[:1, :1].expand(2, 1), t[:, 1:]], 1), ("edge_index", "pos")),
+    "an edge to itself": (
+        "edge_index",
+        lambda t: torch.cat([t[:1, :1].expand(2, 1), t[:, 1:]], 1),
+        ("edge_index", "pos"),
+    ),
     "shifts of half a cell": ("shifts", lambda t: t + 0.5, ("shifts",)),
     "shifts too few": ("shifts", lambda t: t[1:], ("shifts",)),
     "cell without volume": ("cell", lambda t: torch.zeros_like(t), ("cell",)),

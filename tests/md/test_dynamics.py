@@ -68,7 +68,7 @@ def test_a_force_that_is_no_gradient_shows(potential: Potential, molecule: Atoms
 def test_report_of_nve(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "md"
     summary = run_dynamics(saved, "ethanol", out, steps=40, trajectory_interval=5, seed=3)
-    names = {"trajectory.traj", "log.csv", "summary.json", "energy_drift.png", "state.npz"}
+    names = {"trajectory.traj", "log.csv", "summary.json", "energy_drift.png", "state.npz", "observables.json"}
     assert {path.name for path in out.iterdir()} == names
     log = np.genfromtxt(out / "log.csv", delimiter=",", names=True)
     assert log["step"].tolist() == list(range(41))

@@ -13,6 +13,7 @@ def test_scan_reaches_beyond_the_cutoff_and_force_is_the_slope(unchecked):
     distance, energy, force = (torch.tensor(scan[name]) for name in ("distance", "energy", "force"))
     assert (float(distance[0]), float(distance[-1])) == pytest.approx((0.5, 4.6))
     assert scan["cutoff"] == [4.0]
+    assert scan["elements"] == [1, 6]
     assert energy[distance > 4.0].abs().max() == 0.0
     slope = -torch.gradient(energy, spacing=(distance,))[0]
     assert (slope - force)[1:-1].abs().max() < 1e-3 * force.abs().max()
@@ -23,6 +24,7 @@ SCAN = {
     "energy": [max(0.0, 5.0 - 1.0 - 0.1 * k) for k in range(50)],
     "force": [1.0] * 50,
     "cutoff": [3.0, 5.0],
+    "elements": [1, 6],
 }
 
 
