@@ -153,10 +153,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 130
     except Exception as error:
-        from pyg_mpnn.deploy import CompilationError
-
-        of_user = (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError)
-        if not isinstance(error, of_user) or os.environ.get("PYG_MPNN_TRACEBACK"):
+        if os.environ.get("PYG_MPNN_TRACEBACK"):
             raise
-        print(f"pyg-mpnn: error: {error}\n(PYG_MPNN_TRACEBACK=1 shows where it came from)", file=sys.stderr)
+        print(f"pyg-mpnn: error: {_told(error)}\n(PYG_MPNN_TRACEBACK=1 shows where it came from)", file=sys.stderr)
         return 1
+
+
+def _told(error: Exception) -> str:
+    """What to say of an error: those that no check has foreseen with their kind, which says more than their text."""
+    from pyg_mpnn.deploy import CompilationError
+
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error}): use a smaller --batch-size, or fewer atoms"
+    foreseen = (ValueError, TypeError, OSError, ImportError, ArithmeticError, CompilationError)
+    if isinstance(error, foreseen):
+        return str(error)
+    return (
+        f"{type(error).__name__}: {error}\nNo check of pyg_mpnn has foreseen this: please report it with its traceback"
+    )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,34 @@ def test_predict_relax_and_vib_run_the_trained_potential(trained: Path, data: st
     assert main([*relax, str(tmp_path / "two"), "--fmax", "100"]) == 0
     assert main(["vib", *model, "--structure", data, "--out", str(tmp_path / "vib")]) == 0
     assert (tmp_path / "vib" / "vibrations.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("energy"), "error: KeyError: 'energy'\nNo check of pyg_mpnn has foreseen this"),
+        (RuntimeError("size mismatch"), "error: RuntimeError: size mismatch\nNo check"),
+        (sqlite3.OperationalError("no such table"), "error: OperationalError: no such table\nNo check"),
+        (MemoryError("Unable to allocate 3 GiB"), "error: not enough memory (Unable to allocate 3 GiB)"),
+        (ValueError("'data' must be"), "error: 'data' must be"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_no_error_is_a_traceback(
+    error: Exception, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.delenv("PYG_MPNN_TRACEBACK", raising=False)
+    monkeypatch.setattr(importlib.import_module("pyg_mpnn.cli.evaluate"), "open_potential", fail)
+    assert main(["evaluate", "--model", "best.ckpt", "--data", "ethanol"]) == 1
+    shown = capsys.readouterr().err
+    assert told in shown
+    assert "Traceback" not in shown
+    monkeypatch.setenv("PYG_MPNN_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        main(["evaluate", "--model", "best.ckpt", "--data", "ethanol"])
 
 
 def test_resume_continues_from_the_saved_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
