@@ -58,5 +58,5 @@ def test_symmetry():
 
 
 def test_number_of_products_must_not_be_negative():
-    with pytest.raises(ValueError, match="'num_products' must not be negative, got -1"):
+    with pytest.raises(ValueError, match="'num_products' must be at least 0, got -1"):
         build(-1)
