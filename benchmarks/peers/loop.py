@@ -33,7 +33,7 @@ def _of_package(name: str) -> Any:
     return module
 
 
-schedule, moving_average = _of_package("schedule"), _of_package("moving_average")
+schedule = _of_package("schedule")
 
 
 class Training:
@@ -56,7 +56,7 @@ class Training:
         self.parameters = [value for value in self.model.parameters() if value.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, amsgrad=recipe["amsgrad"], fused=True)
         self.averaged = [value.detach().clone() for value in self.parameters]
-        self.update_average = moving_average.moving_average(recipe["ema_decay"], lambda: self.steps)
+        self.update_average = schedule.moving_average(recipe["ema_decay"], lambda: self.steps)
         self.order = torch.Generator().manual_seed(seed)
         self.steps = 0
         self.best: tuple[float, list[Tensor]] = (math.inf, [])
