@@ -91,7 +91,9 @@ def trajectory(path: Path, atoms: Atoms, frames: int) -> Path:
     return path
 
 
-def test_what_a_trajectory_does_not_allow_is_left_out_with_its_reason(tmp_path: Path, molecule: Atoms) -> None:
+def test_what_a_trajectory_does_not_allow_is_left_out_with_its_reason(
+    tmp_path: Path, molecule: Atoms, drawn: None
+) -> None:
     copper = bulk("Cu", cubic=True)
     short = trajectory(tmp_path / "short.traj", copper, 10)
     found = observe([short], 1.0, 1)
