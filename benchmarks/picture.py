@@ -1,34 +1,102 @@
-"""The picture of the README: parity and energy conservation of a finished `make demo`, side by side.
+"""The pictures of the README.
 
-python -m benchmarks.picture demo       writes docs/images/demo.png, and benchmarks/results/demo.json about it
+python -m benchmarks.picture demo    parity and energy conservation of a finished `make demo` in the folder demo:
+                                     docs/images/demo.png, and benchmarks/results/demo.json about it
+python -m benchmarks.picture error   error against time beside the peers, from result files:
+                                     docs/images/error_time.png
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
+from benchmarks.md17.train import PUBLISHED
+from benchmarks.peers.table import Results
 from benchmarks.record import RESULTS
 
-TARGET = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
+SHOWN = ("MACE", "NequIP", "PaiNN")  # of the published values
+PEERS = {"schnet": "SchNet (PyG)", "painn": "PaiNN (SchNetPack)", "mace-64": "MACE 64x0e"}
+OURS = {"ours-small": "small", "ours": "base"}
+PRODUCTS = {"10": "base-aspirin-10min", "86": "base-aspirin-86min"}
 
 
 def main() -> None:
-    run = Path(sys.argv[1])
+    if sys.argv[1] == "error":
+        draw_errors(IMAGES / "error_time.png")
+    else:
+        draw_demo(Path(sys.argv[1]), IMAGES / "demo.png")
+
+
+def draw_demo(run: Path, target: Path) -> None:
+    """Two pictures of a run, side by side."""
     pictures = [imread(run / name) for name in ("parity.png", "md/energy_drift.png")]
     widths = [picture.shape[1] / picture.shape[0] for picture in pictures]
     figure = Figure(figsize=(12, 12 / sum(widths)), layout="constrained")
     for axes, picture in zip(figure.subplots(1, 2, width_ratios=widths), pictures, strict=True):
         axes.imshow(picture)
         axes.axis("off")
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(TARGET, dpi=100)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=100)
     shutil.copy(run / "model_card.json", RESULTS / "demo.json")
-    print(f"written to {TARGET} and {RESULTS / 'demo.json'}")
+    print(f"written to {target} and {RESULTS / 'demo.json'}")
+
+
+def draw_errors(target: Path) -> None:
+    """Test error on aspirin against the time of its energy and forces: ours, peers, and published values as lines."""
+    results = Results("aspirin")
+    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    base = 0.0
+    for model, name in {**PEERS, **OURS}.items():
+        errors, time = list(results.forces(model).values()), results.fastest(model)
+        if not errors or time is None:
+            continue
+        error, x = sum(errors) / len(errors), time["us_per_atom"]
+        base = x if model == "ours" else base
+        axes.plot(x, error, "o" if model in PEERS else "s", color="tab:gray" if model in PEERS else "tab:blue", ms=8)
+        axes.annotate(f"{name}, 10 min", (x, error), xytext=(9, -3), textcoords="offset points", fontsize=9)
+    ratio = product_ratio()
+    found = {
+        minutes: json.loads((RESULTS / "products" / f"{file}.json").read_text()) for minutes, file in PRODUCTS.items()
+    }
+    heights = [one["test"]["forces_mae_meV_per_A"] for one in found.values()]
+    axes.plot([base * ratio] * len(heights), heights, "-", color="tab:red", linewidth=1)
+    for minutes, error in zip(found, heights, strict=True):
+        axes.plot(base * ratio, error, "*", color="tab:red", ms=14)
+        label = f"ProductMPNN, {minutes} min"
+        axes.annotate(
+            label, (base * ratio, error), xytext=(11, -4), textcoords="offset points", fontsize=9, color="tab:red"
+        )
+    axes.set(xscale="log", yscale="log", xlim=(30, 1500), ylim=(5.5, 120))
+    for name, error in ((name, PUBLISHED["aspirin"][name]) for name in SHOWN):
+        axes.axhline(error, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
+        axes.annotate(
+            f"{name}, published", (1480, error), xytext=(0, 2), textcoords="offset points", ha="right", fontsize=8
+        )
+    for axis, ticks in ((axes.xaxis, [30, 60, 100, 200, 500, 1000]), (axes.yaxis, [7, 10, 20, 50, 100])):
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(ScalarFormatter())
+    axes.set_xlabel("energy and forces of one aspirin, one core (µs/atom)")
+    axes.set_ylabel("force MAE, test (meV/Å)")
+    axes.set_title("Aspirin (rMD17, 950 frames), trained for minutes on one core", fontsize=10)
+    figure.savefig(target, dpi=130)
+    print(f"written to {target}")
+
+
+def product_ratio() -> float:
+    """Time of ProductMPNN over that of base, one aspirin, compiled, both in turn."""
+    works = json.loads((RESULTS / "products" / "cost.json").read_text())["works"]
+    models = next(work["models"] for work in works if work["work"] == "one aspirin")
+    return float(models["products"]["ratio"] / models["base"]["ratio"])
 
 
 if __name__ == "__main__":

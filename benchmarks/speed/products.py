@@ -42,7 +42,11 @@ def main() -> None:
     parser.add_argument("--no-training", action="store_true", help="leave out the training step")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    works = {"one ethanol": (replicas(1), 10), "32 aspirin": (sample("aspirin", 32), 1)}
+    works = {
+        "one ethanol": (replicas(1), 10),
+        "one aspirin": (sample("aspirin", 1), 10),
+        "32 aspirin": (sample("aspirin", 32), 1),
+    }
     steps = {} if options.no_training else {"training step, 8 aspirin": (sample("aspirin", 8), 1)}
     records = []
     for name, (structures, repeats) in {**works, **steps}.items():
