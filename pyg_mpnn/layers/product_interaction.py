@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.directional import degrees
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
 from pyg_mpnn.layers.channel_mixing import ChannelMixing
+from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures, ends
 from pyg_mpnn.layers.equivariant_product import EquivariantProduct
 from pyg_mpnn.layers.gather_density import GatherDensity
 from pyg_mpnn.layers.powers import DensityPowers
@@ -116,7 +117,7 @@ class ProductInteraction(nn.Module):
     Shapes:
         ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``sphere``
         ``(edges, angular)``, ``envelope`` ``(edges,)``, ``density`` ``(nodes, angular, channels)``; output: new ``x``
-        and ``density``.
+        and ``density``. ``x`` and ``density`` may be pairs of senders and receivers; the output is of the receivers.
 
     Units:
         none.
@@ -173,19 +174,20 @@ class ProductInteraction(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "nodes _"],
-        edge_index: Int[Tensor, "2 edges"],
+        x: NodeFeatures,
+        edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
         sphere: Float[Tensor, "edges angular"],
         envelope: Float[Tensor, " edges"],
-        density: Float[Tensor, "nodes angular channels"] | None = None,
+        density: NodeDensity | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"]]:
         """New node features and new density."""
-        change = self.gather(x, edge_index, radial, sphere, envelope, density)
-        density = change if density is None else density + change
+        change: Tensor = self.gather(x, edge_index, radial, sphere, envelope, density)
+        own = ends(x)[1]
+        new = change if density is None else ends(density)[1] + change
         for product in self.products:
-            density = product(density, x)
-        return x + self.mlp(torch.cat([x, density[:, 0], self.powers(density)], dim=-1)), density
+            new = product(new, own)
+        return own + self.mlp(torch.cat([own, new[:, 0], self.powers(new)], dim=-1)), new
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.gather}, num_products={self.num_products}, {self.mlp})"

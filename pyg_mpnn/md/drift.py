@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["EnergyDrift", "block_mean", "energy_drift"]
+__all__ = ["EnergyDrift", "block_mean", "energy_drift", "with_error"]
 
 
 class EnergyDrift(NamedTuple):
@@ -41,8 +42,8 @@ class EnergyDrift(NamedTuple):
             The sentence.
 
         Example:
-            >>> EnergyDrift(0.012, 0.02, 0.3).in_words()
-            'drift 12 +- 20 meV/atom/ns: not different from zero'
+            >>> EnergyDrift(0.012, 0.003, 0.3).in_words()
+            'drift 12 +- 3 meV/atom/ns: different from zero by 4 times its error'
         """
         slope, error = scale * self.slope, scale * self.slope_error
         if not self.differs_from_zero:
@@ -51,7 +52,27 @@ class EnergyDrift(NamedTuple):
             verdict = f"different from zero by {abs(slope) / error:.2g} times its error"
         else:
             verdict = "different from zero"
-        return f"drift {slope:.2g} +- {error:.1g} {unit}: {verdict}"
+        return f"drift {with_error(slope, error)} {unit}: {verdict}"
+
+
+def with_error(value: float, error: float) -> str:
+    """A number and its error, which has one digit that counts, and the number no more.
+
+    Args:
+        value: the number.
+        error: its standard error.
+
+    Returns:
+        The words.
+
+    Example:
+        >>> with_error(542.2, 23.0), with_error(0.99731, 0.06)
+        ('540 +- 20', '1.00 +- 0.06')
+    """
+    if not 1e-6 < error < 1e6:
+        return f"{value:.3g} +- {error:.1g}"
+    digits = -math.floor(math.log10(error))
+    return f"{round(value, digits):.{max(0, digits)}f} +- {round(error, digits):.{max(0, digits)}f}"
 
 
 def block_mean(values: np.ndarray, blocks: int = 10) -> tuple[float, float]:

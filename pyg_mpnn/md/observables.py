@@ -12,12 +12,13 @@ from ase.io.trajectory import Trajectory
 
 from pyg_mpnn.files import write_json
 from pyg_mpnn.md.diffusion import diffusion, mean_squared_displacement
+from pyg_mpnn.md.drift import with_error
 from pyg_mpnn.md.pair_distribution import pair_distribution, pair_reach
 from pyg_mpnn.md.vibrational_density import vibrational_density
 
 __all__ = ["Observables", "observe"]
 
-_REACH, _LEAST_REACH = 8.0, 3.0  # A, of g(r)
+_REACH, _LEAST_REACH, _BIN = 8.0, 3.0, 0.05  # A, of g(r)
 _MOST_FRAMES, _MOST_ATOMS = 100, 200_000  # of g(r): more change little and cost time
 _LEAST_TIME, _LEAST_FRAMES = 2.0, 200  # ps and frames, of the mean squared displacement and the density of states
 _SAMPLINGS = 2.2  # frames in the shortest period: more than 2, or it would be folded back
@@ -40,8 +41,10 @@ class Observables:
     def __str__(self) -> str:
         lines = []
         for element, of in self.numbers.get("mean_squared_displacement", {}).get("elements", {}).items():
-            value, error = 1e-4 * of["D_A2_per_ps"], 1e-4 * of["D_error_A2_per_ps"]
-            text = f"D = {value:.2g} +- {error:.1g} cm^2/s" if of["diffusion_seen"] else "no diffusion within its error"
+            value, error = 10 * of["D_A2_per_ps"], 10 * of["D_error_A2_per_ps"]
+            text = "no diffusion within its error"
+            if of["diffusion_seen"]:
+                text = f"D = ({with_error(value, error)}) 1e-5 cm^2/s"
             lines.append(f"{element}: {text}; mean squared displacement {of['msd_A2'][-1]:.2g} A^2 in the largest lag")
         return "\n".join([*lines, *(f"{name} left out: {why}" for name, why in self.left_out.items())])
 
@@ -116,7 +119,7 @@ def _some(path: Path, first: int, end: int, most: int) -> list[Atoms]:
 
 
 def _distribution(frames: list[Atoms], reach: float) -> dict[str, Any]:
-    middles, curves = pair_distribution(frames, reach)
+    middles, curves = pair_distribution(frames, reach, bins=round(reach / _BIN))
     pairs = {name: {"g": g.tolist(), "neighbours_within": c.tolist()} for name, (g, c) in curves.items()}
     return {"r_A": middles.tolist(), "frames": len(frames), "pairs": pairs}
 

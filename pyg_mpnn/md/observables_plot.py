@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyg_mpnn.files import write_picture
+from pyg_mpnn.md.drift import with_error
 
 try:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def _draw_displacement(panel: Axes, numbers: dict[str, Any]) -> None:
         text = "no diffusion within its error"
         if of["diffusion_seen"]:
             value, error = 10 * of["D_A2_per_ps"], 10 * of["D_error_A2_per_ps"]
-            text = f"D = ({value:.2g} $\\pm$ {error:.1g})\n10$^{{-5}}$ cm$^2$/s"
+            text = f"D = ({with_error(value, error)})\n10$^{{-5}}$ cm$^2$/s".replace("+-", "$\\pm$")
         panel.plot(numbers["lag_ps"], of["msd_A2"], lw=1.2, label=f"{element}: {text}")
     panel.set(xlabel="lag (ps)", ylabel="mean squared\ndisplacement (A$^2$)", xlim=(0, None), ylim=(0, None))
 

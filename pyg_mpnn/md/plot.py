@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mpnn.files import write_picture
-from pyg_mpnn.md.drift import EnergyDrift, block_mean
+from pyg_mpnn.md.drift import EnergyDrift, block_mean, with_error
 from pyg_mpnn.md.recorder import DynamicsLog
 
 try:
@@ -69,7 +69,7 @@ def _draw_around(
     if wanted is not None:
         panel.axhline(wanted, color="0.5", ls="--", lw=1.2, label=f"asked for: {wanted:g} {unit}")
     ends = time[half][[0, -1]]
-    panel.plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half:\n{mean:.4g} $\\pm$ {error:.1g} {unit}")
+    panel.plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half:\n{_pm(with_error(mean, error))} {unit}")
     panel.set_ylabel(f"{name} ({unit})")
     _legend(panel)
 
@@ -78,7 +78,7 @@ def _draw_conserved(panel: Axes, time: np.ndarray, kept: np.ndarray, drift: Ener
     line = kept.mean() + drift.slope * (time - time.mean())
     label = f"{name}, RMS fluctuation\n{drift.fluctuation:.2g} meV/atom"
     panel.plot(time, kept - kept[0], "k", lw=0.5, label=label)
-    words = drift.in_words().replace("+-", "$\\pm$").replace(": ", ":\n").replace(" by ", "\nby ")
+    words = _pm(drift.in_words()).replace(": ", ":\n").replace(" by ", "\nby ")
     panel.plot(time, line - kept[0], "C2", lw=1.6, label=words)
     panel.set_ylabel(f"{name} - start\n(meV/atom)")
     _legend(panel)
@@ -86,3 +86,7 @@ def _draw_conserved(panel: Axes, time: np.ndarray, kept: np.ndarray, drift: Ener
 
 def _legend(panel: Axes) -> None:
     panel.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small")
+
+
+def _pm(words: str) -> str:
+    return words.replace("+-", "$\\pm$")

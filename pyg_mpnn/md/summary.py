@@ -12,7 +12,7 @@ from typing import Any
 from ase import units
 
 from pyg_mpnn.files import write_json
-from pyg_mpnn.md.drift import EnergyDrift, block_mean
+from pyg_mpnn.md.drift import EnergyDrift, block_mean, with_error
 from pyg_mpnn.md.recorder import DynamicsLog
 from pyg_mpnn.md.run import Run
 
@@ -79,11 +79,10 @@ class DynamicsSummary:
                 f"{self.ms_per_step_of_one:.3g} ms per step of one replica alone",
             )
         if self.mean_volume_last_half_A3 and self.mean_pressure_last_half_GPa:
-            volume, pressure = self.mean_volume_last_half_A3, self.mean_pressure_last_half_GPa
-            text = f"volume {volume[0]:.6g} +- {volume[1]:.1g} A^3, pressure {pressure[0]:.3g} +- {pressure[1]:.1g} GPa"
+            text = f"volume {with_error(*self.mean_volume_last_half_A3)} A^3"
+            text += f", pressure {with_error(*self.mean_pressure_last_half_GPa)} GPa"
             if self.density_last_half_g_per_cm3:
-                density, error = self.density_last_half_g_per_cm3
-                text += f", density {density:.5g} +- {error:.1g} g/cm^3"
+                text += f", density {with_error(*self.density_last_half_g_per_cm3)} g/cm^3"
             lines.append(f"{text} (last half)")
         if self.drift_in_words is not None:
             lines.append(

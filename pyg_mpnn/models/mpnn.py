@@ -150,7 +150,7 @@ class MPNN(nn.Module):
         }
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
         self.num_layers = num_layers if layers is None else len(layers)
-        self.radial, num_radial = _make_basis(make_basis, cutoffs[-1], num_radial)
+        self.radial, num_radial = make_basis_of(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
         self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
@@ -290,11 +290,7 @@ class MPNN(nn.Module):
         Returns:
             features, and the density where directions are contracted.
         """
-        if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
-            raise ValueError(
-                f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
-                f"{exchange}"
-            )
+        check_domain(z, num_own, exchange)
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         senders, density = self.embedding(z), None
         x = senders if exchange is None else senders[:num_own]
@@ -349,7 +345,7 @@ class MPNN(nn.Module):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
 
 
-def _make_basis(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
+def make_basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
     """The radial basis, and how many functions it has."""
     basis = make(cutoff, num_radial)
     own = getattr(basis, "cutoff", cutoff)
@@ -363,6 +359,15 @@ def _make_basis(make: Callable[..., nn.Module], cutoff: float, num_radial: int) 
             f"{type(basis).__name__}.forward: give it an attribute num_radial, or pass num_radial={values.shape[-1]}"
         )
     return basis, count
+
+
+def check_domain(z: Tensor, num_own: int | None, exchange: Exchange | None) -> None:
+    """Refuse a number of own atoms that cannot be, or one without the exchange that ghosts need."""
+    if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
+        raise ValueError(
+            f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
+            f"{exchange}"
+        )
 
 
 def effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +13,10 @@ from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis import DirectionalBasis, Symmetry
 from pyg_mpnn.geometry import as_cutoffs
 from pyg_mpnn.layers import AtomEmbedding, ProductInteraction
+from pyg_mpnn.models.build import part_factory
 from pyg_mpnn.models.features import Features
-from pyg_mpnn.models.mpnn import effective_neighbors
-from pyg_mpnn.models.parts import BASES, ENVELOPES, check_name
+from pyg_mpnn.models.mpnn import Exchange, Part, check_domain, effective_neighbors, make_basis_of
+from pyg_mpnn.models.parts import BASES, ENVELOPES
 
 
 class ProductMPNN(nn.Module):
@@ -36,9 +38,10 @@ class ProductMPNN(nn.Module):
         num_layers: number of message-passing layers.
         num_products: products at the atom in each layer; each raises the correlation order by one.
         num_radial: number of radial functions.
-        basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``.
+        basis: radial basis, ``"bessel"``, ``"gaussian"`` or ``"exp_normal"``, or a part of your own as for
+            :class:`MPNN`.
         envelope: cutoff function, ``"polynomial"`` (two continuous derivatives), ``"cosine"`` (one) or ``"bump"``
-            (all).
+            (all), or a part of your own.
 
     Shapes:
         ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)``, ``edge_vec`` ``(edges, 3)``; output: the node features
@@ -71,20 +74,20 @@ class ProductMPNN(nn.Module):
         num_layers: int = 2,
         num_products: int = 1,
         num_radial: int = 8,
-        basis: str = "bessel",
-        envelope: str = "polynomial",
+        basis: Part = "bessel",
+        envelope: Part = "polynomial",
     ) -> None:
         super().__init__()
         cutoffs = as_cutoffs(cutoff)
         if len(cutoffs) > 1:
             raise ValueError(f"'cutoff' must be one radius (in A), got {list(cutoffs)}: MPNN takes several")
-        check_name("basis", basis, BASES)
-        check_name("envelope", envelope, ENVELOPES)
+        make_basis = part_factory("basis", basis, BASES)
+        make_envelope = part_factory("envelope", envelope, ENVELOPES)
         check_whole(hidden_channels=hidden_channels, channels=channels, num_layers=num_layers, num_radial=num_radial)
         check_whole(0, l_max=l_max, num_products=num_products)
         self.cutoffs, self.out_channels, self.num_layers = cutoffs, hidden_channels, num_layers
         self.density_channels, self.density_degree = channels, l_max
-        self.config = {
+        self.config: dict[str, Any] = {
             "cutoff": cutoffs[0],
             "hidden_channels": hidden_channels,
             "channels": channels,
@@ -92,12 +95,12 @@ class ProductMPNN(nn.Module):
             "num_layers": num_layers,
             "num_products": num_products,
             "num_radial": num_radial,
-            "basis": basis,
-            "envelope": envelope,
+            "basis": make_basis if isinstance(basis, Mapping) else basis,
+            "envelope": make_envelope if isinstance(envelope, Mapping) else envelope,
         }
         self.embedding = AtomEmbedding(hidden_channels)
-        self.radial = BASES[basis](cutoffs[0], num_radial)
-        self.envelope = ENVELOPES[envelope](cutoffs[0])
+        self.radial, num_radial = make_basis_of(make_basis, cutoffs[0], num_radial)
+        self.envelope = make_envelope(cutoffs[0])
         self.directional = DirectionalBasis(l_max)
         self.layers = nn.ModuleList(
             ProductInteraction(hidden_channels, channels, num_radial, l_max, num_products=num_products, carry=layer > 0)
@@ -112,7 +115,12 @@ class ProductMPNN(nn.Module):
     @property
     def smoothness(self) -> float:
         """Number of continuous derivatives of the features at the cutoff."""
-        return float(self.envelope.smoothness)
+        return float(getattr(self.envelope, "smoothness", 1))
+
+    @property
+    def receptive_field(self) -> float:
+        """Distance in angstrom beyond which an atom has no effect on the features of another: a cutoff a layer."""
+        return len(self.layers) * self.cutoff
 
     @property
     def symmetry(self) -> Symmetry:
@@ -146,9 +154,12 @@ class ProductMPNN(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         edge_vec: Float[Tensor, "edges 3"],
         near: Sequence[Int[Tensor, " _"]] | None = None,
-    ) -> list[Float[Tensor, "nodes channels"]]:
-        """Node features after each layer; ``near`` is not used, there is one cutoff."""
-        return list(self.features(z, edge_index, edge_vec, near).x)
+        *,
+        num_own: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> list[Float[Tensor, "_ channels"]]:
+        """Node features after each layer; arguments as of :meth:`features`."""
+        return list(self.features(z, edge_index, edge_vec, near, num_own=num_own, exchange=exchange).x)
 
     def features(
         self,
@@ -156,6 +167,9 @@ class ProductMPNN(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
         edge_vec: Float[Tensor, "edges 3"],
         near: Sequence[Int[Tensor, " _"]] | None = None,
+        *,
+        num_own: int | None = None,
+        exchange: Exchange | None = None,
     ) -> Features:
         """Node features after each layer, and the directional density after the last.
 
@@ -164,16 +178,25 @@ class ProductMPNN(nn.Module):
             edge_index: edges, source first.
             edge_vec: vectors from centre to neighbour in angstrom.
             near: not used, there is one cutoff.
+            num_own: number of atoms of this domain of a larger structure, which come first, as for :class:`MPNN`.
+            exchange: what gives features and density of all atoms of a domain from those of its own.
 
         Returns:
             features and density.
         """
         dist = torch.linalg.vector_norm(edge_vec, dim=-1)
         edges = edge_index, self.radial(dist), self.directional(edge_vec), self.envelope(dist)
-        x, density = self.embedding(z), None
+        check_domain(z, num_own, exchange)
+        senders, density = self.embedding(z), None
+        x = senders if exchange is None else senders[:num_own]
         features: list[Tensor] = []
         for layer in self.layers:
-            x, density = layer(x, *edges, density)
+            given_x, given_density = x, density
+            if exchange is not None:
+                all_x, all_density = exchange(x if features else None, density)
+                given_x = (all_x if features else senders, x)
+                given_density = None if density is None else (all_density, density)
+            x, density = layer(given_x, *edges, given_density)
             features.append(x)
         return Features(features, density)
 

@@ -13,7 +13,7 @@ from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
 
 DEFAULT_MINUTES = 10.0
-_OF_START: tuple[Any, ...] = ("base", None, None, False, {}, {}, False)  # the defaults: not given
+_OF_START: tuple[Any, ...] = ("base", None, None, True, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
     *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
     *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),

@@ -85,5 +85,5 @@ def test_parts_must_fit():
         build(RadialFeatures(3, out_channels=4))
     with pytest.raises(ValueError, match="'attention' must take the message's 6 channels as edge_dim, got 4"):
         Messages(RadialFeatures(3, 5), EdgeMLP(4, 5, 4, 6), num_radial=3, attention=SigmoidAttention(4, 4))
-    with pytest.raises(ValueError, match=r"'nu' must be positive, got 0\.0"):
+    with pytest.raises(ValueError, match=r"'nu' must be positive and finite, got 0\.0"):
         build(nu=0.0)

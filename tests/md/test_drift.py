@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import lfilter
 
 from pyg_mpnn.md import energy_drift
+from pyg_mpnn.md.drift import block_mean, with_error
 
 
 def test_drift_of_a_line_is_exact() -> None:
@@ -51,3 +52,28 @@ def test_error_covers_the_scatter_of_slopes_with_correlated_noise() -> None:
 def test_too_few_samples(samples: int, energies: int, blocks: int) -> None:
     with pytest.raises(ValueError, match=r"at least 3 samples and 3 'blocks', got"):
         energy_drift(np.arange(float(samples)), np.zeros(energies), blocks=blocks)
+
+
+@pytest.mark.parametrize("drifting", [False, True])
+def test_drift_is_judged_by_its_error(drifting: bool) -> None:
+    """Noise alone is called a drift in one of 20 series; a slope of ten errors always."""
+    rng = np.random.default_rng(0)
+    time = np.linspace(0.0, 1.0, 200)
+    slope = 10 * np.sqrt(12 / 200) if drifting else 0.0
+    found = [energy_drift(time, slope * time + rng.normal(size=200)) for _ in range(300)]
+    share = np.mean([drift.differs_from_zero for drift in found])
+    assert (share > 0.99) if drifting else (0.02 < share < 0.09)
+    assert ("not different from zero" in found[0].in_words()) == (not found[0].differs_from_zero)
+
+
+def test_mean_of_blocks() -> None:
+    mean, error = block_mean(np.array([1.0, 3.0, 2.0, 4.0]), blocks=2)
+    assert (mean, error) == (2.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [(143.2, 4.6, "143 +- 5"), (-0.0123, 0.0087, "-0.012 +- 0.009"), (3.0, 0.0, "3 +- 0"), (12.0, 96.0, "10 +- 100")],
+)
+def test_number_with_its_error(value: float, error: float, words: str) -> None:
+    assert with_error(value, error) == words

@@ -109,7 +109,7 @@ def test_what_a_trajectory_does_not_allow_is_left_out_with_its_reason(tmp_path: 
     assert set(found.numbers) == {"pair_distribution", "vibrational_density"}
     found = observe([large], 10.0, 1)
     assert found.numbers["mean_squared_displacement"]["elements"]["Cu"]["diffusion_seen"]
-    assert "Cu: D = " in str(found)
+    assert "Cu: D = (" in str(found)
     assert "vibrational density of states" in found.left_out
     plot_observables(tmp_path / "observables.png", found.numbers, "title")
     assert (tmp_path / "observables.png").stat().st_size > 10_000

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn import Potential, ProductMPNN, testing
+import pyg_mpnn
+from pyg_mpnn import Potential, ProductMPNN, neighbor_list, testing
 
 SMALL = {"cutoff": 4.0, "hidden_channels": 16, "channels": 4, "num_radial": 6}
 COMPOSITIONS = {
@@ -148,3 +151,24 @@ def test_declared_symmetry_and_smoothness():
     assert ProductMPNN().symmetry == "invariant"
     assert ProductMPNN().smoothness == 2
     assert ProductMPNN(envelope="cosine").smoothness == 1
+
+
+def test_receptive_field_is_the_distance_of_the_last_atom_with_an_effect(dtype):
+    network = ProductMPNN(**{**SMALL, "cutoff": 3.0}, num_layers=2)
+    dist = torch.tensor([0.0, 2.5, 5.0, 7.5])
+    pos = torch.stack([dist, 0.1 * torch.rand(4), 0.1 * torch.rand(4)], dim=1).requires_grad_()
+    edge_index = neighbor_list(pos.detach(), 3.0).edge_index
+    features = network(torch.tensor([6, 1, 8, 6]), edge_index, pos[edge_index[0]] - pos[edge_index[1]])
+    (slope,) = torch.autograd.grad(features[-1][0].sin().sum(), pos)
+    felt = slope.abs().amax(dim=1) > 0
+    assert felt.tolist() == [True, True, True, False]
+    assert dist[2] < network.receptive_field == 6.0 < dist[3]
+
+
+def test_parts_of_ones_own(tmp_path):
+    potential = Potential(ProductMPNN(**SMALL, basis=functools.partial(pyg_mpnn.ExpNormalBasis, alpha=0.5)))
+    potential.save(tmp_path / "model.pt")
+    loaded = Potential.load(tmp_path / "model.pt")
+    assert loaded.representation.radial.alpha == 0.5
+    with pytest.raises(ValueError, match="'basis' must be one of"):
+        ProductMPNN(basis="absent")
