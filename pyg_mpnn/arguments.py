@@ -47,5 +47,5 @@ def check_positive(unit: str = "", **values: Any) -> None:
         ValueError: 'cutoff' must be positive and finite (in A), got nan
     """
     for name, value in values.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
             raise ValueError(f"'{name}' must be positive and finite{f' (in {unit})' if unit else ''}, got {value!r}")

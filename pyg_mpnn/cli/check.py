@@ -88,7 +88,7 @@ def check_command(
             bar.set_description(name)
             bar.update()
 
-        options = {"distances": kept_distances(record), "strict": strict}
+        options: dict[str, Any] = {"distances": kept_distances(record), "strict": strict}
         report = check_potential(potential, frames, progress=progress, **options, **adapter)
     print(report)
     for name in report.failed if not report.errors else ():

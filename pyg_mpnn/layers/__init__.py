@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pyg_mpnn.layers.attention import Attention, SigmoidAttention, SoftmaxAttention
 from pyg_mpnn.layers.channel_mixing import ChannelMixing
-from pyg_mpnn.layers.contraction import Contraction
-from pyg_mpnn.layers.density import DirectionalDensity
-from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.density import DensityUpdate, DirectionalDensity
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
 from pyg_mpnn.layers.equivariant_product import EquivariantProduct, coupling_paths
@@ -17,11 +15,9 @@ from pyg_mpnn.layers.learned_features import ContractedFeatures, LearnedFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
-from pyg_mpnn.layers.powers import DensityPowers
-from pyg_mpnn.layers.product_interaction import ProductInteraction
-from pyg_mpnn.layers.product_update import ProductUpdate
-from pyg_mpnn.layers.vector_convolution import VectorConvolution
-from pyg_mpnn.layers.vector_update import VectorUpdate
+from pyg_mpnn.layers.powers import Contraction, DensityPowers
+from pyg_mpnn.layers.product_interaction import ProductInteraction, ProductUpdate
+from pyg_mpnn.layers.vector_convolution import VectorConvolution, VectorUpdate
 
 __all__ = [
     "AtomEmbedding",

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.typing import SparseTensor
 
-from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.density import DensityUpdate
 from pyg_mpnn.layers.edge_block import Adjacency, NodeDensity, NodeFeatures
 from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.basis.symmetry import Symmetry, nonlinear
-from pyg_mpnn.layers.contraction import Contraction
 from pyg_mpnn.layers.edge_block import Adjacency, EdgeBlock, NodeDensity, edge_pairs
+from pyg_mpnn.layers.powers import Contraction
 from pyg_mpnn.mlp import MLP
 
 Invariant = Literal["receiver", "sender", "pair"]

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pyg_mpnn.basis.symmetry import Symmetry
-from pyg_mpnn.layers.density_update import DensityUpdate
+from pyg_mpnn.layers.density import DensityUpdate
 from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures, edge_pairs, ends
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
