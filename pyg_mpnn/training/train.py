@@ -231,6 +231,11 @@ def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None
         f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
+    if potential.zbl is not None and settings.start_from is None:
+        print(
+            "Nuclei repel inside 0.9 times the shortest distances of the training structures (ZBL; --no-zbl)",
+            flush=True,
+        )
     for note in data.notes:
         print(note, flush=True)
     if why_eager is not None:
