@@ -10,7 +10,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from ase import Atoms
@@ -25,7 +25,7 @@ STEPS = {1: 150, 8: 50, 64: 16}
 OPTIONS: dict[str, Any] = {"threads": 1, "compile": "off", "ensemble": "nvt", "trajectory_interval": 10}
 
 
-def cost(model: Path, replicas: int, few: int, many: int, dtype: str) -> dict[str, float]:
+def cost(model: Path, replicas: int, few: int, many: int, dtype: Literal["float32", "float64"]) -> dict[str, float]:
     """Times per copy and step in ms: of this process's CPU, which other processes do not lengthen, and by the clock."""
     times = []
     for steps in (few, many):
@@ -70,7 +70,8 @@ def main() -> None:
         potential.set_reference({1: -13.6, 6: -1029.5, 8: -2042.1}, scale=0.05, neighbors=[8.0])
         potential.save(model)
         cost(model, 2, 2, 4, "float64")  # warm-up
-        for dtype in ("float64", "float32"):
+        dtypes: tuple[Literal["float64", "float32"], ...] = ("float64", "float32")
+        for dtype in dtypes:
             for replicas, steps in {2: 4}.items() if smoke else STEPS.items():
                 # twice the steps less the steps: reading, pictures and the time of one copy alone are in neither
                 row = cost(model, replicas, steps, 2 * steps, dtype)
