@@ -117,7 +117,7 @@ def test_laws_of_outputs_are_for_models_that_have_some(unchecked):
     model = Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, num_layers=1, cutoff=4.0))
     names = []
     check_potential(model, molecule(), progress=names.append)
-    assert names == [law.name for law in LAWS]
+    assert names == [law.name for law in (*LAWS, *FINDINGS)]
 
 
 def test_output_of_another_shape_is_named(unchecked):
