@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn import MPNN, ChargesOutput, DipoleOutput, PolarizabilityOutput, Potential, ScalarOutput
-from pyg_mpnn.testing import LAWS, check_potential, crystal, molecule
+from pyg_mpnn.testing import FINDINGS, LAWS, check_potential, crystal, molecule
 from pyg_mpnn.testing.laws import OUTPUT_LAWS, outputs_permutation, outputs_rotation, outputs_size
 
 DECLARED = {
