@@ -40,7 +40,8 @@ class Compiler:
     def __init__(self, mode: CompileMode) -> None:
         self.mode = mode
         self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
-        self._parts: list[tuple[dict[str, nn.Module | None], tuple[nn.Module | None, ...]]] = []
+        self._parts: list[tuple[dict[str, nn.Module | None], list[nn.Module | None]]] = []
+        self._first: tuple[Any, str] = {}, ""  # where a weight is, whose dtype and device are the network's
         self._said: set[str] = set()
 
     def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
@@ -65,13 +66,17 @@ class Compiler:
         if min(lengths) < 2:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
-        dtype, device = _network(module)
-        elements = getattr(module, "elements", None)  # plain numbers in the code
-        key = (kind, elements, dtype, device, torch.get_num_threads())  # which torch.compile guards
-        if any(tuple(children.values()) != before for children, before in self._parts):  # a part was replaced
-            self._compiled.clear()
+        for children, before in self._parts:
+            if list(children.values()) != before:  # a part was replaced
+                self._compiled.clear()
+                break
         if not self._compiled:
-            self._parts = [(part._modules, tuple(part._modules.values())) for part in module.modules()]
+            self._parts = [(part._modules, [*part._modules.values()]) for part in module.modules() if part._modules]
+            self._first = _first_floating(module)
+        owner, name = self._first
+        weight = owner[name]
+        elements = getattr(module, "elements", None)  # plain numbers in the code
+        key = (kind, elements, weight.dtype, weight.device, torch.get_num_threads())  # which torch.compile guards
         if key not in self._compiled:
             self._compiled[key] = self._compile(module, kind)
         entry = self._compiled[key]
@@ -85,7 +90,8 @@ class Compiler:
         return outputs if outputs.virial is None else outputs._replace(virial=outputs.virial[:graphs])
 
     def _compile(self, module: nn.Module, kind: Kind) -> _Entry | None:
-        dtype, device = _network(module)
+        owner, name = self._first
+        dtype, device = owner[name].dtype, owner[name].device
         reason = why_not(device)
         if reason is not None:
             self._refuse(reason)
@@ -159,16 +165,15 @@ class _Entry:
 
     def __call__(self, inputs: list[Tensor]) -> list[Tensor]:
         state = [owner[key] for owner, key in self.places]
-        if not self.trained:  # a package reads memory as if it were contiguous; weights that are need no copy
+        if not self.trained and not all(map(Tensor.is_contiguous, state)):  # a package reads memory as if it were
             state = [tensor.contiguous() for tensor in state]
         return self.run([*state, *inputs])
 
 
-def _network(module: nn.Module) -> tuple[torch.dtype, torch.device]:
-    """Dtype and device of the weights or, without any, of the buffers."""
-    state = itertools.chain(module.parameters(), module.buffers())
-    floating = next(tensor for tensor in state if tensor.is_floating_point())
-    return floating.dtype, floating.device
+def _first_floating(module: nn.Module) -> tuple[Any, str]:
+    """The place of the first weight or, without any, of the first buffer."""
+    state = itertools.chain(module.named_parameters(), module.named_buffers())
+    return _place(module, next(name for name, tensor in state if tensor.is_floating_point()))
 
 
 def _place(module: nn.Module, name: str) -> tuple[Any, str]:

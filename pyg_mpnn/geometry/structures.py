@@ -175,10 +175,10 @@ def _check_batch(batch: Tensor | None, num_graphs: int | None, pos: Tensor) -> t
         raise ValueError(
             f"'batch' must have shape (nodes,) = ({num_nodes},), got {tuple(batch.shape)}: pass the graph of each atom."
         )
-    if bool((batch[1:] < batch[:-1]).any()):
-        atom = int((batch[1:] < batch[:-1]).nonzero()[0]) + 1
+    first, last = map(int, batch.aminmax()) if num_nodes else (0, -1)
+    if first < last and bool((batch.diff() < 0).any()):
+        atom = int((batch.diff() < 0).nonzero()[0]) + 1
         raise ValueError(f"'batch' must be sorted, got a smaller graph at atom {atom}: order the atoms by graph.")
-    first, last = (int(batch[0]), int(batch[-1])) if num_nodes else (0, -1)
     num_graphs = max(1, last + 1) if num_graphs is None else num_graphs
     if first < 0 or last >= num_graphs:
         raise ValueError(

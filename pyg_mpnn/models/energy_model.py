@@ -531,9 +531,10 @@ class EnergyModel(Stored, nn.Module):
     def _totals(self, structure: Structure, interaction: Tensor) -> tuple[Tensor, Tensor]:
         """Energies of graphs and atoms with their reference energies."""
         z, batch, num_graphs = structure.z, structure.batch, structure.num_graphs
-        energy = scatter_sum(interaction.double(), batch, num_graphs)
+        interaction = interaction.double()
+        energy = scatter_sum(interaction, batch, num_graphs)
         reference, atom_reference = self.reference_energies(z, batch, num_graphs)
-        return energy + reference, interaction.double() + atom_reference
+        return energy + reference, interaction + atom_reference
 
 
 def _missing(model: EnergyModel, what: str) -> NotImplementedError:

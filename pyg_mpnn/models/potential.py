@@ -314,7 +314,7 @@ class Potential(EnergyModel):
     def reference_energies(self, z: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """Reference energies of graphs and of atoms; arguments as of :class:`EnergyModel`."""
         assert self.atomwise is not None
-        return self.atomwise.reference_energies(z, batch, num_graphs), self.atomwise.reference[z]
+        return self.atomwise.reference_energies(z, batch, num_graphs), self.atomwise.reference.index_select(0, z)
 
     def interaction_energies(
         self,
@@ -362,6 +362,8 @@ class Potential(EnergyModel):
         Arguments as of :class:`EnergyModel`.
         """
         optional = ("charge",) if len(self.outputs) else ()
+        if not (optional or self.graph_inputs):
+            return structure
         return structure._replace(inputs=read_inputs(data, self.graph_inputs, optional, structure.num_graphs))
 
     @property

@@ -129,11 +129,10 @@ class AtomwiseEnergy(nn.Module):
         Raises:
             ValueError: an atomic number outside 1..118, or an element the model was not trained on.
         """
-        if z.numel() and (int(z.min()) < 1 or int(z.max()) > NUM_ELEMENTS):
-            raise ValueError(
-                f"'z' must hold atomic numbers 1..{NUM_ELEMENTS}, got values from {int(z.min())} to {int(z.max())}"
-            )
-        unknown = self.reference[z].isnan()
+        low, high = map(int, z.aminmax()) if z.numel() else (1, 1)
+        if low < 1 or high > NUM_ELEMENTS:
+            raise ValueError(f"'z' must hold atomic numbers 1..{NUM_ELEMENTS}, got values from {low} to {high}")
+        unknown = self.reference.index_select(0, z).isnan()
         if unknown.any():
             raise ValueError(
                 f"'z' must hold elements the model was trained on ({list(self.elements)}), got "
