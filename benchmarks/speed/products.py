@@ -40,7 +40,10 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--no-training", action="store_true", help="leave out the training step")
+    parser.add_argument("--only", nargs="*", help="names of networks beside base")
     options = parser.parse_args()
+    for name in [name for name in MODELS if options.only is not None and name not in ("base", *options.only)]:
+        del MODELS[name]
     torch.set_num_threads(1)
     works = {
         "one ethanol": (replicas(1), 10),

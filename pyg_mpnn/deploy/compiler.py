@@ -40,7 +40,8 @@ class Compiler:
     def __init__(self, mode: CompileMode) -> None:
         self.mode = mode
         self._compiled: dict[tuple[Any, ...], _Entry | None] = {}
-        self._parts: list[tuple[dict[str, nn.Module | None], list[nn.Module | None]]] = []
+        self._children: list[dict[str, nn.Module | None]] = []  # of each part that has some
+        self._parts: list[nn.Module | None] = []  # what they were
         self._first: tuple[Any, str] = {}, ""  # where a weight is, whose dtype and device are the network's
         self._said: set[str] = set()
 
@@ -66,12 +67,11 @@ class Compiler:
         if min(lengths) < 2:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
-        for children, before in self._parts:
-            if list(children.values()) != before:  # a part was replaced
-                self._compiled.clear()
-                break
+        if [*itertools.chain.from_iterable(map(dict.values, self._children))] != self._parts:  # a part was replaced
+            self._compiled.clear()
         if not self._compiled:
-            self._parts = [(part._modules, [*part._modules.values()]) for part in module.modules() if part._modules]
+            self._children = [part._modules for part in module.modules() if part._modules]
+            self._parts = [*itertools.chain.from_iterable(map(dict.values, self._children))]
             self._first = _first_floating(module)
         owner, name = self._first
         weight = owner[name]

@@ -74,6 +74,9 @@ def as_plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     contiguous, of the given dtype, of torch's own class, and no inference tensor outside of inference mode. It is
     differentiable, and the tensor itself where that is so already.
     """
+    usual = type(tensor) is Tensor and tensor.dtype == dtype and tensor.is_contiguous()
+    if usual and not tensor.is_neg() and not tensor.is_inference():
+        return tensor  # what follows would be the same, in more time
     if type(tensor) is not Tensor and hasattr(tensor, "as_tensor"):  # PyG's own classes for indices
         tensor = tensor.as_tensor()
     if isinstance(tensor, nn.Parameter):

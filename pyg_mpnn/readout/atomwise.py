@@ -152,7 +152,7 @@ class AtomwiseEnergy(nn.Module):
         Returns:
             energies in eV, float64.
         """
-        place = batch * (NUM_ELEMENTS + 1) + z
+        place = batch * (NUM_ELEMENTS + 1) + z if num_graphs > 1 else z
         counts = torch.bincount(place, minlength=num_graphs * (NUM_ELEMENTS + 1)).view(num_graphs, NUM_ELEMENTS + 1)
         return (counts * self.reference.nan_to_num()).sum(dim=1)
 
