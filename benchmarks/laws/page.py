@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.laws.run import FOLDER, OPTIONS, peer_names, verdicts
 from benchmarks.record import RESULTS
-from pyg_mpnn.testing import LAWS
+from pyg_mpnn.testing import FINDINGS, LAWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "laws_results.md"
 
@@ -40,7 +40,9 @@ DTYPES = ("float64", "float32")
 
 def statements() -> str:
     """Every law in its own words."""
-    return table([["law", "says"], *([f"`{law.name}`", law.statement] for law in LAWS)])
+    rows = [[f"`{law.name}`", law.statement] for law in LAWS]
+    rows += [[f"`{law.name}` (told, no law)", law.statement] for law in FINDINGS]
+    return table([["law", "says"], *rows])
 
 
 def own_table(cells: list[dict[str, Any]]) -> str:
@@ -75,15 +77,16 @@ def peer_table(cells: list[dict[str, Any]], dtype: str) -> str:
     """Law by peer in one precision."""
     chosen = [cell for cell in cells if cell["dtype"] == dtype]
     rows = [[f"{dtype}", *(cell["model"] for cell in chosen)]]
-    for law in LAWS:
+    run = [law for law in LAWS if all(law.name in cell["results"] for cell in chosen)]
+    for law in run:
         results = [cell["results"][law.name] for cell in chosen]
         if all(result["verdict"] == "n/a" for result in results):
             continue
         rows.append([law.name, *map(peer_entry, results)])
-    left_out = [law.name for law in LAWS if all(cell["results"][law.name]["verdict"] == "n/a" for cell in chosen)]
-    return (
-        table(rows) + f"\n\nDo not apply to any of them (no cell, no edge list in their call): {', '.join(left_out)}."
-    )
+    left_out = [law.name for law in run if all(cell["results"][law.name]["verdict"] == "n/a" for cell in chosen)]
+    newer = [law.name for law in LAWS if law not in run]
+    text = f"Do not apply to any of them (no cell, no edge list in their call): {', '.join(left_out)}."
+    return f"{table(rows)}\n\n{text}" + (f" Newer than these runs: {', '.join(newer)}." if newer else "")
 
 
 def peer_entry(result: dict[str, Any]) -> str:
@@ -99,7 +102,7 @@ def doses() -> str:
     """For each law, the models that break it and the smallest dose that is caught."""
     records = json.loads((RESULTS / "laws" / "doses.json").read_text())["records"]
     rows = [["law", "broken model", "smallest dose caught", "measured there"]]
-    for law in LAWS:
+    for law in (*LAWS, *FINDINGS):
         for record in sorted(
             (record for record in records if record["law"] == law.name), key=lambda record: record["smallest_dose"]
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures, ends
 
 Memory = Literal["normal", "low"]
+MEMORY = get_args(Memory)
 
 CHUNK = 2**17
 """Edges of all scales that are worked on at once, as far as the neighbours of one atom allow."""

@@ -15,7 +15,7 @@ from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, ref
 from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
-from pyg_mpnn.models.chunks import Memory
+from pyg_mpnn.models.chunks import MEMORY, Memory
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.files import Stored
 from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
@@ -384,8 +384,8 @@ class EnergyModel(Stored, nn.Module):
         Returns:
             energy, forces, stress and atom energies.
         """
-        if memory not in get_args(Memory):
-            raise ValueError(f"'memory' must be one of {get_args(Memory)}, got {memory!r}")
+        if memory not in MEMORY:
+            raise ValueError(f"'memory' must be one of {MEMORY}, got {memory!r}")
         if memory == "low" and not self.works_in_chunks:
             raise ValueError(f"'memory' must be 'normal' for a representation other than MPNN, got {memory!r}")
         if (forces or stress) and not self.has_energy:

@@ -369,7 +369,7 @@ class Potential(EnergyModel):
     @property
     def why_eager(self) -> str | None:
         """Why compiled code cannot evaluate this model; ``None`` where it can."""
-        if any(getattr(term, "needs_positions", False) for term in self.terms):
+        if len(self.terms) and any(getattr(term, "needs_positions", False) for term in self.terms):
             return "compiled code takes no terms that read positions"
         return super().why_eager if self.has_energy else "it has no energy"
 
