@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.laws.run import FOLDER, OPTIONS, peer_names, verdicts
 from benchmarks.record import RESULTS
 from pyg_mpnn.testing import FINDINGS, LAWS
+from pyg_mpnn.testing.laws import OUTPUT_LAWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "laws_results.md"
 
@@ -41,6 +42,7 @@ DTYPES = ("float64", "float32")
 def statements() -> str:
     """Every law in its own words."""
     rows = [[f"`{law.name}`", law.statement] for law in LAWS]
+    rows += [[f"`{law.name}` (other outputs)", law.statement] for law in OUTPUT_LAWS]
     rows += [[f"`{law.name}` (told, no law)", law.statement] for law in FINDINGS]
     return table([["law", "says"], *rows])
 
