@@ -62,7 +62,9 @@ def draw_errors(target: Path) -> None:
         error, x = sum(errors) / len(errors), time["us_per_atom"]
         base = x if model == "ours" else base
         axes.plot(x, error, "o" if model in PEERS else "s", color="tab:gray" if model in PEERS else "tab:blue", ms=8)
-        side = {"xytext": (9, -3)} if model in PEERS else {"xytext": (-9, -4 if model == "ours-small" else -12), "ha": "right"}
+        side = {"xytext": (9, -3), "ha": "left"}
+        if model in OURS:
+            side = {"xytext": (-9, -4 if model == "ours-small" else -12), "ha": "right"}
         axes.annotate(f"{name}, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
     ratio = product_ratio()
     found = {
