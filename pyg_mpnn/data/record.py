@@ -12,6 +12,8 @@ from pyg_mpnn.data.dataset import PreparedStructures
 
 _LOOKED_AT = 64  # structures, evenly spaced, of which some are kept
 _KEPT = 4
+_UNITS = {"energy": "eV", "length": "A", "forces": "eV/A", "stress": "eV/A^3"}
+_CONVENTIONS = {"stress": "ASE's sign; of a slab over the volume of its cell"}
 
 
 def make_record(
@@ -25,9 +27,9 @@ def make_record(
         sources: what was read from each file, with ``labels`` in words.
 
     Returns:
-        plain values: ``labels``, by label where it was; ``shortest_distances``, triples of two atomic numbers and A;
-        ``structures``, with ``z``, ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of
-        those looked at.
+        plain values: ``units`` and ``conventions`` of what a model learns, whatever they were in the files; ``labels``,
+        by label where it was; ``shortest_distances``, triples of two atomic numbers and A; ``structures``, with ``z``,
+        ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of those looked at.
 
     Example:
         >>> from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
@@ -53,6 +55,8 @@ def make_record(
         for label, where in source["labels"].items():
             labels.setdefault(label, []).append(where)
     return {
+        "units": dict(_UNITS),
+        "conventions": dict(_CONVENTIONS),
         "labels": {label: "; ".join(dict.fromkeys(places)) for label, places in labels.items()},
         "shortest_distances": [[*pair, distance] for pair, distance in sorted(distances.items())],
         "structures": [_plain(frame) for frame in chosen],

@@ -18,6 +18,7 @@ def test_what_is_kept_comes_back(unchecked: None) -> None:
     distances = shortest_distances(train, 5.0)
     record = make_record(train, distances, [{"labels": {"energy": "E in 9"}}, {"labels": {"energy": "E in 1"}}])
     assert kept_distances(record) == distances
+    assert record["units"]["stress"] == "eV/A^3"
     assert record["labels"] == {"energy": "E in 9; E in 1"}
     frames = kept_structures(record)
     assert len(frames) == 4
