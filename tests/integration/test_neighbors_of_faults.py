@@ -11,6 +11,7 @@ import ase.db
 import ase.io
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -222,6 +223,14 @@ def test_device_without_numbers(command: str, run: Callable[..., tuple[int, str]
     code, shown = run(command, "--model", model, *flags)
     assert code == 1
     assert "'device' must be" in shown
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_rows_of_numbers() -> None:
+    potential, z, pos = Potential.from_size("small", **TINY), torch.tensor([8, 1]), torch.eye(2, 3)
+    for other, word in ((pos.to("meta"), "meta"), (torch.nested.nested_tensor([pos]), "nested")):
+        with pytest.raises(TypeError, match=f"'pos' must be a dense tensor, got .*{word}"):
+            potential(z, other)
 
 
 def _hold(folder: Path, held: Any, done: Any) -> None:
