@@ -47,6 +47,8 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         '1 2 3'
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"'{path}' must be a file to write, got a folder: choose another name.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
@@ -137,10 +139,12 @@ def refuse_input_as_output(name: str, out: str | Path | None, inputs: Iterable[s
         inputs: what is read: files, or other words, which pass.
 
     Raises:
-        ValueError: they are one file.
+        ValueError: they are one file, or it is a folder.
     """
     if out is None or not Path(out).exists():
         return
+    if Path(out).is_dir():
+        raise ValueError(f"{name!r} must be a file to write, got the folder {out}: choose another name.")
     for item in inputs:
         if item is not None and Path(item).exists() and Path(out).samefile(item):
             raise ValueError(f"{name!r} must not be a file that is read, got {out}, which is: choose another name.")

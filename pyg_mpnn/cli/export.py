@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pyg_mpnn.files import refuse_input_as_output
 from pyg_mpnn.models import Potential, open_potential
 
 
@@ -39,6 +40,7 @@ def export_command(model: str, out: str, dtype: str | None = None, trust: list[s
         raise FileNotFoundError(f"'out' must lie in a folder that exists, got {out}")
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"'dtype' must be float32 or float64, got {dtype!r}")
+    refuse_input_as_output("out", target, [model])
     potential = open_potential(model, trust=trust)
     if not isinstance(potential, Potential):
         raise TypeError(f"'model' must be a Potential, got {model} with a {type(potential).__name__}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,14 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
         census.add(atoms)
     source = census.choose(str(path))
     read = {name for _, name in source.keys.values()}
+    notes = _notes(path, names)
+    if source.keys and names.energy_unit is None and _is_lammps(path) and _units_of(path) == "real":
+        raise ValueError(f"'energy_unit' must be given for {path}, in LAMMPS' units real: --energy-unit kcal/mol.")
+    if "stress" in source.keys and (dropped := census.held_without_volume[source.keys["stress"][1]]):
+        notes.append(
+            f"stress of {dropped} structures is NOT READ: they are not periodic in two or three directions with three "
+            "cell vectors"
+        )
     last: list[ase.Atoms] = []
 
     def frames() -> Iterator[Data]:
@@ -59,7 +69,7 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
         describe_source(source),
         held=set(census.held),
         unused=census.unused(source),
-        notes=_notes(path, names),
+        notes=notes,
         missing=lambda label, where: missing_label(label, where, listed(held(last[0])[""]), names),
         named=source.keys if names.given else (),
         others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
@@ -85,7 +95,7 @@ def _notes(path: Path, names: LabelNames) -> list[str]:
         units = names.energy_unit or "eV", names.length_unit or "angstrom"
         notes.append(f"converted from {units[0]} and {units[1]}, as said, to eV and A")
     if path.stat().st_size and _is_lammps(path):
-        notes.append("taken in LAMMPS' units 'metal' (eV, A); such files hold no energies")
+        notes.append(f"LAMMPS' units {_units_of(path)!r}; such files hold no energies")
     return notes
 
 
@@ -115,10 +125,14 @@ def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
         lammps = kind in _LAMMPS
         options = _type_options(path, names.types) if lammps else {}
         check_whole(path)
+        refuse_guesses(path, kind)
         rows = ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True, **options)
         for atoms in _iterate_rows(path) if path.suffix == ".db" else rows:
-            if lammps and atoms.calc is not None:
-                atoms.calc.results.pop("energy", None)  # ASE's reader says 0
+            if lammps:
+                _check_types(atoms, path, names.types)
+                if atoms.calc is not None:
+                    atoms.calc.results.pop("energy", None)  # ASE's reader says 0
+            _refuse_disorder(atoms, f"frame {number} of {path}")
             yield atoms
             number += 1
     except UnknownFileTypeError as error:
@@ -167,6 +181,76 @@ def _type_options(path: Path, types: Mapping[int, str]) -> dict[str, Any]:
     if kind == "lammps-data":
         return {"Z_of_type": {number: atomic_numbers[symbol] for number, symbol in types.items()}}
     return {"specorder": [types[number] for number in sorted(types)]}
+
+
+def _check_types(atoms: ase.Atoms, path: Path, types: Mapping[int, str]) -> None:
+    """Refuse elements or masses in a file of LAMMPS that are not those which its types are said to be."""
+    if not types or "type" not in atoms.arrays:
+        return
+    for number, symbol in zip(atoms.arrays["type"].tolist(), atoms.symbols, strict=True):
+        if types.get(number, symbol) != symbol:
+            raise Unreadable(
+                f"'types' must be those of the elements or masses in {path}, got {number}={types[number]} where they "
+                f"say {symbol}: leave 'types' out, or correct it."
+            )
+
+
+def _refuse_disorder(atoms: ase.Atoms, where: str) -> None:
+    """Refuse sites that are partly or in turn occupied, which ASE's readers fill with whole atoms."""
+    sites = atoms.info.get("occupancy", {})  # of CIF: shares of the elements of each site
+    shares = [share for site in sites.values() for share in site.values()] if isinstance(sites, dict) else []
+    shares += atoms.arrays["occupancy"].tolist() if "occupancy" in atoms.arrays else []  # of PDB, 0 where unknown
+    partial = [share for share in shares if 0 < share < 1]
+    if partial:
+        raise Unreadable(
+            f"'path' must hold whole atoms, got {len(partial)} with an occupancy below 1 (the first {partial[0]:g}) in "
+            f"{where}: write one ordered structure."
+        )
+
+
+def refuse_guesses(path: Path, kind: str) -> None:
+    """Refuse a file that does not say what its elements or its units are, which ASE's readers would guess.
+
+    Args:
+        path: the file.
+        kind: ASE's name of its format.
+
+    Raises:
+        Unreadable: a POSCAR or a PDB file without elements, or a dump of LAMMPS in units of other lengths than A.
+    """
+    from ase.io.formats import open_with_compression
+
+    if (units := _units_of(path)) not in ("metal", "real"):
+        raise Unreadable(f"'path' must be in LAMMPS' units metal or real, got {units!r} in {path}: convert it.")
+    if kind not in ("vasp", "proteindatabank"):
+        return
+    with open_with_compression(str(path), "r") as file:
+        if kind == "vasp" and re.match(r"\s*\d", "".join(islice(file, 5, 6))):
+            raise Unreadable(
+                f"'path' must say its elements, got {path} of VASP 4 without them: add the line of chemical symbols "
+                "above that of the numbers of atoms."
+            )
+        for line in file:
+            if kind == "proteindatabank" and line.startswith(("ATOM", "HETATM")) and not line[76:78].strip():
+                raise Unreadable(
+                    f"'path' must say its elements, got {path} without one in columns 77 and 78 of {line.strip()!r}: "
+                    "add them; names of atoms are no elements (CA)."
+                )
+
+
+def _units_of(path: Path) -> str:
+    """The units that a dump of LAMMPS says it is in; metal where it says none."""
+    from ase.io.formats import open_with_compression
+
+    if format_of(path) != "lammps-dump-text":
+        return "metal"
+    with open_with_compression(str(path), "r") as file:
+        for line in file:
+            if line.startswith("ITEM: UNITS"):
+                return str(next(file, "")).strip()
+            if line.startswith("ITEM: ATOMS"):
+                break
+    return "metal"
 
 
 def _iterate_rows(path: Path) -> Iterator[ase.Atoms]:

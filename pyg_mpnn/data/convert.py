@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,19 +89,22 @@ def to_data(
     for name in labels.others:
         if name in found:
             data[name] = torch.as_tensor(found[name])
-    weight = atoms.info.get(WEIGHT_KEY, atoms.info.get("key_value_pairs", {}).get(WEIGHT_KEY))
-    if weight is not None:
-        data.weight = _weight(weight, dtype)
-    if str(atoms.info.get("config_type", "")).lower().replace("_", "") == "isolatedatom":
+    said = {**atoms.info.get("key_value_pairs", {}), **atoms.info}  # a row of an ASE database has its keys apart
+    if said.get(WEIGHT_KEY) is not None:
+        data.weight = _weight(said[WEIGHT_KEY], dtype)
+    if re.sub(r"[-_ ]", "", str(said.get("config_type", "")).lower()) in ("isolatedatom", "isolatedatoms"):
         data.isolated = torch.tensor([True])
     return data
 
 
 def _weight(value: Any, dtype: torch.dtype) -> torch.Tensor:
     try:
-        return torch.as_tensor([float(value)], dtype=dtype)
+        number = float(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{WEIGHT_KEY!r} must be one number, got {value!r}: correct it in 'info'.") from error
+    if isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{WEIGHT_KEY!r} must be one number, got {value!r}: correct it in 'info'.")
+    return torch.tensor([number], dtype=dtype)
 
 
 def full_stress(stress: Any) -> np.ndarray:

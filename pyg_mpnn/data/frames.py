@@ -150,7 +150,7 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
 
     Raises:
         ValueError: a field is missing, has the wrong shape or is not finite; an element is not in 1..118; a weight is
-            negative; all atoms of a structure are at one point.
+            negative; a stress is not symmetric; all atoms of a structure are at one point.
         TypeError: ``z`` does not hold integers.
     """
     _check_present(data, ("z", "pos"), where)
@@ -170,6 +170,13 @@ def check_frame(data: Data, where: str, required: Sequence[str] = ()) -> None:
         value = getattr(data, name, None)
         if value is not None:
             _check_values(name, value, shape, where)
+    if "stress" in data:
+        apart = (data.stress - data.stress.mT).abs().max()
+        if bool(apart > 0.01 * data.stress.abs().max() + 1e-5):  # rounding is less
+            raise ValueError(
+                f"'stress' of {where} must be symmetric, got {data.stress.reshape(-1).tolist()}: are its components in "
+                "this order?"
+            )
     if "weight" in data and float(data.weight) < 0:
         raise ValueError(
             f"'weight' of {where} must not be negative, got {float(data.weight)}: correct its 'config_weight'."

@@ -149,19 +149,16 @@ class LabelSource:
             whose cell has a volume.
 
         Raises:
-            ValueError: a label that is no number, a virial or stress without 6 or 9 components.
+            ValueError: a label that is no real number, a virial or stress without 6 or 9 components.
         """
         energy, length = self.scale
         units = {"energy": energy, "forces": energy / length, "stress": energy / length**3}
         values, found = held(atoms), {}
         for label, (place, name) in [*self.keys.items(), *((name, ("", name)) for name in self.others)]:
             value = values[place].get(name)
-            if value is None or (label == "stress" and (atoms.pbc.sum() < 2 or atoms.cell.rank < 3)):
+            if value is None or (label == "stress" and not has_volume(atoms)):
                 continue
-            try:
-                number = np.array(value, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name!r} must hold numbers, got {str(value)[:60]!r}: correct the file.") from error
+            number = _real(value, name)
             if label == "stress" and self.virial:
                 number = -_components(number, name) / atoms.get_volume()
             found[label] = number * units.get(label, 1.0)
@@ -179,6 +176,7 @@ class LabelCensus:
         self.names = names or LabelNames()
         self.frames = 0
         self.held: Counter[str] = Counter()  # frames with a value of this name
+        self.held_without_volume: Counter[str] = Counter()  # those of them that can have no stress
         self.found: dict[str, Counter[str]] = {place: Counter() for place in _PLACES}
         self.frames_of: dict[str, set[int]] = {place: set() for place in _PLACES}
 
@@ -186,6 +184,8 @@ class LabelCensus:
         """Count one structure."""
         values = held(atoms)
         self.held.update(values[""].keys())
+        if not has_volume(atoms):
+            self.held_without_volume.update(values[""].keys())
         for place in _PLACES:
             prefix = "REF_" if place == "REF_" else ""
             there = [name for name in (*LABELS, *_VIRIALS) if prefix + name in values[place]]
@@ -304,6 +304,28 @@ def held(atoms: ase.Atoms) -> dict[str, dict[str, Any]]:
     stored |= atoms.arrays
     stored = {name: value for name, value in stored.items() if value is not None}
     return {"results": results, "REF_": stored, "": {**results, **stored}}
+
+
+def has_volume(atoms: ase.Atoms) -> bool:
+    """Whether a structure can have a stress.
+
+    Args:
+        atoms: the structure.
+
+    Returns:
+        Whether it is a crystal or a slab with three cell vectors.
+    """
+    return bool(atoms.pbc.sum() >= 2 and atoms.cell.rank == 3)
+
+
+def _real(value: Any, name: str) -> np.ndarray:
+    """A value in float64; NumPy would take true for 1, drop imaginary parts, and use what a mask hides."""
+    try:
+        if np.asarray(value).dtype.kind in "bc" or np.ma.is_masked(value):
+            raise ValueError
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name!r} must hold real numbers, got {str(value)[:60]!r}: correct the file.") from error
 
 
 def _components(virial: np.ndarray, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -54,6 +55,9 @@ def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tr
     lengths = {"Ang": "angstrom", "angstrom": "angstrom", "bohr": "bohr", "Bohr": "bohr"}
     length_unit = _unit(arrays, path, "r_unit", names.length_unit, "angstrom", lengths)
     unit, angstrom = EV[energy_unit], ANGSTROM[length_unit]
+    for keys in _KEYS.values():
+        if all(key in arrays for key in keys):
+            raise ValueError(f"'path' must hold {' or '.join(map(repr, keys))}, got both in {path}: remove one.")
     named = {name: arrays[key] for name, keys in _KEYS.items() for key in keys if key in arrays}
     for name in ("z", "pos"):
         if name not in named:
@@ -76,11 +80,34 @@ def read_md17(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tr
         forces_unit = unit / angstrom
         for frame, forces in zip(frames, torch.as_tensor(named["forces"] * forces_unit).to(dtype), strict=True):
             frame.forces = forces
+
+    def unread() -> dict[str, np.ndarray]:
+        """The other arrays with a row for each frame: those of the first, which stands for all."""
+        rows = [(name, array[0]) for name, array in others.items() if array.shape[:1] == (len(frames),)]
+        return {name: row if row.size > 1 else row.reshape(()) for name, row in rows}
+
+    def missing(label: str, where: str) -> str:
+        names = " or ".join(map(repr, _KEYS[label]))
+        return (
+            f"{label!r} is missing in {where}, which holds {', '.join(sorted([*arrays, *others]))}: the format calls "
+            f"it {names}, so rename the array, or leave the file out."
+        )
+
     read = {name: key for name, keys in _KEYS.items() for key in keys if key in arrays}
     notes = [f"converted from {energy_unit} and {length_unit} to eV and A", *note_fixed_names(names, "MD17's npz")]
     if "lattice" in arrays:
         notes.append("periodic in the cell 'lattice'")
-    return Contents(path, frames, read, held=[*arrays, *others], unused=others, notes=notes, fixed=True)
+    return Contents(
+        path,
+        frames,
+        read,
+        held=[*arrays, *others],
+        unused=[*others],
+        notes=notes,
+        fixed=True,
+        missing=missing,
+        others=unread,
+    )
 
 
 def how_to_get(path: Path) -> str:
@@ -108,8 +135,8 @@ def how_to_get(path: Path) -> str:
     )
 
 
-def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays that are read, and the names of the others."""
+def _load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The arrays that are read, and the others; objects, which are never read, are empty there."""
     wanted = {key for keys in _KEYS.values() for key in keys} | {"e_unit", "r_unit", "packing", "lattice"}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -117,7 +144,12 @@ def _load(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
                 raise ValueError(f"the checksum of {broken} is wrong")
         with path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
-            others = sorted(key for key in file.files if key not in wanted and not key.startswith(_ABOUT))
+            others = {
+                key: np.empty(0) for key in sorted(file.files) if key not in wanted and not key.startswith(_ABOUT)
+            }
+            for key in others:
+                with contextlib.suppress(ValueError):
+                    others[key] = file[key]
             return {key: file[key] for key in file.files if key in wanted}, others
     except (FileNotFoundError, PermissionError):
         raise

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.engines.evaluator import Evaluator, missing
 
 __all__ = ["LammpsDynamics", "run_lammps_dynamics"]
@@ -90,7 +91,7 @@ def run_lammps_dynamics(
     settings = dict(locals())
     import ase.io
 
-    from pyg_mpnn.md.entrance import empty_folder, note_unlike_trained, single_structure
+    from pyg_mpnn.md.entrance import new_folder, note_unlike_trained, single_structure
     from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
 
     _check(settings)
@@ -100,31 +101,36 @@ def run_lammps_dynamics(
         raise ValueError(f"'ensemble' must be nve or nvt for what is not periodic in three directions, got {ensemble}")
     evaluator = Evaluator(model)
     evaluator.check_elements(atoms.numbers)
-    folder = empty_folder(out)
-    for axis in np.flatnonzero(~atoms.pbc):
-        atoms.center(vacuum=10.0, axis=int(axis))
-    velocities = thermal_velocities(atoms.get_masses(), temperature, np.random.default_rng(seed))
-    atoms.set_velocities(remove_drift(atoms.positions, velocities, atoms.get_masses(), rotation=not atoms.pbc.any()))
-    symbols = sorted(set(atoms.symbols))
-    options: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
-    ase.io.write(folder / "box.data", atoms, format="lammps-data", **options)
-    script = _script(atoms.pbc, symbols, {**settings, "model": shlex.quote(str(Path(model).resolve()))})
-    (folder / "in.lammps").write_text(script)
-    print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
-    command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
-    done = subprocess.run([*command, "--ranks", str(ranks), "--", "-screen", "none"], cwd=folder, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}")
-    result = _read(folder, steps, ranks, len(atoms))
-    note_unlike_trained(evaluator.potential, [atoms])
-    print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
-    print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
-    print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
-    print(f"written to {folder}: in.lammps, box.data, log.lammps, trajectory.dump, final.restart")
-    return result
+    with new_folder(out) as folder:
+        for axis in np.flatnonzero(~atoms.pbc):
+            atoms.center(vacuum=10.0, axis=int(axis))
+        velocities = thermal_velocities(atoms.get_masses(), temperature, np.random.default_rng(seed))
+        atoms.set_velocities(
+            remove_drift(atoms.positions, velocities, atoms.get_masses(), rotation=not atoms.pbc.any())
+        )
+        symbols = sorted(set(atoms.symbols))
+        options: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
+        ase.io.write(folder / "box.data", atoms, format="lammps-data", **options)
+        script = _script(atoms.pbc, symbols, {**settings, "model": shlex.quote(str(Path(model).resolve()))})
+        (folder / "in.lammps").write_text(script)
+        print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
+        command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
+        done = subprocess.run([*command, "--ranks", str(ranks), "--", "-screen", "none"], cwd=folder, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(
+                f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}"
+            )
+        result = _read(folder, steps, ranks, len(atoms))
+        note_unlike_trained(evaluator.potential, [atoms])
+        print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
+        print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
+        print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
+        print(f"written to {folder}: in.lammps, box.data, log.lammps, trajectory.dump, final.restart")
+        return result
 
 
 def _check(settings: dict[str, Any]) -> None:
+    check_whole(least=0, seed=settings["seed"])
     for name in ("ranks", "steps", "timestep", "temperature", "skin", "log_interval", "trajectory_interval"):
         if not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")

@@ -149,8 +149,12 @@ def complete_cell(cell: Tensor, pbc: Tensor) -> Tensor:
 
 def _check_tensors(**tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
-        if tensor is not None and (not isinstance(tensor, Tensor) or tensor.layout != torch.strided):
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
             kind = tensor.layout if isinstance(tensor, Tensor) else type(tensor).__name__
+            kind = "one on the meta device" if kind is torch.strided and tensor.is_meta else kind
+            kind = "a nested one" if kind is torch.strided else kind
             raise TypeError(f"'{name}' must be a dense tensor, got {kind}: convert it, e.g. with torch.as_tensor.")
     devices = {tensor.device for tensor in (tensors.get("pos"), tensors.get("batch")) if tensor is not None}
     if len(devices) > 1:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.engines.evaluator import describe
@@ -236,6 +237,7 @@ def _facts(runs: list[Run], *, drawn: bool, step: int, folder: Path) -> list[str
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
+    check_whole(least=0, seed=settings["seed"])
     positive = ("timestep", "temperature", "friction", "tdamp", "pdamp", "log_interval", "trajectory_interval")
     for name in (*positive, "threads", "replicas"):
         if settings[name] is not None and not 0 < settings[name] < float("inf"):

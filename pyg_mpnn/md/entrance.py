@@ -17,8 +17,9 @@ from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data.compositions import combines
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
+from pyg_mpnn.files import hold_folder, refuse_held_folder
 
-__all__ = ["cpu_threads", "empty_folder", "single_structure", "note_unlike_trained"]
+__all__ = ["cpu_threads", "empty_folder", "new_folder", "single_structure", "note_unlike_trained"]
 
 
 def single_structure(
@@ -99,6 +100,26 @@ def empty_folder(out: str | Path) -> Path:
         raise FileExistsError(f"'out' must be a new or empty folder, got {folder}; choose another or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def new_folder(out: str | Path) -> Iterator[Path]:
+    """Make the folder for the results, and keep it to this process.
+
+    Args:
+        out: a folder that is new or empty.
+
+    Yields:
+        The folder, while it is held.
+
+    Raises:
+        FileExistsError: if there is something in it, or another process works in it.
+    """
+    folder = Path(out)
+    refuse_held_folder(folder)
+    empty_folder(folder)
+    with hold_folder(folder):
+        yield folder
 
 
 def note_unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> None:

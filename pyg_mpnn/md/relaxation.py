@@ -21,7 +21,7 @@ from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.units import GPA
@@ -137,29 +137,31 @@ def run_relaxation(
         print(describe_constraints(atoms))
     strains = _strains(atoms) if cell else None
     potential = open_potential(model, trust=trust)
-    folder = empty_folder(out)
-    atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
-    volume = atoms.get_volume() if cell else None
-    with cpu_threads(threads):
-        rows, converged = _relax(atoms, folder, settings, strains)
-    summary = Relaxation(
-        formula=atoms.get_chemical_formula(),
-        converged=converged,
-        steps=len(rows) - 1,
-        energy_start_eV=float(rows[0][1]),
-        energy_eV=float(rows[-1][1]),
-        fmax_eV_per_A=float(rows[-1][2]),
-        max_stress_GPa=float(rows[-1][3]) if cell else None,
-        volume_change=None if volume is None else float(atoms.get_volume() / volume),
-    )
-    atoms.info = {**atoms.info, "converged": converged}
-    with write_whole(folder / "relaxed.extxyz") as file:
-        ase.io.write(file, atoms, format="extxyz")
-    write_settings(folder / "summary.json", asdict(summary), settings)
-    plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
-    note_unlike_trained(potential, [atoms])
-    print(f"\n{summary}\nwritten to {folder}: relaxed.extxyz, trajectory.traj, log.csv, summary.json, relaxation.png")
-    return summary
+    with new_folder(out) as folder:
+        atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
+        volume = atoms.get_volume() if cell else None
+        with cpu_threads(threads):
+            rows, converged = _relax(atoms, folder, settings, strains)
+        summary = Relaxation(
+            formula=atoms.get_chemical_formula(),
+            converged=converged,
+            steps=len(rows) - 1,
+            energy_start_eV=float(rows[0][1]),
+            energy_eV=float(rows[-1][1]),
+            fmax_eV_per_A=float(rows[-1][2]),
+            max_stress_GPa=float(rows[-1][3]) if cell else None,
+            volume_change=None if volume is None else float(atoms.get_volume() / volume),
+        )
+        atoms.info = {**atoms.info, "converged": converged}
+        with write_whole(folder / "relaxed.extxyz") as file:
+            ase.io.write(file, atoms, format="extxyz")
+        write_settings(folder / "summary.json", asdict(summary), settings)
+        plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
+        note_unlike_trained(potential, [atoms])
+        print(
+            f"\n{summary}\nwritten to {folder}: relaxed.extxyz, trajectory.traj, log.csv, summary.json, relaxation.png"
+        )
+        return summary
 
 
 def _check_settings(settings: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms, free_coordinates
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.relaxation import run_relaxation
@@ -156,44 +156,45 @@ def run_vibrations(
         print(describe_constraints(atoms))
     check_device(device)
     potential = open_potential(model, trust=trust).double().to(device=device)
-    folder = empty_folder(out)
-    if relax:
-        found = run_relaxation(
-            model,
-            structure,
-            folder / "relaxation",
-            fmax=fmax,
-            steps=2000,
-            fix=fix,
-            device=device,
-            threads=threads,
-            trust=trust,
-            length_unit=length_unit,
-            types=types,
-        )
-        if not found.converged:
-            raise ArithmeticError(
-                f"the relaxation did not converge (largest force {found.fmax_eV_per_A:.2g} eV/A): go on with pyg-mpnn "
-                f"relax --structure {folder / 'relaxation' / 'relaxed.extxyz'}, or allow a larger 'fmax' ({fmax:g})"
+    with new_folder(out) as folder:
+        if relax:
+            found = run_relaxation(
+                model,
+                structure,
+                folder / "relaxation",
+                fmax=fmax,
+                steps=2000,
+                fix=fix,
+                device=device,
+                threads=threads,
+                trust=trust,
+                length_unit=length_unit,
+                types=types,
             )
-        constraints = atoms.constraints
-        atoms = single_structure(folder / "relaxation" / "relaxed.extxyz", constraints=True, announce=False)
-        atoms.set_constraint(constraints)
-    atoms.calc = PotentialCalculator(potential)
-    with cpu_threads(threads):
-        matrix = hessian(potential, atoms, progress=True)
-        modes = normal_modes(atoms, matrix, free)
-        summary = _summarize(atoms, modes, settings)
-    with write_whole(folder / "hessian.npy", "wb") as file:
-        np.save(file, matrix)
-    _write_modes(folder / "modes.extxyz", atoms, modes)
-    write_settings(folder / "vibrations.json", asdict(summary), settings)
-    title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
-    title += ", modes at Gamma" if atoms.pbc.any() else ""
-    plot_frequencies(folder / "frequencies.png", modes.frequencies_cm, _hydrogen_share(atoms, modes), title)
-    note_unlike_trained(potential, [atoms])
-    print(f"{summary}\nwritten to {folder}: vibrations.json, hessian.npy, modes.extxyz, frequencies.png")
-    return summary
+            if not found.converged:
+                raise ArithmeticError(
+                    f"the relaxation did not converge (largest force {found.fmax_eV_per_A:.2g} eV/A): go on with "
+                    f"pyg-mpnn relax --structure {folder / 'relaxation' / 'relaxed.extxyz'}, or allow a larger 'fmax' "
+                    f"({fmax:g})"
+                )
+            constraints = atoms.constraints
+            atoms = single_structure(folder / "relaxation" / "relaxed.extxyz", constraints=True, announce=False)
+            atoms.set_constraint(constraints)
+        atoms.calc = PotentialCalculator(potential)
+        with cpu_threads(threads):
+            matrix = hessian(potential, atoms, progress=True)
+            modes = normal_modes(atoms, matrix, free)
+            summary = _summarize(atoms, modes, settings)
+        with write_whole(folder / "hessian.npy", "wb") as file:
+            np.save(file, matrix)
+        _write_modes(folder / "modes.extxyz", atoms, modes)
+        write_settings(folder / "vibrations.json", asdict(summary), settings)
+        title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
+        title += ", modes at Gamma" if atoms.pbc.any() else ""
+        plot_frequencies(folder / "frequencies.png", modes.frequencies_cm, _hydrogen_share(atoms, modes), title)
+        note_unlike_trained(potential, [atoms])
+        print(f"{summary}\nwritten to {folder}: vibrations.json, hessian.npy, modes.extxyz, frequencies.png")
+        return summary
 
 
 def _summarize(atoms: Atoms, modes: NormalModes, settings: dict[str, Any]) -> Vibrations:

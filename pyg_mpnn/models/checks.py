@@ -47,7 +47,8 @@ def check_device(device: str | torch.device | None) -> None:
         ValueError: torch does not know it, was built without it, or the machine has none.
     """
     try:
-        torch.empty(0, device=device)
+        if torch.empty(0, device=device).is_meta:
+            raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
         kind = str(device).partition(":")[0]
         reason = str(error).splitlines()[0] if kind in ("cpu", "cuda", "mps", "xpu") else "use cpu or cuda"

@@ -20,7 +20,7 @@ NAMES = LabelNames(energy="dft_energy", forces="dft_force", virial="dft_virial")
 def atoms() -> Atoms:
     """Copper with the labels of two methods."""
     atoms = Atoms("Cu2", [[0.0, 0.0, 0.0], [1.8, 1.8, 0.0]], cell=[3.6, 3.6, 4.0], pbc=True)
-    atoms.info |= {"dft_energy": -7.5, "dft_virial": np.arange(9.0).reshape(3, 3)}
+    atoms.info |= {"dft_energy": -7.5, "dft_virial": np.add.outer(np.arange(3.0), np.arange(3.0))}
     atoms.arrays["dft_force"] = np.arange(6.0).reshape(2, 3)
     atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.ones((2, 3)), stress=np.ones(6))
     return atoms
@@ -39,7 +39,7 @@ def test_named_labels_are_read_and_no_others(atoms: Atoms, tmp_path: Path, suffi
     assert (usual.energy.item(), named.energy.item()) == (-1.0, -7.5)
     assert usual.forces.tolist() == [[1.0] * 3] * 2
     assert named.forces.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
-    expected = -torch.arange(9.0, dtype=torch.float64).reshape(1, 3, 3) / (3.6 * 3.6 * 4.0)
+    expected = -torch.tensor([[[0.0, 1, 2], [1, 2, 3], [2, 3, 4]]], dtype=torch.float64) / (3.6 * 3.6 * 4.0)
     assert torch.allclose(named.stress, expected, rtol=1e-12)
     assert "stress" not in read_structures(path, labels=LabelNames("dft_energy", "dft_force"))[0]
     streamed = StreamedDataset(path, 3.0, labels=NAMES)

@@ -162,7 +162,7 @@ def test_bad_stress_is_refused(write):
 
 
 def test_energy_that_is_no_number_is_refused(write):
-    with pytest.raises(ValueError, match=r"frame 1 of .*frames.extxyz: 'energy' must hold numbers, got 'low'"):
+    with pytest.raises(ValueError, match=r"frame 1 of .*frames.extxyz: 'energy' must hold real numbers, got 'low'"):
         read_structures(write(GOOD, ("pos:R:3:forces:R:3", "energy=low", ROWS)))
     good = ("pos:R:3:REF_forces:R:3", "REF_energy=1.0", ROWS)
     with pytest.raises(ValueError, match=r"'energy' of frame 1 of .* must have the shape \(1,\) .* got \(2,\)"):

@@ -13,7 +13,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data import data_hash
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.files import write_json
+from pyg_mpnn.files import hold_folder, refuse_held_folder, write_json
 from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell
 from pyg_mpnn.training.ablation.report import markdown, write_report
 from pyg_mpnn.training.ablation.settings import AblationSettings
@@ -54,6 +54,7 @@ def ablate(
 
     Raises:
         FileNotFoundError: A file is absent.
+        FileExistsError: Another process works in ``settings.out``.
         ValueError: The data are unusable, or ``settings.out`` holds cells of another comparison.
 
     Source:
@@ -63,25 +64,29 @@ def ablate(
     frames = load_frames(settings.data, labels=settings.labels) if frames is None else frames
     if test is None and settings.test is not None:
         test = load_frames(settings.test, "test", settings.labels)
+    refuse_held_folder(out)
     _claim_folder(out, settings, frames, test)
-    jobs = [(seed, variant) for seed in range(settings.seeds) for variant in settings.variants]
-    left = [job for job in jobs if not cell_path(out, job[1], job[0]).exists()]
-    print(f"{len(jobs)} cells of {settings.minutes:g} minutes, {len(jobs) - len(left)} done before", flush=True)
-    started = time.monotonic()
-    for place, (seed, variant) in enumerate(left):
-        spent = (time.monotonic() - started) / 60
-        if settings.budget_minutes is not None and spent + settings.minutes > settings.budget_minutes:
-            print(f"{spent:.0f} of {settings.budget_minutes:g} minutes are spent, {len(left) - place} cells are left")
-            break
-        record = run_cell(settings, variant, seed, frames, test)
-        write_json(cell_path(out, variant, seed), {**(note or {}), **record})
-        found = record.get("error") or (
-            f"force MAE {record['forces_mae_meV_per_A']:.1f} meV/A, energy MAE {record['energy_mae_meV']:.1f} meV, "
-            f"{record['steps']} steps"
-        )
-        print(f"{place + 1} of {len(left)}: {variant.name}, seed {seed}: {found}", flush=True)
-    _measure_times(out, settings, frames, note)
-    write_report(out)
+    with hold_folder(out):
+        jobs = [(seed, variant) for seed in range(settings.seeds) for variant in settings.variants]
+        left = [job for job in jobs if not cell_path(out, job[1], job[0]).exists()]
+        print(f"{len(jobs)} cells of {settings.minutes:g} minutes, {len(jobs) - len(left)} done before", flush=True)
+        started = time.monotonic()
+        for place, (seed, variant) in enumerate(left):
+            spent = (time.monotonic() - started) / 60
+            if settings.budget_minutes is not None and spent + settings.minutes > settings.budget_minutes:
+                print(
+                    f"{spent:.0f} of {settings.budget_minutes:g} minutes are spent, {len(left) - place} cells are left"
+                )
+                break
+            record = run_cell(settings, variant, seed, frames, test)
+            write_json(cell_path(out, variant, seed), {**(note or {}), **record})
+            found = record.get("error") or (
+                f"force MAE {record['forces_mae_meV_per_A']:.1f} meV/A, energy MAE {record['energy_mae_meV']:.1f} meV, "
+                f"{record['steps']} steps"
+            )
+            print(f"{place + 1} of {len(left)}: {variant.name}, seed {seed}: {found}", flush=True)
+        _measure_times(out, settings, frames, note)
+        write_report(out)
     print(f"\n{markdown(out)}\n\nReport and picture: {out / 'ablation.md'}, {out / 'pareto.png'}")
     return out / "ablation.md"
 
