@@ -152,9 +152,10 @@ def _check_tensors(**tensors: Tensor | None) -> None:
         if tensor is None:
             continue
         if not isinstance(tensor, Tensor) or tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
-            kind = tensor.layout if isinstance(tensor, Tensor) else type(tensor).__name__
-            kind = "one on the meta device" if kind is torch.strided and tensor.is_meta else kind
-            kind = "a nested one" if kind is torch.strided else kind
+            kind = type(tensor).__name__
+            if isinstance(tensor, Tensor):
+                held = "one on the meta device" if tensor.is_meta else "a nested one"
+                kind = held if tensor.layout == torch.strided else str(tensor.layout)
             raise TypeError(f"'{name}' must be a dense tensor, got {kind}: convert it, e.g. with torch.as_tensor.")
     devices = {tensor.device for tensor in (tensors.get("pos"), tensors.get("batch")) if tensor is not None}
     if len(devices) > 1:
