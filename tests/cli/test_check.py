@@ -45,6 +45,7 @@ def test_check_does_not_take_ethanol_for_a_model_of_other_elements(
     assert "'structures' must be given" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:
