@@ -1,5 +1,5 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
-# make test     every test but the exhaustive ones: about 7 minutes on two cores
+# make test     every test but the exhaustive ones: about 15 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean

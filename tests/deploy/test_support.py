@@ -84,6 +84,7 @@ def test_private_settings_are_given_back(monkeypatch, tmp_path):
         assert inside[6] == str(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
     """What is compiled after it must have the same key in the cache as in a process that loads the package."""
     import torch._inductor.config as inductor

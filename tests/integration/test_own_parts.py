@@ -171,6 +171,7 @@ def test_a_representation_is_trained_resumed_evaluated_and_run(
     assert energies_in_a_new_process(*paths) == pytest.approx(wanted, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_basis_attention_term_and_output_are_flags(folder: Path) -> None:
     assert main([*TRAIN, *SMALL, *OWN, "--out", "run"]) == 0
     assert main(["evaluate", "--model", "run/best.ckpt", "--data", "frames.extxyz", *TRUST]) == 0

@@ -131,6 +131,7 @@ def test_error_of_one_ends_all() -> None:
         run_in_turn([good, lambda ask: None], lambda asked: asked)
 
 
+@pytest.mark.slow
 @pytest.mark.exhaustive
 def test_compiled_replicas_equal_eager_ones(saved: Path, tmp_path: Path, unchecked: None) -> None:
     command = f"md --model {saved} --structure ethanol --steps 10 --threads 1 --replicas 3 --trajectory-interval 5"

@@ -84,6 +84,7 @@ def kill_after(folder: Path, lines: int, command: list[str]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", ["--ensemble nve", "--ensemble nvt --friction 0.02", "--ensemble nvt --replicas 2"])
 def test_killed_run_goes_on(flags: str, saved: Path, tmp_path: Path, unchecked: None) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
