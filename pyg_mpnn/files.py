@@ -55,7 +55,9 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     except OSError as error:
         raise _named(error, path) from error
     try:
-        options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        options: dict[str, Any] = (
+            {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+        )
         with os.fdopen(handle, mode, **options) as file:
             yield file
             file.flush()
@@ -166,7 +168,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     refuse_held_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.resolve() / LOCK
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="surrogateescape") as file:
         if not _lock(file, path):
             raise _held(path)
         file.truncate(0)
@@ -192,7 +194,7 @@ def refuse_held_folder(folder: Path) -> None:
     path = folder.resolve() / LOCK
     if not path.is_file() or path in _OWN:  # to close a file of one's own would end the lock
         return
-    with open(path, "a+", encoding="utf-8") as file:
+    with open(path, "a+", encoding="utf-8", errors="surrogateescape") as file:
         if not _lock(file, path):
             raise _held(path)
 
@@ -211,7 +213,7 @@ def _lock(file: IO[Any], path: Path) -> bool:
 
 
 def _held(path: Path) -> FileExistsError:
-    who = path.read_text(encoding="utf-8") if path.exists() else ""
+    who = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
     return FileExistsError(
         f"'out' must be a folder that no other process works in, got {str(path.parent)!r}, where "
         f"{who or 'another process'} does: wait for it, or choose another folder."

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import io
 import json
+import os
 import re
 import resource
 import subprocess
@@ -706,3 +707,15 @@ def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) 
     returned, shown = in_a_process(code, *flags, "--out", tmp_path / "second", seconds=60)
     assert returned == 1, shown
     assert str(store.parent.name) in shown
+
+
+@pytest.mark.slow
+def test_d_unicode_path_without_a_locale(tmp_path: Path) -> None:
+    """Paths are bytes there, which Python gives as surrogates: the model card was lost after the training."""
+    data, out = write(tmp_path / "water.xyz", water()), tmp_path / "\u00fcn\u00ef"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "pyg_mpnn", "train", "--data", str(data), "--out", str(out), *TRAIN]
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "best.ckpt" in {path.name for path in out.iterdir()}
+    assert str(data) in (out / "model_card.md").read_text(encoding="utf-8")
