@@ -134,6 +134,11 @@ def load_training_data(
         )
     trivial = reference
     if isolated and energy:
+        known = set(reference.energies)
+        if absent := sorted(set(isolated) - known):
+            notes.append(f"Energies of isolated atoms are not used of elements in no training structure: {absent}")
+        if fitted := sorted(known - set(isolated)):
+            notes.append(f"Without an energy of an isolated atom elements get a fitted one: {fitted}")
         energies, rank = fit_energies(train.structures, {})
         trivial = dataclasses.replace(reference, energies=energies, rank=rank)
     for name in others:

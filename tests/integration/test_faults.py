@@ -223,6 +223,15 @@ def slab() -> Atoms:
     return layer
 
 
+def test_a3_elements_without_their_isolated_atom_are_said(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    data = write(tmp_path / "water.xyz", water())
+    given = ["--isolated", "{1: -13.6, 29: -45000}"]
+    code, shown = run("train", "--data", data, "--out", tmp_path / "run", *TRAIN, *given)
+    assert code == 0
+    assert "are not used of elements in no training structure: [29]" in shown
+    assert "get a fitted one: [8]" in shown
+
+
 def test_a4_stress_of_a_slab() -> None:
     potential = Potential.from_size("small", **TINY).double().eval()
     atoms = slab()
