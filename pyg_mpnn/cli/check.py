@@ -78,6 +78,8 @@ def check_command(
     else:
         labels = LabelNames(length_unit=length_unit, types=parse_types(types))
         known = load_frames(structures or _sample_for(potential, model), "test", labels, wanted=())
+    if inputs := getattr(potential, "graph_inputs", ()):
+        print(f"With {' and '.join(f'{name} 0' for name in inputs)} in all structures, also those that the laws make")
     frames = known[:: max(1, len(known) // count)][:count]
     adapter: dict[str, Any] = {"cutoff": cutoff, "dtype": getattr(torch, dtype), "name": model}
     if isinstance(potential, EnergyModel):

@@ -49,7 +49,7 @@ def run_dynamics(
     temperature: float = 300.0,
     ensemble: Literal["nve", "nvt", "npt"] = "nve",
     integrator: str | None = None,
-    friction: float = 0.01,
+    friction: float | None = None,
     tdamp: float | None = None,
     pressure: str | None = None,
     pdamp: float | None = None,
@@ -102,7 +102,7 @@ def run_dynamics(
         temperature: in K.
         ensemble: nve, nvt or npt.
         integrator: name of ASE's class; without it VelocityVerlet, Langevin, IsotropicMTKNPT (of a slab MaskedMTKNPT).
-        friction: of the Langevin thermostat, in 1/fs.
+        friction: of the Langevin thermostat, in 1/fs; 0.01 without it.
         tdamp: time constant of the other thermostats in fs (taut of Bussi); 100 time steps without it.
         pressure: of npt with its unit, for instance 1bar or 0.5GPa; 0 without it. Of a slab the mean stress in its
             plane is minus this, by the volume of the cell, vacuum included.

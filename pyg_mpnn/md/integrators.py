@@ -212,13 +212,23 @@ def choose(atoms: Atoms, settings: dict[str, Any]) -> Conditions:
         _check_cell(atoms, name, free)
     elif settings["pressure"] is not None:
         raise ValueError(f"'pressure' belongs to the ensemble npt, got {settings['pressure']!r} with {ensemble}")
+    uses = {
+        "friction": name == "Langevin",
+        "tdamp": ensemble != "nve" and name != "Langevin",
+        "pdamp": ensemble == "npt",
+    }
+    for key, used in uses.items():
+        if settings[key] is not None and not used:
+            raise ValueError(
+                f"{key!r} is not used by {name} of the ensemble {ensemble}, got {settings[key]}: leave it out"
+            )
     _check_constraints(atoms, name)
     step = settings["timestep"]
     return Conditions(
         name=name,
         timestep=step,
         temperature=settings["temperature"],
-        friction=settings["friction"],
+        friction=settings["friction"] or 0.01,
         tdamp=settings["tdamp"] or 100 * step,
         pdamp=settings["pdamp"] or 1000 * step,
         pressure=parse_pressure(settings["pressure"] or "0 GPa"),

@@ -108,7 +108,11 @@ class Subject:
         return Evaluation(energy, forces, pressure if stress else None)
 
     def batch(self, structures: Sequence[Data]) -> Batch:
-        """The structures as a batch of new tensors in the precision that the model takes."""
+        """The structures as a batch of new tensors in the precision that the model takes.
+
+        Numbers of a structure that the model reads (its attribute ``graph_inputs``: charge, spin) are 0: laws make
+        structures of which nobody knows them.
+        """
         cells = any("cell" in structure for structure in structures)
         parts = []
         for structure in structures:
@@ -121,6 +125,8 @@ class Subject:
             for name in ("edge_index", "shifts"):
                 if name in structure:
                     part[name] = structure[name].clone()
+            for name in getattr(self.model, "graph_inputs", ()):
+                part[name] = torch.zeros(1, dtype=self.input_dtype)
             parts.append(part)
         return Batch.from_data_list(parts).to(self.device)
 

@@ -79,18 +79,6 @@ def refusal(call: Callable[[], Any]) -> str:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """A command: its exit code and all that it printed, without the name of the test's folder."""
-
-    def command(*words: object) -> tuple[int, str]:
-        code = main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, (shown.out + shown.err).replace(str(tmp_path), "...")
-
-    return command
-
-
-@pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A saved potential of water and copper with random weights."""
     torch.manual_seed(0)

@@ -17,24 +17,11 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from pyg_mpnn import Potential
-from pyg_mpnn.cli import main
 from pyg_mpnn.data import LabelNames, read_structures
 from pyg_mpnn.data.convert import to_data
 from pyg_mpnn.files import hold_folder
 
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """A command: its exit code and all that it printed."""
-
-    def command(*words: object) -> tuple[int, str]:
-        code = main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, (shown.out + shown.err).replace(str(tmp_path), "...")
-
-    return command
 
 
 @pytest.fixture

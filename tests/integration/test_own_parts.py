@@ -212,6 +212,11 @@ def test_a_spin_travels_from_the_file_to_the_representation(folder: Path, capsys
         assert result.get_potential_energy() == pytest.approx(energies[0], abs=1e-4)
         assert abs(energies[1] - energies[0]) > 1e-2, "control: another spin gives another energy"
         errors.append(abs(energies[0] - atoms.get_potential_energy()))
+    capsys.readouterr()
+    assert main(["check", *model, "--count", "1"]) == 0, "it is held to the laws at spin 0"
+    shown = capsys.readouterr().out
+    assert "With spin 0 in all structures" in shown
+    assert "laws hold" in shown
     mean = 1e3 * sum(errors) / len(errors)
     assert json.loads((folder / "errors.json").read_text())["energy_mae_meV"] == pytest.approx(mean, abs=0.1)
 

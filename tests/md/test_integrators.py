@@ -22,7 +22,7 @@ SETTINGS = {
     "integrator": None,
     "timestep": 2.0,
     "temperature": 300.0,
-    "friction": 0.01,
+    "friction": None,
     "tdamp": None,
     "pdamp": None,
     "pressure": None,
@@ -64,7 +64,9 @@ def test_what_is_conserved_stays(name: str) -> None:
     """To second order in the time step, while the total energy does not, but for NVE."""
     atoms = bulk("Cu", cubic=True) * (2, 1, 1)
     ensemble = INTEGRATORS[name].ensemble
-    constants = {"tdamp": 50.0, "pdamp": 200.0, "ensemble": ensemble, "integrator": name}
+    constants = {"ensemble": ensemble, "integrator": name}
+    constants |= {"tdamp": 50.0} if ensemble != "nve" else {}
+    constants |= {"pdamp": 200.0} if ensemble == "npt" else {}
     coarse, fine = (follow(atoms, round(200 / step), timestep=step, **constants)[1].std(axis=1) for step in (4.0, 2.0))
     assert fine[0] < 0.3
     assert coarse[0] / fine[0] > 2.5
@@ -133,6 +135,7 @@ def test_a_slab_changes_in_its_plane_by_the_stress_of_its_cell() -> None:
         ({}, {"axes": ["a"], "integrator": "MTKNPT"}, r"'axes' belong to the integrator MaskedMTKNPT .* with MTKNPT"),
         ({"cell": [[7, 0, 0], [1, 7, 0], [0, 0, 7]]}, {"axes": ["a"]}, r"'axes' must be perpendicular to the cell"),
         ({}, {"integrator": "Langevin"}, r"'integrator' must be one of IsotropicMTKNPT, MTKNPT, MaskedMTKNPT for the"),
+        ({}, {"friction": 0.1}, "'friction' is not used by"),
         ({}, {"pressure": "1 atm"}, r"'pressure' must be a number with its unit, such as '1bar' or '0.5GPa', got '1 a"),
         ({"constraint": FixAtoms([0])}, {}, r"'ensemble' must be nve or nvt for a structure with constraints"),
         (
