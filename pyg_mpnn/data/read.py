@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.contents import refuse_typos
+from pyg_mpnn.data.contents import compare_methods, refuse_typos
 from pyg_mpnn.data.convert import to_data
 from pyg_mpnn.data.formats import find_format
 from pyg_mpnn.data.frames import CheckedFrames, LabelShape, align_frames, check_frame, keep_labels
@@ -144,6 +144,8 @@ def load_frames(
             frames.extend(found.checked(wanted, others=outputs, only_note=only_note))
             if (wanted or others) and item != SAMPLE:
                 print(found.describe(), flush=True)
+        for text in compare_methods(contents):
+            print(text, flush=True)
     for label in required:
         if not any(label in frame for frame in frames):
             raise ValueError(contents[-1].missing(label, f"all structures, also in the last of {paths[-1]}"))
