@@ -38,6 +38,7 @@ class Contents:
         numbers: of structures, and of those that have each label, as far as they were gone through.
         fixed: whether the format has names of its own.
         named: labels whose names the user gave: structures without any are left out, and counted.
+        kept: numbers in the file of the structures that were yielded.
         method: what must be the same in all files for their energies to go together, in words; empty where unknown.
     """
 
@@ -53,6 +54,7 @@ class Contents:
     fixed: bool = False
     named: Collection[str] = ()
     method: str = ""
+    kept: list[int] = field(default_factory=list)
 
     def checked(
         self,
@@ -99,6 +101,7 @@ class Contents:
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
             self.numbers.update(["structures", *(name for name in (*LABELS, *others) if name in frame)])
+            self.kept.append(index)
             yield frame
         if not self.numbers["structures"]:
             raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")

@@ -34,11 +34,15 @@ class CheckedFrames(list[Data]):
 
     sources: Sequence[dict[str, Any]] = ()
     """What was read from which file, plain values."""
+    origins: Sequence[tuple[str, int]] = ()
+    """File of each structure and its number there, where files were read."""
 
     def take(self, places: Iterable[int]) -> CheckedFrames:
         """Some of the structures."""
+        places = list(places)
         taken = CheckedFrames(self[place] for place in places)
         taken.sources = self.sources
+        taken.origins = [self.origins[place] for place in places] if self.origins else ()
         return taken
 
 

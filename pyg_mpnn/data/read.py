@@ -152,6 +152,7 @@ def load_frames(
     align_frames(frames)
     keep_labels(others, frames, frames)
     frames.sources = [found.summary() for found in contents]
+    frames.origins = [(str(item), index) for item, found in zip(sources, contents, strict=True) for index in found.kept]
     return frames
 
 
