@@ -22,14 +22,14 @@ class Group(NamedTuple):
 
     Args:
         name: what they have in common.
-        count: how many they are.
+        number: how many they are.
         energy: MAE of the energy in meV/atom; None where it is unknown.
         forces: MAE of the force components in meV/A.
         relative: the same over the mean absolute force component.
     """
 
     name: str
-    count: int
+    number: int
     energy: float | None
     forces: float | None
     relative: float | None
@@ -117,7 +117,7 @@ class Breakdown:
             return []
         ends = torch.quantile(known[:: -(-len(known) // 1_000_000)], torch.tensor(_SHARES, dtype=known.dtype)).tolist()
         ends[-1] = float(known.max())
-        groups = []
+        groups: list[Group] = []
         for low, high in pairwise(ends):
             if high > low or not groups:
                 inside = (size >= low) & ((size < high) | (high == ends[-1]))

@@ -258,6 +258,6 @@ def structures_to_test(
         Those of the files; structures in memory as they are.
     """
     if not isinstance(data, (str, Path)) and not (len(data) > 0 and isinstance(data[0], (str, Path))):
-        return data  # type: ignore[return-value]
+        return data
     wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
-    return load_frames(data, "test", labels, wanted=wanted, others=others)  # type: ignore[arg-type]
+    return load_frames(data, "test", labels, wanted=wanted, others=others)

@@ -169,7 +169,7 @@ def _split(page: Page, parts: Breakdown) -> None:
 
 def _row(group: Group) -> list[str]:
     share = "" if group.relative is None else f"{100 * group.relative:.1f} %"
-    return [group.name, _number(group.forces), share, _number(group.energy), str(group.count)]
+    return [group.name, _number(group.forces), share, _number(group.energy), str(group.number)]
 
 
 def _number(value: float | None) -> str:

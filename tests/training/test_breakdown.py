@@ -23,13 +23,13 @@ def parts() -> Breakdown:
 
 def test_groups_have_their_own_errors(parts: Breakdown) -> None:
     hydrogen, oxygen = parts.by_element()
-    assert (hydrogen.name, hydrogen.count, hydrogen.forces) == ("H", 6, pytest.approx(150.0))
+    assert (hydrogen.name, hydrogen.number, hydrogen.forces) == ("H", 6, pytest.approx(150.0))
     assert (oxygen.name, oxygen.forces, oxygen.relative) == ("O", pytest.approx(400.0), pytest.approx(0.4))
     first, second = parts.by_composition()
-    assert (first.name, first.count, first.energy) == ("H2", 2, pytest.approx(150.0))
+    assert (first.name, first.number, first.energy) == ("H2", 2, pytest.approx(150.0))
     assert (second.name, second.energy, second.forces) == ("H2O", pytest.approx(100.0), pytest.approx(200.0))
-    assert {group.name: group.count for group in parts.by_kind()} == {"gas": 1, "liquid": 1, "not said": 1}
-    assert sum(group.count for group in parts.by_force()) == 5
+    assert {group.name: group.number for group in parts.by_kind()} == {"gas": 1, "liquid": 1, "not said": 1}
+    assert sum(group.number for group in parts.by_force()) == 5
 
 
 def test_no_kind_is_no_table(parts: Breakdown) -> None:
