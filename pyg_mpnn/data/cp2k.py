@@ -30,7 +30,7 @@ _STRESS = {"gpa": GPA, "kbar": 0.1 * GPA, "bar": 1e-4 * GPA, "atm": 1.01325e-4 *
 
 
 def is_cp2k(path: Path) -> bool:
-    """Whether a file is an output of CP2K, by its first 200 lines.
+    """Whether a file is an output of CP2K, by its first 20,000 characters.
 
     Args:
         path: the file.
@@ -40,8 +40,8 @@ def is_cp2k(path: Path) -> bool:
     """
     if not path.is_file() or path.suffix in (".inp", ".restart"):
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return any("CP2K|" in line for line in islice(file, 200))
+    with path.open("rb") as file:
+        return b" CP2K|" in file.read(20_000)
 
 
 def is_cp2k_positions(path: Path) -> bool:
@@ -56,7 +56,7 @@ def is_cp2k_positions(path: Path) -> bool:
     if not path.is_file() or "-pos-" not in path.name or path.suffix != ".xyz":
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
-        return bool(_HEADER.match("".join(islice(file, 1, 2))))
+        return bool(_HEADER.match(file.read(1000).partition("\n")[2]))
 
 
 @dataclass

@@ -142,6 +142,7 @@ def _length(
     asked = min(max(10, math.ceil(minutes / 5) * 5), int(LONG))
     steps = STEPS * asked / minutes
     reasons.append(
-        f"{asked} minutes: about {steps:.0f} steps; {STEPS} are a fair start, errors go on falling for more."
+        f"{asked} minutes: about {steps:.0f} steps; {STEPS} are a fair start, errors go on falling for more. "
+        "Compiled, which train does where it can, they take less time."
     )
     return ["--size", size, "--minutes", str(asked)]
