@@ -39,12 +39,13 @@ def read_structures(
 
     Formats, with units that follow from each: npz of revised MD17, MD17 and sGDML (kcal/mol unless the file says
     otherwise), DeePMD, pymatgen's JSON, HDF5 of ANI and SPICE, PyG's ``.pt``, outputs of CP2K; all else by ASE, in its
-    units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj``, outputs of VASP, ORCA, Gaussian and more. Labels have the same names in all
-    structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else ``energy``, ``forces``, ``stress``; else
-    those of ``labels``. If some structures are periodic and others are not, all get ``cell`` and ``pbc``, and
-    ``stress`` is NaN where it is unknown. A number ``config_weight`` in the ``info`` of a structure (in extended XYZ,
-    in its comment line) weighs its energy, forces and stress in the loss of a training; where some structures have one,
-    the others get 1.
+    units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj``, outputs of VASP, ORCA, Gaussian and more.
+
+    Labels have the same names in all structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else
+    ``energy``, ``forces``, ``stress``; else those of ``labels``. If some structures are periodic and others are not,
+    all get ``cell`` and ``pbc``, and ``stress`` is NaN where it is unknown. A number ``config_weight`` in the ``info``
+    of a structure (in extended XYZ, in its comment line) weighs its energy, forces and stress in the loss of a
+    training; where some structures have one, the others get 1. ``config_type`` there is kept.
 
     Args:
         path: a file, or several that are joined in this order.

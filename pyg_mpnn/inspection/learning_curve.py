@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data import split_frames
 from pyg_mpnn.inspection.finding import Finding, Severity
-from pyg_mpnn.training import TrainingSettings, train
+from pyg_mpnn.training import TrainingSettings, evaluate, train
 from pyg_mpnn.training.logs import read_history
 
 __all__ = ["learning_curve", "extrapolate"]
@@ -74,11 +74,11 @@ def learning_curve(
                     "structures", f"{folder}/run", size="small", cutoff=tuple(cutoffs), minutes=minutes / len(counts),
                     compile="off", device="cpu", seed=seed, force_data=True, batch_size=min(8, count),
                 )  # fmt: skip
-                train(settings, frames=[frames[place] for place in places[:count]], valid=tested)
-            rows = read_history(Path(folder) / "run" / "metrics.csv")
-        best = min(rows, key=lambda row: row["valid_score"])
-        errors.append(best[f"valid_{key}"])
-        seen, epochs = best.get(f"train_{key}", math.nan), int(rows[-1]["epoch"])
+                seen_frames = [frames[place] for place in places[:count]]
+                result = train(settings, frames=seen_frames, valid=tested)
+            epochs = int(read_history(Path(folder) / "run" / "metrics.csv")[-1]["epoch"])
+        errors.append(getattr(result.errors, key))
+        seen = getattr(evaluate(result.potential, seen_frames[: len(tested)]), key)
     return describe_curve(counts, errors, seen, epochs, f"{column} MAE in {unit}", 60 * minutes / len(counts))
 
 
@@ -90,7 +90,7 @@ def describe_curve(
     Args:
         counts: structures of each training.
         errors: its validation error.
-        seen: training error of the last one; NaN where unknown.
+        seen: error of the last one on as many structures that it was trained on.
         epochs: of the last one.
         what: the errors, with their unit.
         seconds: of each training.

@@ -44,3 +44,4 @@ def test_curve_is_trained() -> None:
     found = learning_curve(ethanol("train")[:45], [3.0], minutes=0.02)
     assert found.numbers["structures"] == [9, 18, 36]
     assert all(20 < error < 5000 for error in found.numbers["errors"])
+    assert 20 < found.numbers["training_error"] < 5000
