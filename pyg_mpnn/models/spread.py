@@ -56,6 +56,8 @@ class Spread(Output):
         'eV/A'
     """
 
+    extensive = None
+
     def __init__(self, of: str) -> None:
         super().__init__()
         if f"{of}_std" not in SPREADS:
@@ -63,6 +65,7 @@ class Spread(Output):
             raise ValueError(f"'of' must be one of {known}, got {of!r}")
         self.of = of
         self.level, self.unit = SPREADS[f"{of}_std"]
+        self.molecules = of != "stress"
 
     def forward(self, features: Features, structure: Structure) -> Tensor:
         """Not called: the model that has this output computes it."""
