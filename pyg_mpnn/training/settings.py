@@ -12,6 +12,7 @@ from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
+from pyg_mpnn.training.optimizer import LEARNING_RATES
 
 DEFAULT_MINUTES = 10.0
 _OF_START: tuple[Any, ...] = ("base", None, None, True, {}, {}, False)  # the defaults: not given
@@ -84,7 +85,10 @@ class TrainingSettings:
         batch_edges: Edges per step at most (pairs of atoms within the cutoff, both directions), as above.
         accumulate: Number of parts in which the structures of a step are computed, one after the other: less memory for
             the same step.
-        learning_rate: Highest learning rate of Adam, reached after the warm-up; it then falls to zero along a cosine.
+        optimizer: ``muon`` (momentum with orthogonal matrices, Adam for the rest), ``adamw``, or a class of another
+            package that takes parameters, ``lr`` and ``weight_decay``, as package.module:Class.
+        learning_rate: Highest learning rate, reached after the warm-up; it then falls to zero along a cosine. Without
+            it 0.01 for muon and 0.003 for the others.
         warmup: Fraction of the training over which the learning rate rises from zero.
         loss: Penalty of an error: its square, its absolute value (l1), or the square of a small one and a straight line
             for a large one (huber), which follows outliers less.
@@ -171,7 +175,8 @@ class TrainingSettings:
     batch_atoms: int | None = None
     batch_edges: int | None = None
     accumulate: int = 1
-    learning_rate: float = 3e-3
+    optimizer: str = "muon"
+    learning_rate: float | None = None
     warmup: float = 0.02
     loss: Penalty = "mse"
     huber_delta: float = 0.1
@@ -284,6 +289,13 @@ class TrainingSettings:
                 f"'committee' is for energies trained in one process, got {self.committee} members with 'target', "
                 "'without_energy' or several processes: leave it or these out."
             )
+
+    @property
+    def highest_learning_rate(self) -> float:
+        """The learning rate, or what goes with the optimizer where none is given."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATES.get(self.optimizer, LEARNING_RATES["adamw"])
 
     def compile_mode(self, structures: int) -> tuple[Literal["auto", "on", "off"], str | None]:
         """How to compile a training on a number of structures: ``auto`` only where it pays and is possible.
