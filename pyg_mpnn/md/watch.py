@@ -90,7 +90,7 @@ class Watch:
             with self.lines.open(newline="") as file:
                 rows = [row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) < step]
         if step and self.frames.is_file():
-            kept = [frame for frame in read(self.frames, ":") if frame.info["step"] < step]  # type: ignore[union-attr]
+            kept = [frame for frame in read(self.frames, ":") if frame.info["step"] < step]
             self.stored = len(kept)
             self.frames.unlink()
             if kept:

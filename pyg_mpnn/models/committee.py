@@ -100,16 +100,16 @@ class Committee(UncertainPotential):
             member._evaluate(structure.within(member.cutoff), forces, stress, memory, create_graph, outputs)
             for member in self.potentials
         ]
-        mean, others = [], {}
-        for name in PotentialOutput._fields:
+        means: dict[str, Tensor | None] = dict.fromkeys(("energy", "forces", "stress", "atom_energies"))
+        others: dict[str, Tensor] = {}
+        for name in means:
             values = [getattr(output, name) for output in found]
             if values[0] is None:
-                mean.append(None)
                 continue
             stacked = torch.stack(values).to(values[0].dtype if name.endswith(("energy", "energies")) else self.dtype)
-            mean.append(stacked.mean(dim=0))
+            means[name] = stacked.mean(dim=0)
             deviation = stacked.double().std(dim=0) * self.calibration[f"{name}_std"]
             others[f"{name}_std"] = of_component(deviation) if deviation.ndim > 1 else deviation
         for name in found[0].others:
             others[name] = torch.stack([output.others[name] for output in found]).mean(dim=0)
-        return PotentialOutput(*mean, others)
+        return PotentialOutput(**means, others=others)

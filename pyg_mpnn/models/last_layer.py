@@ -11,7 +11,7 @@ from pyg_mpnn.models.energy_model import PotentialOutput
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.spread import UncertainPotential, of_component
 from pyg_mpnn.models.structure import Structure
-from pyg_mpnn.models.variables import gradients, make_variables
+from pyg_mpnn.models.variables import make_variables
 from pyg_mpnn.readout import has_stress
 from pyg_mpnn.scatter import scatter_sum
 
@@ -68,7 +68,9 @@ class LastLayer(UncertainPotential):
         super().__init__(potential)
         check_whole(num_draws=num_draws)
         if not isinstance(potential, Potential):
-            raise TypeError(f"'potential' must be a Potential, got {type(potential).__name__}: a Committee has a spread")
+            raise TypeError(
+                f"'potential' must be a Potential, got {type(potential).__name__}: a Committee has a spread"
+            )
         with torch.no_grad():
             assert potential.atomwise is not None
             like = potential.atomwise.reference.new_zeros(1, potential.atomwise.in_channels, dtype=potential.dtype)
@@ -144,14 +146,19 @@ class LastLayer(UncertainPotential):
         forces, virials = torch.zeros_like(pos), None if strain is None else torch.zeros_like(strain)
         for draw in range(energies.shape[1]):
             own = energies[:, draw].sum()
-            gradient = torch.autograd.grad(
-                own, inputs, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
-            ) if own.requires_grad else [torch.zeros_like(given) for given in inputs]
+            gradient = (
+                torch.autograd.grad(
+                    own, inputs, retain_graph=True, create_graph=create_graph, allow_unused=True, materialize_grads=True
+                )
+                if own.requires_grad
+                else [torch.zeros_like(given) for given in inputs]
+            )
             forces = forces + gradient[0].square()
             virials = None if virials is None else virials + gradient[1].square()
         found["forces_std"] = of_component((forces / energies.shape[1]).sqrt())
         if virials is not None:
-            assert structure.cell is not None and structure.pbc is not None
+            assert structure.cell is not None
+            assert structure.pbc is not None
             volume = torch.linalg.det(structure.cell).abs()
             deviation = of_component((virials / energies.shape[1]).sqrt()) / volume
             found["stress_std"] = deviation.where(has_stress(structure.cell, structure.pbc), torch.nan)

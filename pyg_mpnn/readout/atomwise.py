@@ -175,7 +175,9 @@ class AtomwiseEnergy(nn.Module):
             ValueError: a head of the user's, whose last layer is not known.
         """
         if not all(isinstance(head, MLP) for head in self.heads):
-            raise ValueError("'head' must be an MLP of this package to have a last layer that is known, got another one")
+            raise ValueError(
+                "'head' must be an MLP of this package to have a last layer that is known, got another one"
+            )
         hidden = [head.hidden(x) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
         return torch.cat(hidden, dim=-1) * self.scale
 

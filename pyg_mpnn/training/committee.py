@@ -94,15 +94,13 @@ def train_committee(
             settings, committee=1, out=str(run), seed=settings.seed + number, split_seed=split_seed, resume=started
         )
         train(own, frames=frames, valid=valid, test=test)
-    return add_error_bars(
-        runs, out / "committee.pt", frames=frames, valid=valid, test=test, trust=settings.trust
-    )
+    return add_error_bars(runs, out / "committee.pt", frames=frames, valid=valid, test=test, trust=settings.trust)
 
 
 def _same_length(run: Path, settings: TrainingSettings) -> bool:
     """Whether a training that is complete was asked for no less than now."""
     kept = json.loads((run / "settings.json").read_text())
-    return kept["epochs"] == settings.epochs and kept["minutes"] == settings.minutes
+    return bool(kept["epochs"] == settings.epochs and kept["minutes"] == settings.minutes)
 
 
 def add_error_bars(
@@ -152,7 +150,7 @@ def add_error_bars(
     settings = [_settings(folder) for folder in folders]
     _check_alike(folders)
     potentials = [_potential(folder, trust) for folder in folders]
-    first = replace(settings[0], **({} if test_data is None else {"test": test_data}))
+    first = settings[0] if test_data is None else replace(settings[0], test=test_data)
     data = load_training_data(
         first, potentials[0].cutoffs, frames, test, valid=valid, energy=True, labels=label_shapes(potentials[0])
     )
@@ -215,8 +213,8 @@ def _check_alike(folders: Sequence[Path]) -> None:
         for name, what in (("sha256", "data"), ("validation_indices_sha256", "validation structures")):
             if own[name] != first[name]:
                 raise ValueError(
-                    f"'runs' must have the same {what}, got others in {folder} than in {folders[0]}: what one member was "
-                    "trained on cannot calibrate it; train with the same --split-seed"
+                    f"'runs' must have the same {what}, got others in {folder} than in {folders[0]}: what one member "
+                    "was trained on cannot calibrate it; train with the same --split-seed"
                 )
 
 
@@ -227,5 +225,3 @@ def _check_same_data(folder: Path, provenance: dict[str, object]) -> None:
             raise ValueError(
                 f"'runs' must be trainings whose data are still there, got {folder}, whose data have changed since"
             )
-
-

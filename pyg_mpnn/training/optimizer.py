@@ -54,7 +54,8 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     for _ in range(_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    found: Tensor = x.mT if tall else x
+    return found
 
 
 class Muon(torch.optim.Optimizer):
@@ -93,7 +94,9 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, model: nn.Module, lr: float, weight_decay: float = 0.0, momentum: float = 0.95) -> None:
-        tables = {id(weight) for part in model.modules() if isinstance(part, AtomEmbedding) for weight in part.parameters()}
+        tables = {
+            id(weight) for part in model.modules() if isinstance(part, AtomEmbedding) for weight in part.parameters()
+        }
         matrices: list[Tensor] = []
         others: list[Tensor] = []
         for weight in model.parameters():
@@ -101,7 +104,10 @@ class Muon(torch.optim.Optimizer):
                 is_matrix = weight.ndim >= 2 and min(weight.shape[-2:]) >= _SMALLEST and id(weight) not in tables
                 (matrices if is_matrix else others).append(weight)
         self._adam = torch.optim.AdamW([torch.zeros(())], lr=lr, weight_decay=weight_decay)
-        groups = [{"params": matrices, "momentum": momentum}, {"params": others, "momentum": None}]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "momentum": momentum},
+            {"params": others, "momentum": None},
+        ]
         super().__init__([group for group in groups if group["params"]], self._adam.defaults)
 
     @torch.no_grad()
@@ -131,7 +137,8 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         for shape, members in _by_shape(directions).items():
             whole = torch.cat([directions[k].reshape(-1, *shape) for k in members])
-            parts = orthogonalize(whole).split([directions[k].numel() // shape.numel() for k in members])
+            sizes = [directions[k].numel() // shape.numel() for k in members]
+            parts = torch.split(orthogonalize(whole), sizes)
             for k, part in zip(members, parts, strict=True):
                 weights[k].add_(part.reshape(weights[k].shape), alpha=-_RMS * group["lr"] * max(shape) ** 0.5)
 
@@ -171,4 +178,6 @@ def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_dec
     found = find_object(name)
     if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
         raise TypeError(f"'optimizer' must name a subclass of torch.optim.Optimizer, got {name!r}")
-    return found(weights, lr=learning_rate, weight_decay=weight_decay)
+    kind: Any = found
+    made: torch.optim.Optimizer = kind(weights, lr=learning_rate, weight_decay=weight_decay)
+    return made

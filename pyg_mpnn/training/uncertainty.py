@@ -16,10 +16,10 @@ from torch_geometric.loader import DataLoader
 from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.files import write_picture
 from pyg_mpnn.models import SPREADS, LastLayer, Potential, UncertainPotential
+from pyg_mpnn.models.structure import read_structure
+from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import has_stress
 from pyg_mpnn.scatter import scatter_sum
-from pyg_mpnn.models.variables import gradients, make_variables
-from pyg_mpnn.models.structure import read_structure
 from pyg_mpnn.training.evaluate import batching, label_shapes, predict
 from pyg_mpnn.training.metrics import compute_errors
 from pyg_mpnn.training.plots import BLUE, GREY, ORANGE, new_figure
@@ -142,7 +142,7 @@ def _last_layer(potential: Potential, batch: Batch, *, derivatives: bool) -> tup
 
 
 def deviations(
-    model: UncertainPotentialPotential, frames: Sequence[Data] | PreparedStructures, *, batch_size: int = 32
+    model: UncertainPotential, frames: Sequence[Data] | PreparedStructures, *, batch_size: int = 32
 ) -> dict[str, Deviations]:
     """Errors of a model on structures with references, and its error bars, as it states them.
 
@@ -183,15 +183,15 @@ def deviations(
 
 
 def calibrate(
-    model: UncertainPotentialPotential, frames: Sequence[Data] | PreparedStructures, *, batch_size: int = 32
+    model: UncertainPotential, frames: Sequence[Data] | PreparedStructures, *, batch_size: int = 32
 ) -> dict[str, Deviations]:
     r"""Multiply the error bars of a model so that they are as large as its errors.
 
     .. math:: a^2 = \sum_k e_k^2 \Big/ \sum_k \sigma_k^2
 
-    so that their root mean square is that of the errors :math:`e`; one for energies (and those of atoms), one for forces
-    and one for stress, kept in the file of the model. Where there are no references of forces or stress, the factor of
-    energies is taken for them.
+    so that their root mean square is that of the errors :math:`e`; one for energies (and those of atoms), one for
+    forces and one for stress, kept in the file of the model. Where there are no references of forces or stress, the
+    factor of energies is taken for them.
 
     Args:
         model: The model; its factors are replaced.
@@ -216,7 +216,9 @@ def calibrate(
     factors = {}
     for name, given in found.items():
         if not bool((given.stds > 0).all()):
-            raise ValueError(f"error bars of the {name} must be positive to be calibrated, got zero: are members equal?")
+            raise ValueError(
+                f"error bars of the {name} must be positive to be calibrated, got zero: are members equal?"
+            )
         if len(given.errors) >= _FEWEST:
             factors[name] = float(np.sqrt(np.square(given.errors).mean() / np.square(given.stds).mean()))
     if "energy" not in factors:
@@ -224,12 +226,10 @@ def calibrate(
     factors["atom_energies"] = factors["energy"]
     calibration = {name: factors.get(name.removesuffix("_std"), factors["energy"]) for name in SPREADS}
     model.set_calibration(calibration)
-    return {
-        name: Deviations(given.errors, given.stds * calibration[f"{name}_std"]) for name, given in found.items()
-    }
+    return {name: Deviations(given.errors, given.stds * calibration[f"{name}_std"]) for name, given in found.items()}
 
 
-def reliability(model: UncertainPotentialPotential, found: dict[str, Deviations]) -> dict[str, Reliability]:
+def reliability(model: UncertainPotential, found: dict[str, Deviations]) -> dict[str, Reliability]:
     """Judge the error bars of a model.
 
     Args:
@@ -259,7 +259,7 @@ def reliability(model: UncertainPotentialPotential, found: dict[str, Deviations]
 
 def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     ranks = [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1]) if len(first) > 1 else float("nan")
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(first) > 1 else float("nan")
 
 
 def reliability_table(judged: dict[str, Reliability]) -> str:

@@ -14,7 +14,8 @@ from pyg_mpnn.training.optimizer import LEARNING_RATES, Muon, make_optimizer, or
 def test_singular_values_come_near_one(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     found = torch.linalg.svdvals(orthogonalize(torch.randn(shape, dtype=dtype)))
     assert found.dtype == dtype
-    assert bool((found > 0.3).all()) and bool((found < 1.3).all())
+    assert bool((found > 0.3).all())
+    assert bool((found < 1.3).all())
 
 
 def test_singular_vectors_stay() -> None:
@@ -60,7 +61,8 @@ def test_vectors_tables_and_rows_are_adams() -> None:
         for weight in part.parameters():
             weight.grad = torch.full_like(weight, 0.5)
         optimizer.step()
-    assert torch.equal(model[1].bias, twin[1].bias) and torch.equal(model[2].weight, twin[2].weight)
+    assert torch.equal(model[1].bias, twin[1].bias)
+    assert torch.equal(model[2].weight, twin[2].weight)
     assert not torch.equal(model[1].weight, twin[1].weight)
 
 
@@ -91,7 +93,8 @@ def test_goes_on_from_its_state() -> None:
     for k in (2, 3):
         step(model, optimizer, k)
         step(later, resumed, k)
-    assert torch.equal(model.weight, later.weight) and torch.equal(model.bias, later.bias)
+    assert torch.equal(model.weight, later.weight)
+    assert torch.equal(model.bias, later.bias)
 
 
 def test_by_name() -> None:
@@ -102,5 +105,5 @@ def test_by_name() -> None:
     assert set(LEARNING_RATES) == {"muon", "adamw"}
     with pytest.raises(ValueError, match=r"'optimizer' must be muon, adamw or package.module:Class, got 'adam'"):
         make_optimizer("adam", model, 1e-3, 0.0)
-    with pytest.raises(TypeError, match="must name a subclass of torch.optim.Optimizer, got 'torch.nn:Linear'"):
+    with pytest.raises(TypeError, match=r"must name a subclass of torch.optim.Optimizer, got 'torch.nn:Linear'"):
         make_optimizer("torch.nn:Linear", model, 1e-3, 0.0)

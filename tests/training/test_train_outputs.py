@@ -78,7 +78,9 @@ def test_a_target_of_qm9_trains_as_before(settings: Settings, target: str) -> No
 def test_each_kind_learns(settings: Settings, target: str) -> None:
     """Small molecules, trained and tested on the same ones: does the model of each kind learn?"""
     frames = QM9(FOLDER, target)[:32]
-    found = train(settings(target=target, epochs=12, batch_size=8, learning_rate=0.03), frames=frames, valid=frames, test=frames)
+    found = train(
+        settings(target=target, epochs=12, batch_size=8, learning_rate=0.03), frames=frames, valid=frames, test=frames
+    )
     rows = read_history(found.out / "metrics.csv")
     assert rows[-1][f"train_{target}_mae"] < 0.85 * rows[0][f"train_{target}_mae"]
     mean = sum(float(frame.target) for frame in frames) / len(frames)

@@ -97,9 +97,7 @@ def test_last_layer_of_a_training(committee: Path, frames: list[Data], tmp_path:
     assert model(frame).energy.item() == pytest.approx(load_potential(run / "best.ckpt")(frame).energy.item())
 
 
-def test_error_bars_are_as_large_as_the_errors_that_set_them(
-    finished: TrainingResult, frames: list[Data]
-) -> None:
+def test_error_bars_are_as_large_as_the_errors_that_set_them(finished: TrainingResult, frames: list[Data]) -> None:
     model = fit_last_layer(finished.potential, frames, num_forces=4)
     found = calibrate(model, ethanol("test")[:16])
     for name, judged in reliability(model, found).items():

@@ -81,7 +81,9 @@ def outputs_size(subject: Subject, structures: Sequence[Data]) -> list[Check]:
                 wanted[name] = torch.cat([first[name], second[name]])
             elif output.extensive:
                 wanted[name] = first[name] + second[name]
-            elif output.extensive is not None and output.symmetry == "invariant":  # a mean of vectors has no one to compare with
+            elif (
+                output.extensive is not None and output.symmetry == "invariant"
+            ):  # a mean of vectors has no one to compare with
                 wanted[name] = first[name]
         far = copy.pos + torch.tensor([_FAR, 0.0, 0.0], dtype=torch.float64)
         found = _outputs(subject, atoms(torch.cat([structure.z, copy.z]), torch.cat([structure.pos, far])))
