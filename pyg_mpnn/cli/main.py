@@ -15,6 +15,7 @@ from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, pars
 from pyg_mpnn.cli.stderr import Forgiving
 
 _EPILOG = """examples:
+  pyg-mpnn convert OUTCAR data.xyz
   pyg-mpnn inspect --data ethanol --test ethanol
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
@@ -37,16 +38,23 @@ _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 class Command(NamedTuple):
     """What a command says of itself, and where the function is that it calls, as ``module:name``.
 
-    The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object.
+    The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object; where
+    ``positional`` says so, those without a default are given by their place.
     """
 
     help: str
     function: str
     settings: str | None = None
     exit_code: Callable[[Any], int] = lambda result: 0
+    positional: bool = False
 
 
 COMMANDS = {
+    "convert": Command(
+        "structures of any format to extended XYZ or an ASE database",
+        "pyg_mpnn.cli.convert:convert_command",
+        positional=True,
+    ),
     "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspection:inspect_command"),
     "train": Command(
         "learn a potential from structures with energies and forces",
@@ -106,7 +114,9 @@ def make_parser(with_flags: Collection[str] = tuple(COMMANDS)) -> jsonargparse.A
             commands.add_subcommand(name, Parser(), help=command.help)
             continue
         settings = None if command.settings is None else _load(command.settings)
-        commands.add_subcommand(name, parser_of(_load(command.function), settings), help=command.help)
+        commands.add_subcommand(
+            name, parser_of(_load(command.function), settings, command.positional), help=command.help
+        )
     return parser
 
 

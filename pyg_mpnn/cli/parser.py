@@ -58,12 +58,15 @@ class Parser(jsonargparse.ArgumentParser):
         return super().add_argument(*args, **kwargs)
 
 
-def parser_of(function: Callable[..., Any], settings: type | None = None) -> jsonargparse.ArgumentParser:
+def parser_of(
+    function: Callable[..., Any], settings: type | None = None, positional: bool = False
+) -> jsonargparse.ArgumentParser:
     """The parser of a command.
 
     Args:
         function: What the command calls; its docstring is the help text, its arguments are the flags.
         settings: Class whose fields are the flags, where the function takes one of it.
+        positional: Whether arguments without a default are given by their place.
 
     Returns:
         The parser.
@@ -72,7 +75,7 @@ def parser_of(function: Callable[..., Any], settings: type | None = None) -> jso
     parser = Parser(description=text, formatter_class=Help)
     parser.add_argument("--config", action="config", help="Settings to start from: YAML, JSON, or a settings.json.")
     if settings is None:
-        parser.add_function_arguments(function, as_group=False)
+        parser.add_function_arguments(function, as_group=False, as_positional=positional)
     else:
         parser.add_class_arguments(settings, as_group=False)
     return parser

@@ -237,10 +237,27 @@ def evaluate(
         ValueError: There is no structure, or one without any label.
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
-    names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
-    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
-    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data
+    frames = structures_to_test(potential, data, labels)
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]
+
+
+def structures_to_test(
+    potential: EnergyModel, data: str | Path | Sequence[str | Path] | Sequence[Data], labels: LabelNames | None = None
+) -> Sequence[Data]:
+    """The structures that a potential is tested on, with the labels that it predicts.
+
+    Args:
+        potential: The potential.
+        data: As of :func:`evaluate`.
+        labels: What the files do not say.
+
+    Returns:
+        Those of the files; structures in memory as they are.
+    """
+    if not isinstance(data, (str, Path)) and not (len(data) > 0 and isinstance(data[0], (str, Path))):
+        return data
+    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
+    return load_frames(data, "test", labels, wanted=wanted, others=others)

@@ -41,7 +41,7 @@ class TrainingSettings:
             forces (extended XYZ, .db, .traj); several files are joined. The word ``ethanol`` means the shipped sample
             (rMD17, 1000 structures).
         out: Folder for the results, made if absent: best.ckpt, last.ckpt, metrics.csv, model_card.md and .json,
-            parity.png, learning_curve.png.
+            report.html, parity.png, learning_curve.png, structures.chemiscope.json.gz.
         test: File or files with the structures for the final test; ``ethanol`` means the shipped test structures.
             Without it the final table shows the validation errors.
         energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
