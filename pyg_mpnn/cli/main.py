@@ -24,6 +24,7 @@ _EPILOG = """examples:
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn calibrate --runs run --out run/uncertain.pt --test ethanol
   pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
   pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
   pyg-mpnn export --model run/best.ckpt --out potential.pt2
@@ -57,10 +58,11 @@ COMMANDS = {
     "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspection:inspect_command"),
     "train": Command(
         "learn a potential from structures with energies and forces",
-        "pyg_mpnn.training:train",
+        "pyg_mpnn.cli.train:train_command",
         settings="pyg_mpnn.training:TrainingSettings",
     ),
     "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
+    "calibrate": Command("error bars for one training or a committee", "pyg_mpnn.cli.calibrate:calibrate_command"),
     "check": Command(
         "hold a potential to the laws of physics",
         "pyg_mpnn.cli.check:check_command",

@@ -43,13 +43,17 @@ class Parser(jsonargparse.ArgumentParser):
             "--cutoff": float,
             "--only": str,
             "--trust": str,
+            "--runs": str,
             "--axes": str,
             "--fix": str,
         }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
-            default = kwargs["default"]
-            default = None if default is None else list(default)
-            kwargs = {"type": lists[args[0]], "nargs": "+", "default": default, "help": kwargs["help"]}
+            given = {"type": lists[args[0]], "nargs": "+", "help": kwargs["help"]}
+            if kwargs.get("required"):
+                kwargs = {**given, "required": True}
+            else:
+                default = kwargs["default"]
+                kwargs = {**given, "default": None if default is None else list(default)}
             args = args[:1]
         return super().add_argument(*args, **kwargs)
 

@@ -16,7 +16,7 @@ from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.frames import LabelShape
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
+from pyg_mpnn.models import EnergyModel, PotentialOutput, Spread, load_potential
 from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import BudgetBatchSampler, EpochSampler, fill_batches
@@ -128,7 +128,7 @@ def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
         Level and shape by name: of its outputs and graph inputs.
     """
     found = {name: LabelShape("structure", (), input=True, required=True) for name in potential.graph_inputs}
-    outputs = potential.all_outputs()
+    outputs = {name: output for name, output in potential.all_outputs().items() if not isinstance(output, Spread)}
     if outputs:
         found.setdefault("charge", LabelShape("structure", (), input=True))
     return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}

@@ -24,7 +24,15 @@ BLUE, ORANGE, GREY = "#2a6f97", "#e07a1f", "#888888"
 MAGENTA = (1.0, 0.0, 1.0)
 
 
-def _figure(panels: int) -> tuple[Figure, NDArray[np.object_]]:
+def new_figure(panels: int) -> tuple[Figure, NDArray[np.object_]]:
+    """A row of panels.
+
+    Args:
+        panels: how many.
+
+    Returns:
+        the figure and its axes.
+    """
     figure = Figure(figsize=(4.6 * panels, 4.2), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, panels, squeeze=False)[0]
@@ -86,7 +94,7 @@ def draw_parity(
     for name, errors in compute_errors(predictions, units).outputs.items():
         title = f"{name}, MAE {errors.mae:.4g} {errors.unit}".rstrip()
         panels.append((title, errors.unit, predictions.others_ref[name], predictions.others[name]))
-    figure, grid = _figure(len(panels))
+    figure, grid = new_figure(len(panels))
     for axes, (quantity, unit, reference, predicted) in zip(grid, panels, strict=True):
         known = ~reference.isnan()
         if bool(known.any()):
@@ -151,7 +159,7 @@ def draw_learning_curve(history: History, units: Mapping[str, str] | None = None
     ]
     panels += [(f"{name}_{{}}", f"{name} error ({unit})".replace(" ()", "")) for name, unit in (units or {}).items()]
     panels = [panel for panel in panels if f"valid_{panel[0].format('mae')}" in history[-1]]
-    figure, grid = _figure(len(panels))
+    figure, grid = new_figure(len(panels))
     for axes, (column, label) in zip(grid, panels, strict=True):
         for part, kind, color, style, text in (
             ("train", "rmse", GREY, "-", "training RMSE"),
