@@ -92,5 +92,18 @@ class MLP(nn.Module):
                 x = self.activation(x)
         return x
 
+    def hidden(self, x: Float[Tensor, "... _"]) -> Float[Tensor, "... _"]:
+        """Input of the last linear layer, of which the output is a linear function where nothing follows it.
+
+        Args:
+            x: as of :meth:`forward`.
+
+        Returns:
+            ``(..., channels[-2])``.
+        """
+        for linear in list(self.linears)[:-1]:
+            x = self.activation(linear(x))
+        return x
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.channels)}, {self.activation})"

@@ -64,6 +64,7 @@ def settings_of(job: dict[str, Any], out: str) -> TrainingSettings:
         seed=job["seed"],
         threads=job["threads"],
         batch_size=recipe["batch_size"],
+        optimizer="adamw",
         learning_rate=job["learning_rate"],
         ema_decay=recipe["ema_decay"],
         clip=recipe["clip"],

@@ -136,6 +136,7 @@ def settings_of(options: argparse.Namespace, files: list[Path], out: str) -> Tra
         minutes=options.minutes,
         epochs=options.epochs,
         energy_weight=options.energy_weight,
+        optimizer="adamw",
         seed=options.seed,
         threads=options.threads,
     )

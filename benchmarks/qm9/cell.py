@@ -97,6 +97,7 @@ def run_cell(cell: Cell, options: argparse.Namespace, path: Path, rate: float, e
         epochs=epochs,
         seed=cell.seed,
         batch_size=BATCH_SIZE,
+        optimizer="adamw",
         learning_rate=rate,
         threads=options.threads,
         device=options.device,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pyg_mpnn.data import LabelNames
+from pyg_mpnn.data.dataset import as_prepared
 from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import check_device
-from pyg_mpnn.training import Errors, evaluate
+from pyg_mpnn.training import Errors
+from pyg_mpnn.training.evaluate import label_shapes, predict, structures_to_test, units
+from pyg_mpnn.training.metrics import compute_errors
 from pyg_mpnn.training.table import error_table
 
 
@@ -26,6 +30,7 @@ def evaluate_command(
     length_unit: LengthUnit | None = None,
     types: str | None = None,
     json: str | None = None,
+    out: str | None = None,
     batch_size: int = 32,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
@@ -51,6 +56,7 @@ def evaluate_command(
         length_unit: Unit of positions and cells in the files; angstrom without it.
         types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         json: File to write the errors to, as numbers in meV and A.
+        out: Folder to write a report to that judges the errors: report.html, parity.png and a file for chemiscope.
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of the number of structures.
         batch_edges: Edges per batch at most, in place of the number of structures.
@@ -77,9 +83,24 @@ def evaluate_command(
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     names = energy_key, forces_key, stress_key, virial_key
     labels = LabelNames(*names, energy_unit, length_unit, parse_types(types))
-    errors = evaluate(potential, data, labels=labels, **sizes)  # type: ignore[arg-type]
+    structures = as_prepared(
+        structures_to_test(potential, data, labels), potential.cutoff, potential.dtype, label_shapes(potential)
+    )
+    predictions = predict(potential, structures, **sizes)  # type: ignore[arg-type]
+    errors = compute_errors(predictions, units(potential))
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
     if json is not None:
         write_json(json, errors.summary())
         print(f"\nWritten to {json}")
+    if out is not None:
+        from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
+        from pyg_mpnn.training.plots import plot_parity
+
+        folder, tested = Path(out), JudgedSet("tested", predictions, structures)
+        heading = f"{len(structures)} tested structures"
+        plot_parity(predictions, tested.energy_zero(), folder / "parity.png", heading, units(potential))
+        verdicts = write_judgement(folder, f"Test of {model}", potential, [tested], units=units(potential))
+        print("".join(f"\n- {text}" for text in verdicts) + f"\n\nReport: {folder / PAGE}")
+    else:
+        print("\n--out FOLDER writes a report with pictures that judges them")
     return errors

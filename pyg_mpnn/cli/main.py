@@ -15,6 +15,7 @@ from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, pars
 from pyg_mpnn.cli.stderr import Forgiving
 
 _EPILOG = """examples:
+  pyg-mpnn convert OUTCAR data.xyz
   pyg-mpnn inspect --data ethanol --test ethanol
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
@@ -23,6 +24,7 @@ _EPILOG = """examples:
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn calibrate --runs run --out run/uncertain.pt --test ethanol
   pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
   pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
   pyg-mpnn export --model run/best.ckpt --out potential.pt2
@@ -36,23 +38,31 @@ _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 class Command(NamedTuple):
     """What a command says of itself, and where the function is that it calls, as ``module:name``.
 
-    The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object.
+    The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object; where
+    ``positional`` says so, those without a default are given by their place.
     """
 
     help: str
     function: str
     settings: str | None = None
     exit_code: Callable[[Any], int] = lambda result: 0
+    positional: bool = False
 
 
 COMMANDS = {
+    "convert": Command(
+        "structures of any format to extended XYZ or an ASE database",
+        "pyg_mpnn.cli.convert:convert_command",
+        positional=True,
+    ),
     "inspect": Command("look at structures before training on them", "pyg_mpnn.cli.inspection:inspect_command"),
     "train": Command(
         "learn a potential from structures with energies and forces",
-        "pyg_mpnn.training:train",
+        "pyg_mpnn.cli.train:train_command",
         settings="pyg_mpnn.training:TrainingSettings",
     ),
     "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
+    "calibrate": Command("error bars for one training or a committee", "pyg_mpnn.cli.calibrate:calibrate_command"),
     "check": Command(
         "hold a potential to the laws of physics",
         "pyg_mpnn.cli.check:check_command",
@@ -104,7 +114,9 @@ def make_parser(with_flags: Collection[str] = tuple(COMMANDS)) -> jsonargparse.A
             commands.add_subcommand(name, Parser(), help=command.help)
             continue
         settings = None if command.settings is None else _load(command.settings)
-        commands.add_subcommand(name, parser_of(_load(command.function), settings), help=command.help)
+        commands.add_subcommand(
+            name, parser_of(_load(command.function), settings, command.positional), help=command.help
+        )
     return parser
 
 

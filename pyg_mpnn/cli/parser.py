@@ -43,23 +43,30 @@ class Parser(jsonargparse.ArgumentParser):
             "--cutoff": float,
             "--only": str,
             "--trust": str,
+            "--runs": str,
             "--axes": str,
             "--fix": str,
         }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
-            default = kwargs["default"]
-            default = None if default is None else list(default)
-            kwargs = {"type": lists[args[0]], "nargs": "+", "default": default, "help": kwargs["help"]}
+            given = {"type": lists[args[0]], "nargs": "+", "help": kwargs["help"]}
+            if kwargs.get("required"):
+                kwargs = {**given, "required": True}
+            else:
+                default = kwargs["default"]
+                kwargs = {**given, "default": None if default is None else list(default)}
             args = args[:1]
         return super().add_argument(*args, **kwargs)
 
 
-def parser_of(function: Callable[..., Any], settings: type | None = None) -> jsonargparse.ArgumentParser:
+def parser_of(
+    function: Callable[..., Any], settings: type | None = None, positional: bool = False
+) -> jsonargparse.ArgumentParser:
     """The parser of a command.
 
     Args:
         function: What the command calls; its docstring is the help text, its arguments are the flags.
         settings: Class whose fields are the flags, where the function takes one of it.
+        positional: Whether arguments without a default are given by their place.
 
     Returns:
         The parser.
@@ -68,7 +75,7 @@ def parser_of(function: Callable[..., Any], settings: type | None = None) -> jso
     parser = Parser(description=text, formatter_class=Help)
     parser.add_argument("--config", action="config", help="Settings to start from: YAML, JSON, or a settings.json.")
     if settings is None:
-        parser.add_function_arguments(function, as_group=False)
+        parser.add_function_arguments(function, as_group=False, as_positional=positional)
     else:
         parser.add_class_arguments(settings, as_group=False)
     return parser

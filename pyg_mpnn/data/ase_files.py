@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +18,18 @@ from torch_geometric.data import Data
 from pyg_mpnn.data.contents import Contents, listed
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.labels import ANGSTROM, LabelCensus, LabelNames, LabelSource, held, missing_label
+from pyg_mpnn.data.program_outputs import LAST, Scan, scan_output
 
 if TYPE_CHECKING:
     import ase
 
 
+_DATABASES = (".db", ".aselmdb")
 _LAMMPS = ("lammps-dump-text", "lammps-dump-binary", "lammps-data")
 
 
 def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
-    """Read all structures of a file by ASE, with labels whose names are decided once for the file.
+    """Read all structures of a file by ASE.
 
     Args:
         path: the file.
@@ -38,14 +43,66 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
     Raises:
         ValueError: the file is damaged or of an unknown format, or its labels are of several kinds.
     """
-    images: Iterable[ase.Atoms] = iterate_images(path, names)
-    images = list(images) if keep else images
+    return read_images(path, dtype, names, keep, images=iterate_images, scan=_scan)
+
+
+def _scan(path: Path) -> Scan:
+    from ase.io.formats import UnknownFileTypeError
+
+    try:
+        return scan_output(path, format_of(path)) if path.stat().st_size else Scan()
+    except UnknownFileTypeError:
+        return Scan()
+
+
+def read_images(
+    path: Path,
+    dtype: torch.dtype,
+    names: LabelNames,
+    keep: bool = True,
+    *,
+    images: Callable[[Path, LabelNames], Iterator[ase.Atoms]],
+    scan: Callable[[Path], Scan],
+) -> Contents:
+    """Read all structures of a file, with labels whose names are decided once for the file.
+
+    Args:
+        path: the file.
+        dtype: floating-point type of all but the energy.
+        names: what the file does not say.
+        keep: whether to hold ASE's structures in memory; without it the file is read twice.
+        images: its structures, one at a time.
+        scan: what the file says of its steps and units.
+
+    Returns:
+        what the file holds.
+
+    Raises:
+        ImportError: ASE is not installed.
+        ValueError: labels are of several kinds, steps are not converged or cut short and are not to be left out, or
+            units are given for a format that has its own.
+    """
+    require_ase(f"reading {path.name}")
+    said = scan(path)
+    if said.program and (names.energy_unit or names.length_unit):
+        raise ValueError(f"units must be left out for {path}, which has its own ({said.program}): {said.units}.")
+    if said.wrong and not names.leave_out_wrong:
+        raise ValueError(
+            f"'path' must hold converged and whole steps, got {len(said.wrong)} others in {path} of {said.program}: "
+            f"{said.listed}. Leave them out: pyg-mpnn convert {path} OUT.xyz --leave-out-wrong, in Python "
+            "LabelNames(leave_out_wrong=True)."
+        )
+
+    def again() -> Iterator[ase.Atoms]:
+        return _without(images(path, names), said.wrong)
+
+    found: Iterable[ase.Atoms] = list(again()) if keep else again()
     census = LabelCensus(names)
-    for atoms in images:
+    for atoms in found:
         census.add(atoms)
     source = census.choose(str(path))
     read = {name for _, name in source.keys.values()}
-    notes = _notes(path, names)
+    notes = [*said.notes(), *_notes(path, names)]
     if source.keys and names.energy_unit is None and _is_lammps(path) and _units_of(path) == "real":
         raise ValueError(f"'energy_unit' must be given for {path}, in LAMMPS' units real: --energy-unit kcal/mol.")
     if "stress" in source.keys and (dropped := census.held_without_volume[source.keys["stress"][1]]):
@@ -56,7 +113,7 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
     last: list[ase.Atoms] = []
 
     def frames() -> Iterator[Data]:
-        for index, atoms in enumerate(images if keep else iterate_images(path, names)):
+        for index, atoms in enumerate(found if keep else again()):
             last[:] = [atoms]
             try:
                 yield to_data(atoms, dtype, source)
@@ -71,9 +128,21 @@ def read_ase(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = Tru
         unused=census.unused(source),
         notes=notes,
         missing=lambda label, where: missing_label(label, where, listed(held(last[0])[""]), names),
-        named=source.keys if names.given else (),
+        named=source.keys if names.given or said.program else (),
+        method=said.method,
         others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
     )
+
+
+def _without(images: Iterator[ase.Atoms], wrong: Collection[int]) -> Iterator[ase.Atoms]:
+    """All images but those of these numbers; the last one is known when no other follows."""
+    kept: ase.Atoms | None = None
+    for index, atoms in enumerate(images):
+        if kept is not None:
+            yield kept
+        kept = None if index in wrong else atoms
+    if kept is not None and LAST not in wrong:
+        yield kept
 
 
 def describe_source(source: LabelSource) -> dict[str, str]:
@@ -127,7 +196,7 @@ def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
         check_whole(path)
         refuse_guesses(path, kind)
         rows = ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True, **options)
-        for atoms in _iterate_rows(path) if path.suffix == ".db" else rows:
+        for atoms in _iterate_rows(path) if path.suffix in _DATABASES else _quietly(rows):
             if lammps:
                 _check_types(atoms, path, names.types)
                 if atoms.calc is not None:
@@ -139,7 +208,7 @@ def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
         raise ValueError(
             f"'path' must be a file that ASE reads or an MD17 '.npz' file, got the unknown format of {path}."
         ) from error
-    except Unreadable:
+    except (Unreadable, ImportError):
         raise
     except MemoryError as error:
         raise ValueError(f"'path' must fit into memory, got {path}: it is too large, or damaged.") from error
@@ -253,11 +322,28 @@ def _units_of(path: Path) -> str:
     return "metal"
 
 
+def _quietly(rows: Iterator[ase.Atoms]) -> Iterator[ase.Atoms]:
+    """Structures without the warnings of readers of outputs, whose reasons :func:`scan_output` names."""
+    logging.getLogger("ase.io.gaussian").setLevel(logging.ERROR)
+    while True:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "(Calculation did not finish|Geometry optimization did not converge)!")
+            atoms = next(rows, None)
+        if atoms is None:
+            return
+        yield atoms
+
+
 def _iterate_rows(path: Path) -> Iterator[ase.Atoms]:
     """The structures of an ASE database with their keys, which ase.io.read leaves out, one in memory at a time."""
     import ase.db
 
-    with ase.db.connect(str(path)) as database:
+    plugin = path.suffix == ".aselmdb"
+    if plugin and importlib.util.find_spec("ase_db_backends") is None:
+        raise ImportError(f"reading {path.name} needs ase-db-backends, which is not installed: pip install it.")
+    options = {"readonly": True} if plugin else {}
+    database = ase.db.connect(str(path), use_lock_file=not plugin, **options)
+    with database:
         for row in database.select():
             yield row.toatoms(add_additional_information=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Contents:
         numbers: of structures, and of those that have each label, as far as they were gone through.
         fixed: whether the format has names of its own.
         named: labels whose names the user gave: structures without any are left out, and counted.
+        kept: numbers in the file of the structures that were yielded.
+        method: what must be the same in all files for their energies to go together, in words; empty where unknown.
     """
 
     path: Path
@@ -50,6 +53,8 @@ class Contents:
     numbers: Counter[str] = field(default_factory=Counter)
     fixed: bool = False
     named: Collection[str] = ()
+    method: str = ""
+    kept: list[int] = field(default_factory=list)
 
     def checked(
         self,
@@ -96,6 +101,7 @@ class Contents:
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
             self.numbers.update(["structures", *(name for name in (*LABELS, *others) if name in frame)])
+            self.kept.append(index)
             yield frame
         if not self.numbers["structures"]:
             raise ValueError(f"'path' must hold at least one structure, got none in {self.path}.")
@@ -174,6 +180,31 @@ def refuse_typos(contents: Sequence[Contents], names: LabelNames) -> None:
                 f"{', '.join(str(found.path) for found in contents)}; they hold {listed(held)}: correct the name "
                 f"(--{label}-key, in Python LabelNames({label}=...))."
             )
+
+
+def compare_methods(contents: Sequence[Contents]) -> list[str]:
+    """What to say where energies of several files do not go together.
+
+    Args:
+        contents: all files that are read together.
+
+    Returns:
+        a sentence for each file whose method differs from that of the first that says one, by element where it can.
+    """
+    known = [found for found in contents if found.method]
+    of_elements: dict[str, tuple[str, Path]] = {}
+    texts = []
+    for found in known:
+        for title in found.method.removeprefix("pseudopotentials ").split(", "):
+            words = title.split()
+            element = re.split(r"[_.]", words[1] if len(words) > 1 else words[0])[0]
+            first, path = of_elements.setdefault(element, (title, found.path))
+            if first != title:
+                texts.append(
+                    f"WARNING: {found.path} has the pseudopotential {title!r} and {path} has {first!r}: their energies "
+                    "do not go together; leave one of the files out."
+                )
+    return texts
 
 
 def listed(held: Collection[str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import ase
 
 WEIGHT_KEY = "config_weight"
+KIND_KEY = "config_type"
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))  # xx, yy, zz, yz, xz, xy
 
 
@@ -54,7 +55,7 @@ def to_data(
 
     Returns:
         ``z``, ``pos``, and as available ``cell``, ``pbc``, ``energy``, ``forces``, ``stress``, ``weight``, and
-        ``isolated`` where ``config_type`` says so.
+        ``isolated`` where ``config_type`` says so, and ``config_type``, the kind of structure in words.
 
     Units:
         A, eV, eV/A, eV/A^3 with ASE's sign, as in ASE.
@@ -92,7 +93,9 @@ def to_data(
     said = {**atoms.info.get("key_value_pairs", {}), **atoms.info}  # a row of an ASE database has its keys apart
     if said.get(WEIGHT_KEY) is not None:
         data.weight = _weight(said[WEIGHT_KEY], dtype)
-    if re.sub(r"[-_ ]", "", str(said.get("config_type", "")).lower()) in ("isolatedatom", "isolatedatoms"):
+    if said.get(KIND_KEY) is not None:
+        data.config_type = str(said[KIND_KEY])
+    if re.sub(r"[-_ ]", "", str(said.get(KIND_KEY, "")).lower()) in ("isolatedatom", "isolatedatoms"):
         data.isolated = torch.tensor([True])
     return data
 
@@ -160,6 +163,8 @@ def to_atoms(data: Data) -> ase.Atoms:
         atoms.pbc = data.pbc.reshape(3).cpu().numpy()
     if "weight" in data:
         atoms.info[WEIGHT_KEY] = float(data.weight)
+    if data.get("config_type"):
+        atoms.info[KIND_KEY] = data.config_type
     results: dict[str, Any] = {}
     if "energy" in data:
         results["energy"] = float(data.energy)

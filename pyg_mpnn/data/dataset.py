@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.frames import FLOATS, CheckedFrames, LabelShape, fill_labels, prepare_frames
+from pyg_mpnn.data.frames import FLOATS, NOTES, CheckedFrames, LabelShape, fill_labels, prepare_frames
 from pyg_mpnn.data.labels import EnergyUnit
 from pyg_mpnn.geometry import Backend, RadiusGraph, as_cutoffs
 
@@ -102,7 +102,7 @@ class StructureDataset(Dataset[Data]):
         self.frames: list[Data] = []
         fields = {name for frame in self.structures for name in ("energy", "forces") if name in frame}
         for index, frame in enumerate(self.structures):
-            item = Data(**{name: value for name, value in frame.to_dict().items() if name != "isolated"})
+            item = Data(**{name: value for name, value in frame.to_dict().items() if name not in NOTES})
             fill_labels(item, fields)
             for name in ("pos", "cell", *FLOATS):
                 if name in item:

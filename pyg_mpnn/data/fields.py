@@ -65,6 +65,8 @@ def normalize_fields(data: Data, units: Literal["pyg"] | EnergyUnit = "pyg") -> 
         out.weight = torch.as_tensor(data.weight).reshape(-1)
     if "isolated" in data:
         out.isolated = torch.as_tensor(data.isolated).reshape(-1)
+    if "config_type" in data:
+        out.config_type = data.config_type
     if "target" in data:
         out.target = torch.as_tensor(data.target).reshape(-1).double()
     if "shifts" in data:

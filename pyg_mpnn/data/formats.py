@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from pyg_mpnn.data.ase_files import in_angstrom, iterate_images, read_ase
+from pyg_mpnn.data.ase_files import in_angstrom, iterate_images, read_ase, read_images
 from pyg_mpnn.data.contents import Contents
 from pyg_mpnn.data.convert import to_atoms
+from pyg_mpnn.data.cp2k import (
+    is_cp2k,
+    is_cp2k_positions,
+    iterate_cp2k,
+    iterate_cp2k_positions,
+    scan_cp2k,
+    scan_nothing,
+)
 from pyg_mpnn.data.deepmd import is_deepmd, read_deepmd
+from pyg_mpnn.data.hdf5 import UNITS as HDF5_UNITS
+from pyg_mpnn.data.hdf5 import is_hdf5, iterate_hdf5
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.md17 import how_to_get, is_npz, read_md17
+from pyg_mpnn.data.program_outputs import Scan
+from pyg_mpnn.data.pyg_files import UNITS as PYG_UNITS
+from pyg_mpnn.data.pyg_files import is_pyg, iterate_pyg
 from pyg_mpnn.data.pymatgen_json import is_pymatgen, read_pymatgen
 
 if TYPE_CHECKING:
@@ -58,10 +72,42 @@ class Format:
                 yield in_angstrom(atoms, names)
 
 
+def _of_images(
+    name: str,
+    matches: Callable[[Path], bool],
+    images: Callable[[Path, LabelNames], Iterator[ase.Atoms]],
+    scan: Callable[[Path], Scan],
+) -> Format:
+    """A format that is read structure by structure, in units of its own."""
+    return Format(name, matches, partial(read_images, images=images, scan=scan), images)
+
+
+def _said(name: str, units: str) -> Callable[[Path], Scan]:
+    return lambda path: Scan(program=name, units=units)
+
+
+def _is_pickled(path: Path) -> bool:
+    return path.suffix == ".lmdb"
+
+
+def _refuse_pickled(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
+    """Refuse what cannot be read without running code that is in it."""
+    raise ValueError(
+        f"'path' must hold no pickles, got {path}: LMDB files of OCP hold objects of PyG that only pickle reads, which "
+        "runs any code in them. Convert it where you trust it, to extended XYZ or .aselmdb; the folder that --stream "
+        "makes is named by the file that it was made of."
+    )
+
+
 FORMATS: list[Format] = [
     Format("MD17, revised MD17 or sGDML", is_npz, read_md17),
     Format("DeePMD", is_deepmd, read_deepmd),
     Format("pymatgen's JSON", is_pymatgen, read_pymatgen),
+    _of_images("HDF5 of ANI or SPICE", is_hdf5, iterate_hdf5, _said("HDF5", HDF5_UNITS)),
+    _of_images("PyG's files", is_pyg, iterate_pyg, _said("PyG", PYG_UNITS)),
+    _of_images("CP2K's positions and forces", is_cp2k_positions, iterate_cp2k_positions, scan_nothing),
+    _of_images("CP2K's output", is_cp2k, iterate_cp2k, scan_cp2k),
+    Format("LMDB of OCP", _is_pickled, _refuse_pickled),
     Format("what ASE reads", Path.is_file, read_ase, iterate_images),
 ]
 """The first that matches reads; another format is a function and a line here."""

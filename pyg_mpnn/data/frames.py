@@ -22,6 +22,8 @@ FILL: dict[str, tuple[tuple[int, ...], float | bool]] = {
 }
 FLOATS = ("forces", "stress", "weight")
 """What is cast to the precision of a model; positions, cells and energies stay in float64."""
+NOTES = ("isolated", "config_type")
+"""What is said of a structure and is no part of a batch."""
 
 
 class CheckedFrames(list[Data]):
@@ -32,11 +34,15 @@ class CheckedFrames(list[Data]):
 
     sources: Sequence[dict[str, Any]] = ()
     """What was read from which file, plain values."""
+    origins: Sequence[tuple[str, int]] = ()
+    """File of each structure and its number there, where files were read."""
 
     def take(self, places: Iterable[int]) -> CheckedFrames:
         """Some of the structures."""
+        places = list(places)
         taken = CheckedFrames(self[place] for place in places)
         taken.sources = self.sources
+        taken.origins = [self.origins[place] for place in places] if self.origins else ()
         return taken
 
 
@@ -252,8 +258,8 @@ def _check_values(name: str, value: Tensor, shape: tuple[int, ...], where: str) 
 def align_frames(frames: Sequence[Data]) -> None:
     """Give structures of one set the same fields, in place, so that PyG can batch molecules with crystals.
 
-    Where any structure has them, the others get ``stress`` NaN (unknown), ``cell`` zero, ``pbc`` False (open) and
-    ``weight`` 1.
+    Where any structure has them, the others get ``stress`` NaN (unknown), ``cell`` zero, ``pbc`` False (open),
+    ``weight`` 1 and an empty ``config_type``.
 
     Args:
         frames: structures that passed :func:`check_frame`.
@@ -270,6 +276,10 @@ def align_frames(frames: Sequence[Data]) -> None:
     for k, frame in enumerate(frames):
         if "pbc" not in frame and "cell" in frame and bool((frame.cell != 0).any()):
             raise ValueError(f"'pbc' must be given with a cell, got a cell without it in frame {k}: add it.")
+    if any("config_type" in frame for frame in frames):
+        for frame in frames:
+            if "config_type" not in frame:
+                frame.config_type = ""
     for name, (shape, fill) in FILL.items():
         if any(name in frame for frame in frames):
             for frame in frames:

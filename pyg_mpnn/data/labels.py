@@ -44,6 +44,8 @@ class LabelNames:
         length_unit: Unit of positions and cells; angstrom without it.
         types: Chemical symbols by number, for files that number their elements from 1 (LAMMPS).
         others: Names of further values to read, as they are: references of other outputs of a model, or what it reads.
+        leave_out_wrong: Whether steps of an output that are not converged or cut short are left out and counted; they
+            are an error without it.
 
     Raises:
         ValueError: both ``stress`` and ``virial`` are named, a name is empty, a unit is unknown, or a type is no
@@ -62,6 +64,7 @@ class LabelNames:
     length_unit: LengthUnit | None = None
     types: Mapping[int, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
+    leave_out_wrong: bool = False
 
     def __post_init__(self) -> None:
         if self.stress is not None and self.virial is not None:
@@ -90,7 +93,7 @@ class LabelNames:
             "length_unit": self.length_unit,
             "types": dict(self.types),
         }
-        units["others"] = list(self.others)
+        units |= {"others": list(self.others), "leave_out_wrong": self.leave_out_wrong}
         return {**self.given, **{name: value for name, value in units.items() if value}}
 
 

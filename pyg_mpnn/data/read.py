@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn.data.contents import refuse_typos
+from pyg_mpnn.data.contents import compare_methods, refuse_typos
 from pyg_mpnn.data.convert import to_data
 from pyg_mpnn.data.formats import find_format
 from pyg_mpnn.data.frames import CheckedFrames, LabelShape, align_frames, check_frame, keep_labels
@@ -37,13 +37,15 @@ def read_structures(
 ) -> list[Data]:
     """Read structures, checked and in the units of this package.
 
-    ``.npz``: revised MD17, MD17 or sGDML (kcal/mol unless the file says otherwise). Everything else is read by ASE, in
-    ASE's units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj`` and more. Labels have the same names in all
-    structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else ``energy``, ``forces``, ``stress``; else
-    those of ``labels``. If some structures are periodic and others are not, all get ``cell`` and ``pbc``, and
-    ``stress`` is NaN where it is unknown. A number ``config_weight`` in the ``info`` of a structure (in extended XYZ,
-    in its comment line) weighs its energy, forces and stress in the loss of a training; where some structures have one,
-    the others get 1.
+    Formats, with units that follow from each: npz of revised MD17, MD17 and sGDML (kcal/mol unless the file says
+    otherwise), DeePMD, pymatgen's JSON, HDF5 of ANI and SPICE, PyG's ``.pt``, outputs of CP2K; all else by ASE, in its
+    units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj``, outputs of VASP, ORCA, Gaussian and more.
+
+    Labels have the same names in all structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else
+    ``energy``, ``forces``, ``stress``; else those of ``labels``. If some structures are periodic and others are not,
+    all get ``cell`` and ``pbc``, and ``stress`` is NaN where it is unknown. A number ``config_weight`` in the ``info``
+    of a structure (in extended XYZ, in its comment line) weighs its energy, forces and stress in the loss of a
+    training; where some structures have one, the others get 1. ``config_type`` there is kept.
 
     Args:
         path: a file, or several that are joined in this order.
@@ -144,12 +146,15 @@ def load_frames(
             frames.extend(found.checked(wanted, others=outputs, only_note=only_note))
             if (wanted or others) and item != SAMPLE:
                 print(found.describe(), flush=True)
+        for text in compare_methods(contents):
+            print(text, flush=True)
     for label in required:
         if not any(label in frame for frame in frames):
             raise ValueError(contents[-1].missing(label, f"all structures, also in the last of {paths[-1]}"))
     align_frames(frames)
     keep_labels(others, frames, frames)
     frames.sources = [found.summary() for found in contents]
+    frames.origins = [(str(item), index) for item, found in zip(sources, contents, strict=True) for index in found.kept]
     return frames
 
 

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.contents import refuse_typos
 from pyg_mpnn.data.formats import Format, find_format
-from pyg_mpnn.data.frames import FILL, FLOATS, fill_labels
+from pyg_mpnn.data.frames import FILL, FLOATS, NOTES, fill_labels
 from pyg_mpnn.data.labels import LABELS, LabelNames
 from pyg_mpnn.data.store import check_store, import_lmdb, lock, read_index, read_store, write_store
 from pyg_mpnn.geometry import RadiusGraph, as_cutoffs
@@ -181,7 +181,7 @@ class StreamedDataset(Dataset[Data]):
         return len(self.num_atoms)
 
     def __getitem__(self, index: int) -> Data:
-        item = _without(self.with_edges(index), ("isolated",))
+        item = _without(self.with_edges(index), NOTES)
         fill_labels(item, [name for name in LABELS[:2] if name in self._fields])
         for name in FLOATS:
             if name in item:

@@ -15,8 +15,11 @@ from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.frames import CheckedFrames, is_isolated_atom, prepare_frames
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.geometry import as_cutoffs
+from pyg_mpnn.inspection.advice import Advice, advise
 from pyg_mpnn.inspection.consistency import check_consistency, check_stress
 from pyg_mpnn.inspection.finding import Finding
+from pyg_mpnn.inspection.jumps import check_jumps
+from pyg_mpnn.inspection.learning_curve import learning_curve
 from pyg_mpnn.inspection.structures import check_composition, check_distances, check_neighbors
 from pyg_mpnn.inspection.suspects import check_duplicates, check_outliers
 from pyg_mpnn.inspection.training_time import check_training_time
@@ -62,9 +65,11 @@ class Inspection:
 
     Args:
         findings: in the order of the checks.
+        advice: the training that suits the structures.
     """
 
     findings: tuple[Finding, ...]
+    advice: Advice
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -78,7 +83,8 @@ class Inspection:
             The text.
         """
         content: dict[str, Any] = {"findings": [asdict(finding) for finding in self.findings]}
-        return json.dumps(content | {"num_warnings": len(self.warnings)}, indent=2)
+        content |= {"num_warnings": len(self.warnings), "advice": asdict(self.advice)}
+        return json.dumps(content, indent=2)
 
     def __str__(self) -> str:
         width = max(len(finding.name) for finding in self.findings)
@@ -100,6 +106,7 @@ def inspect_frames(
     size: Size = "base",
     batch_size: int = 8,
     steps: int = 5,
+    minutes: float = 0.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Inspection:
     """Look at structures before training on them.
@@ -111,6 +118,7 @@ def inspect_frames(
         size: of the model to train.
         batch_size: structures a step of the training.
         steps: of training to time; 0 leaves that out.
+        minutes: for a learning curve; 0 leaves that out.
         progress: called with the name of each check before it runs.
 
     Returns:
@@ -141,6 +149,7 @@ def inspect_frames(
         ("force units", lambda: check_force_units(pulled)),
         ("consistency", lambda: check_consistency(pulled)),
         ("stress", lambda: check_stress(data)),
+        ("one method", lambda: check_jumps(data)),
         ("outliers", lambda: check_outliers(data)),
         ("duplicates", lambda: check_duplicates(data, held_out)),
         ("neighbours", lambda: check_neighbors(data, cutoffs)),
@@ -148,8 +157,10 @@ def inspect_frames(
     if steps:
         options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps}
         checks.append(("training time", lambda: check_training_time(data, cutoffs, **options)))
+    if minutes:
+        checks.append(("learning curve", lambda: learning_curve(data, cutoffs, minutes=minutes, progress=progress)))
     findings = []
     for name, check in checks:
         progress(name)
         findings.append(check())
-    return Inspection(tuple(findings))
+    return Inspection(tuple(findings), advise(data, findings, cutoffs, batch_size=batch_size))

@@ -74,6 +74,7 @@ def check_training_time(
     per_epoch = -(-len(frames) // batch_size)
     epochs = 60 * DEFAULT_MINUTES / (step * per_epoch)
     numbers: dict[str, object] = {
+        "size": size,
         "seconds_per_step": step,
         "steps_per_epoch": per_epoch,
         "seconds_per_epoch": step * per_epoch,

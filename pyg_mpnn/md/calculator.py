@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.models import EnergyModel, load_potential
+from pyg_mpnn.models import SPREADS, EnergyModel, Spread, load_potential
 from pyg_mpnn.models.checks import check_device
 
 try:
@@ -87,8 +87,10 @@ class PotentialCalculator(Calculator):
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
         if not self.potential.has_energy:
             raise ValueError("'potential' must have an energy, got a model with other outputs alone")
-        units = {name: output.unit for name, output in self.potential.all_outputs().items()}
+        outputs = self.potential.all_outputs()
+        units = {name: output.unit for name, output in outputs.items()}
         own = [name for name, unit in (("dipole", "e*A"), ("charges", "e")) if units.get(name) == unit]
+        own += [name for name, output in outputs.items() if isinstance(output, Spread)]
         self.implemented_properties = [*type(self).implemented_properties, *own]
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
@@ -131,7 +133,7 @@ class PotentialCalculator(Calculator):
             raise ValueError("'atoms' must be given in the first call, got None")
         check_atoms(self.atoms, "stress" in properties)
         wanted = {*properties, *self._asked_before}
-        stress = "stress" in wanted and _has_stress(self.atoms)
+        stress = bool({"stress", "stress_std"} & wanted) and _has_stress(self.atoms)
         z, pos, cell, pbc = self._tensors(self.atoms)
         edge_index, shifts = self.skin_list(pos, cell, pbc)
         with torch.no_grad():
@@ -142,9 +144,9 @@ class PotentialCalculator(Calculator):
                 pbc=None if pbc is None else pbc[None],
                 edge_index=edge_index,
                 shifts=shifts,
-                forces=stress or "forces" in wanted,
+                forces=stress or bool({"forces", "forces_std"} & wanted),
                 stress=stress,
-                outputs=bool({"dipole", "charges"} & set(wanted)),
+                outputs=bool({"dipole", "charges", *SPREADS} & set(wanted)),
             )
         energy = output.energy.item()
         self.results = {"energy": energy, "free_energy": energy, "energies": _array(output.atom_energies)}
@@ -156,6 +158,32 @@ class PotentialCalculator(Calculator):
             self.results["dipole"] = _array(output.dipole[0])
         if "charges" in output.others:
             self.results["charges"] = _array(output.charges)
+        for name in SPREADS:
+            if name in output.others:
+                self.results[name] = _array(output[name]) if SPREADS[name].level == "atom" else output[name].item()
+
+    def error_bars(self, atoms: Atoms) -> dict[str, np.ndarray]:
+        """Error bars of energy and forces of a structure, apart from the results that ASE asks for.
+
+        Args:
+            atoms: the structure.
+
+        Returns:
+            what the potential states, by the names of ``pyg_mpnn.models.SPREADS``.
+
+        Units:
+            eV, eV/A.
+
+        Raises:
+            ValueError: the potential has no error bars.
+        """
+        if not any(isinstance(output, Spread) for output in self.potential.all_outputs().values()):
+            raise ValueError("'potential' must have error bars, got one without: see pyg-mpnn calibrate")
+        z, pos, cell, pbc = self._tensors(atoms)
+        cells = {} if cell is None or pbc is None else {"cell": cell[None], "pbc": pbc[None]}
+        with torch.no_grad():
+            output = self.potential(z, pos, forces=True, **cells)
+        return {name: _array(output[name]) for name in SPREADS if name in output.others}
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
         """One result; a structure that is new is evaluated for all that was asked of the one before.

@@ -28,6 +28,7 @@ from pyg_mpnn.md.replicas import Batch, ReplicaCalculator, run_in_turn
 from pyg_mpnn.md.resumption import StateFile, digest, read_states
 from pyg_mpnn.md.run import Run
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
+from pyg_mpnn.md.watch import Watch, check_watch
 from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.units import GPA
 
@@ -67,6 +68,8 @@ def run_dynamics(
     trajectory_interval: int = 10,
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "auto",
+    max_uncertainty: float | None = None,
+    on_uncertain: Literal["stop", "store"] = "stop",
     trust: list[str] | None = None,
     length_unit: LengthUnit | None = None,
     types: str | None = None,
@@ -122,6 +125,9 @@ def run_dynamics(
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, once for each kind of potential (minutes): auto for 10,000 steps
             and more where it is possible (on a CPU, with a C++ compiler), on, off.
+        max_uncertainty: largest error bar of the force on an atom, in eV/A, for a model with error bars (train
+            --committee, calibrate); looked at with each frame of the trajectory, and kept in uncertainty.csv.
+        on_uncertain: what happens above: stop, or store and go on; the structure goes to uncertain.xyz.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
         length_unit: unit of positions and cell in the file; angstrom without it.
         types: elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
@@ -138,6 +144,7 @@ def run_dynamics(
         FileNotFoundError: if there is no such structure.
         FileExistsError: if the folder is not empty, or another process works in it.
         ExplosionError: if the dynamics explodes; what was written until then stays.
+        UncertainError: if it stops at a structure with too large an error bar.
 
     Source:
         W. C. Swope et al., J. Chem. Phys. 76, 637 (1982) (velocity Verlet); E. Vanden-Eijnden and G. Ciccotti, Chem.
@@ -170,6 +177,7 @@ def run_dynamics(
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     threads = threads_for(mode, threads)
     potential = open_potential(model, trust=trust)
+    check_watch(potential, max_uncertainty, replicas)
     print(f"{_first_line(model, potential, conditions, dtype)}", flush=True)
     runs = [Run(atoms, conditions, seed + number, drawn=velocities == "drawn") for number in range(replicas)]
     for line in _facts(runs, drawn=velocities == "drawn", step=step, folder=folder):
@@ -184,6 +192,19 @@ def run_dynamics(
                 run.restore(state, step)
             place = folder if replicas == 1 else folder / f"replica_{number:03d}"
             run.record(place, notes=None if state is None else state["notes"], **intervals)
+        watch = None
+        if max_uncertainty is not None:
+            watch = Watch(
+                runs[0].atoms,
+                calculator,
+                folder,
+                max_uncertainty,
+                stop=on_uncertain == "stop",
+                interval=trajectory_interval,
+                timestep=timestep,
+                step=0 if states is None else step + 1,
+            )
+            runs[0].watch = watch
         file = StateFile(folder, {**settings, "mode": mode}, steps, count=replicas)
         try:
             measured = _run(runs, calculator, file, skin)
@@ -199,7 +220,7 @@ def run_dynamics(
     title += f", mean of {replicas} replicas" if replicas > 1 else ""
     plot_energy_drift(folder / "energy_drift.png", log, drift, temperature, title, conditions.pressure / GPA)
     note_unlike_trained(potential, [atoms])
-    print(summary)
+    print(summary if watch is None else f"{summary}\n{watch}")
     written = ["trajectory.traj", "log.csv", "summary.json", "energy_drift.png", "state.npz", "observables.json"]
     found = observe(
         [run.recorder.out / "trajectory.traj" for run in runs if run.recorder], timestep, trajectory_interval
@@ -247,6 +268,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
         "dtype": ("float32", "float64"),
         "compile": ("auto", "on", "off"),
         "velocities": ("drawn", "file"),
+        "on_uncertain": ("stop", "store"),
     }
     for name, choices in names.items():
         if settings[name] not in choices:

@@ -36,6 +36,7 @@ class Run:
         self.degrees_of_freedom, self.taken_out_eV = found
         self.dynamics = conditions.build(self.atoms, self.degrees_of_freedom, self.rng)
         self.recorder: Recorder | None = None
+        self.watch: Callable[[], None] | None = None
 
     def restore(self, state: dict[str, Any], step: int) -> None:
         """Go back to a state.
@@ -105,6 +106,8 @@ class Run:
         assert recorder is not None
         self.atoms.calc = calculator
         dynamics.attach(recorder)
+        if self.watch is not None:
+            dynamics.attach(self.watch)
 
         def keep() -> None:
             if states.due(dynamics.nsteps):

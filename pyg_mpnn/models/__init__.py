@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pyg_mpnn.models.committee import Committee
 from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
 from pyg_mpnn.models.features import Features
+from pyg_mpnn.models.last_layer import LastLayer
 from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.outputs import (
     AtomwiseOutput,
@@ -18,6 +20,7 @@ from pyg_mpnn.models.outputs import (
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.product_mpnn import ProductMPNN
 from pyg_mpnn.models.sizes import SIZES
+from pyg_mpnn.models.spread import SPREADS, Spread, UncertainPotential
 from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
 from pyg_mpnn.models.terms import EnergyTerm, Geometry
 from pyg_mpnn.models.zbl import ZBL, zbl_energy
@@ -43,6 +46,11 @@ __all__ = [
     "ZBL",
     "zbl_energy",
     "SumPotential",
+    "Committee",
+    "LastLayer",
+    "Spread",
+    "UncertainPotential",
+    "SPREADS",
     "load_potential",
     "open_potential",
 ]

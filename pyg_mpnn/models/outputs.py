@@ -52,8 +52,11 @@ class Output(nn.Module, ABC):
     """Shape of one value: ``()``, ``(3,)`` for a vector, ``(3, 3)`` for a tensor."""
     symmetry: Symmetry = "invariant"
     """``"equivariant"`` where each axis of ``shape`` turns with the structure."""
-    extensive: bool = False
-    """Whether the value of two separate structures together is the sum of both."""
+    extensive: bool | None = False
+    """Whether the value of two separate structures together is the sum of both, or of copies that of one; ``None``:
+    neither."""
+    molecules: bool = True
+    """Whether structures without a cell have a value."""
     unit: str = ""
     """Unit of the value, that of the references it is trained on."""
     loss: Penalty = "l1"

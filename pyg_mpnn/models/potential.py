@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -395,37 +395,81 @@ class Potential(EnergyModel):
         self, atoms: Geometry, memory: Memory, options: Mapping[str, Any], inputs: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, Features]:
         """Energies of the atoms without their reference energies, and the features that they come from."""
+        energies, features = self._values(self._read, atoms, memory, options, inputs)
+        return self._add_terms(energies, atoms, memory), features
+
+    def last_layer(
+        self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
+    ) -> tuple[Tensor, Tensor]:
+        """Energies of the atoms without their reference energies, and what the network's are a linear function of.
+
+        :meta private:
+
+        Args:
+            structure: one or more structures, with edges.
+            pos: their positions, of which the results can be differentiated.
+            strain: strain of each graph, or ``None``.
+            memory: as in :meth:`forward`.
+
+        Returns:
+            energies in eV ``(nodes,)``, and features in eV ``(nodes, heads * hidden_channels)`` which, as the energies,
+            are zero for an isolated atom (unless those are ``"free"``).
+
+        Raises:
+            ValueError: a head of the user's, or no energy.
+        """
+        atomwise = self.atomwise
+        if atomwise is None:
+            raise ValueError("'potential' must have an energy, got one without (energy=False)")
+
+        def read(features: Features, atoms: Geometry) -> Tensor:
+            hidden = atomwise.last_layer(features.x if self.heads == "all" else features.x[-1:])
+            ones = torch.ones_like(hidden[:, 0])
+            weights = self.readout.atom_values(ones, atoms.batch, atoms.num_graphs, features.x[-1])
+            return torch.cat([self._read(features, atoms).unsqueeze(-1), hidden * weights.unsqueeze(-1)], dim=-1)
+
+        atoms = self._geometry(structure, pos, strain)
+        found, _ = self._values(read, atoms, memory, {}, structure.inputs)
+        return self._add_terms(found[:, 0], atoms, memory), found[:, 1:]
+
+    def _values(
+        self,
+        read: Callable[[Features, Geometry], Tensor],
+        atoms: Geometry,
+        memory: Memory,
+        options: Mapping[str, Any],
+        inputs: Mapping[str, Tensor] | None,
+    ) -> tuple[Tensor, Features]:
+        """What is read from the features of each atom, less the same of an isolated atom, and these features."""
         inputs = inputs or {}
         in_chunks = {} if memory == "normal" else {"memory": memory}
         if self.isolated == "free":
             features = self._features(atoms, inputs, {**options, **in_chunks})
-            energies = self._read(features, atoms)
+            return read(features, atoms), features
+        alone = self._isolated(atoms)
+        neutral = {name: value.new_zeros(alone.num_graphs) for name, value in inputs.items()}
+        if "num_own" in options:  # whose own atoms are the first ones, followed by those of its neighbours
+            features = self._features(atoms, inputs, {**options, **in_chunks})
+            values, of_isolated = read(features, atoms), read(self._features(alone, neutral, {}), alone)
         else:
-            alone = self._isolated(atoms)
-            neutral = {name: value.new_zeros(alone.num_graphs) for name, value in inputs.items()}
-            if "num_own" in options:  # whose own atoms are the first ones, followed by those of its neighbours
-                features = self._features(atoms, inputs, {**options, **in_chunks})
-                energies, of_isolated = (
-                    self._read(features, atoms),
-                    self._read(self._features(alone, neutral, {}), alone),
-                )
-            else:
-                both = atoms._replace(
-                    z=torch.cat([atoms.z, alone.z]),
-                    batch=torch.cat([atoms.batch, atoms.num_graphs + alone.batch]),
-                    num_graphs=atoms.num_graphs + alone.num_graphs,
-                )
-                joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
-                features = self._features(both, joined, {**options, **in_chunks})
-                count, found = atoms.z.shape[0], self._read(features, both)  # len() would fix it in compiled code
-                energies, of_isolated = found[:count], found[count:]
-                density = None if features.density is None else features.density[:count]
-                features = Features([x[:count] for x in features.x], density)
-            of_element = of_isolated.new_zeros(NUM_ELEMENTS + 1).index_copy(0, alone.z, of_isolated)
-            energies = energies - of_element.index_select(0, atoms.z[: energies.shape[0]])
+            both = atoms._replace(
+                z=torch.cat([atoms.z, alone.z]),
+                batch=torch.cat([atoms.batch, atoms.num_graphs + alone.batch]),
+                num_graphs=atoms.num_graphs + alone.num_graphs,
+            )
+            joined = {name: torch.cat([value, neutral[name]]) for name, value in inputs.items()}
+            features = self._features(both, joined, {**options, **in_chunks})
+            count, found = atoms.z.shape[0], read(features, both)  # len() would fix it in compiled code
+            values, of_isolated = found[:count], found[count:]
+            density = None if features.density is None else features.density[:count]
+            features = Features([x[:count] for x in features.x], density)
+        of_element = of_isolated.new_zeros(NUM_ELEMENTS + 1, *of_isolated.shape[1:]).index_copy(0, alone.z, of_isolated)
+        return values - of_element.index_select(0, atoms.z[: values.shape[0]]), features
+
+    def _add_terms(self, energies: Tensor, atoms: Geometry, memory: Memory) -> Tensor:
         for term in (*([] if self.zbl is None else [self.zbl]), *self.terms):
             energies = energies + self._term(term, atoms, memory)[: energies.shape[0]].to(energies.dtype)
-        return energies, features
+        return energies
 
     def _isolated(self, atoms: Geometry) -> Geometry:
         """One atom of each known element without neighbours, each in a graph of its own."""

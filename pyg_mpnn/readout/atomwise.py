@@ -162,6 +162,25 @@ class AtomwiseEnergy(nn.Module):
         energies: Tensor = sum(others, start=first).squeeze(-1) * self.scale
         return energies
 
+    def last_layer(self, features: Sequence[Float[Tensor, "nodes _"]]) -> Float[Tensor, "nodes _"]:
+        """What the energies are a linear function of: the inputs of the last layers of all heads, scaled.
+
+        Args:
+            features: as of :meth:`forward`.
+
+        Returns:
+            in eV, ``(nodes, num_heads * hidden_channels)``.
+
+        Raises:
+            ValueError: a head of the user's, whose last layer is not known.
+        """
+        if not all(isinstance(head, MLP) for head in self.heads):
+            raise ValueError(
+                "'head' must be an MLP of this package to have a last layer that is known, got another one"
+            )
+        hidden = [head.hidden(x) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
+        return torch.cat(hidden, dim=-1) * self.scale
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.hidden_channels}, num_heads={len(self.heads)})"
 

@@ -16,7 +16,7 @@ from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.frames import LabelShape
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.models import EnergyModel, PotentialOutput, load_potential
+from pyg_mpnn.models import EnergyModel, PotentialOutput, Spread, load_potential
 from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import BudgetBatchSampler, EpochSampler, fill_batches
@@ -128,7 +128,7 @@ def label_shapes(potential: EnergyModel) -> dict[str, LabelShape]:
         Level and shape by name: of its outputs and graph inputs.
     """
     found = {name: LabelShape("structure", (), input=True, required=True) for name in potential.graph_inputs}
-    outputs = potential.all_outputs()
+    outputs = {name: output for name, output in potential.all_outputs().items() if not isinstance(output, Spread)}
     if outputs:
         found.setdefault("charge", LabelShape("structure", (), input=True))
     return found | {name: LabelShape(output.level, output.shape) for name, output in outputs.items()}
@@ -237,10 +237,27 @@ def evaluate(
         ValueError: There is no structure, or one without any label.
     """
     potential = load_potential(model) if isinstance(model, str | Path) else model
-    names = isinstance(data, (str, Path)) or (len(data) > 0 and isinstance(data[0], (str, Path)))
-    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
-    frames = load_frames(data, "test", labels, wanted=wanted, others=others) if names else data
+    frames = structures_to_test(potential, data, labels)
     if device is not None:
         potential = potential.to(device)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]
+
+
+def structures_to_test(
+    potential: EnergyModel, data: str | Path | Sequence[str | Path] | Sequence[Data], labels: LabelNames | None = None
+) -> Sequence[Data]:
+    """The structures that a potential is tested on, with the labels that it predicts.
+
+    Args:
+        potential: The potential.
+        data: As of :func:`evaluate`.
+        labels: What the files do not say.
+
+    Returns:
+        Those of the files; structures in memory as they are.
+    """
+    if not isinstance(data, (str, Path)) and not (len(data) > 0 and isinstance(data[0], (str, Path))):
+        return data
+    wanted, others = LABELS if potential.has_energy else (), label_shapes(potential)
+    return load_frames(data, "test", labels, wanted=wanted, others=others)

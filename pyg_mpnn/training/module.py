@@ -20,6 +20,7 @@ from pyg_mpnn.training.distributed import count_processes, gather, share_from_fi
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import LossTerms, count_known, loss_terms, output_losses
 from pyg_mpnn.training.metrics import Predictions, compare, compute_errors, join, score
+from pyg_mpnn.training.optimizer import make_optimizer
 from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import random_rotation, rotate_batch
 from pyg_mpnn.training.schedule import learning_rate_factor, weight_at
@@ -113,11 +114,9 @@ class PotentialModule(lightning.LightningModule):
         return self.progress if self.settings.minutes is None else share_from_first(self.progress, self.device)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with decoupled weight decay, none by default; the learning rate is set before each step."""
+        """The optimizer of the settings; the learning rate is set before each step."""
         settings = self.settings
-        return torch.optim.AdamW(
-            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        return make_optimizer(settings.optimizer, self, settings.highest_learning_rate, settings.weight_decay)
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -133,7 +132,7 @@ class PotentialModule(lightning.LightningModule):
     def on_train_batch_start(self, batch: list[Batch], batch_idx: int) -> None:
         """Set the learning rate and the weights of the loss."""
         progress = self._shared_progress()
-        learning_rate = self.settings.learning_rate * learning_rate_factor(progress, self.settings.warmup)
+        learning_rate = self.settings.highest_learning_rate * learning_rate_factor(progress, self.settings.warmup)
         learning_rate /= 2**self.recoveries
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = learning_rate

@@ -1,4 +1,4 @@
-"""The two pictures of a training: parity and learning curve."""
+"""Pictures of a training and a test: parity, learning curve, single structures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
+from torch_geometric.data import Data
 
+from pyg_mpnn.data import to_atoms
 from pyg_mpnn.files import write_picture
 from pyg_mpnn.training.logs import History
 from pyg_mpnn.training.metrics import Predictions, compute_errors
 
 BLUE, ORANGE, GREY = "#2a6f97", "#e07a1f", "#888888"
+MAGENTA = (1.0, 0.0, 1.0)
 
 
-def _figure(panels: int) -> tuple[Figure, NDArray[np.object_]]:
+def new_figure(panels: int) -> tuple[Figure, NDArray[np.object_]]:
+    """A row of panels.
+
+    Args:
+        panels: how many.
+
+    Returns:
+        the figure and its axes.
+    """
     figure = Figure(figsize=(4.6 * panels, 4.2), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, panels, squeeze=False)[0]
@@ -49,15 +60,32 @@ def plot_parity(
     heading: str,
     units: Mapping[str, str] | None = None,
 ) -> None:
+    """Write the picture of :func:`draw_parity`.
+
+    Args:
+        predictions: Predicted and reference values.
+        energy_zero: What is subtracted from the energy of each structure, in eV.
+        path: The picture to write.
+        heading: What the structures are, for instance "1000 test structures".
+        units: Units of the other outputs by name.
+    """
+    write_picture(path, draw_parity(predictions, energy_zero, heading, units).savefig)
+
+
+def draw_parity(
+    predictions: Predictions, energy_zero: Tensor | None, heading: str, units: Mapping[str, str] | None = None
+) -> Figure:
     """Predicted against reference values.
 
     Args:
         predictions: Predicted and reference values.
-        energy_zero: What is subtracted from the energy of each structure, its sum of reference energies, in eV; without
-            it all points of one molecule would lie at -4000 eV.
-        path: The picture to write.
+        energy_zero: What is subtracted from the energy of each structure, in eV: the energy that its composition has by
+            a fit; without it all points of one molecule would lie at -4000 eV.
         heading: What the structures are, for instance "1000 test structures".
         units: Units of the other outputs by name.
+
+    Returns:
+        The picture.
 
     Units:
         eV/A, meV/atom and meV/A^3 on the axes, and those of the other outputs.
@@ -66,7 +94,7 @@ def plot_parity(
     for name, errors in compute_errors(predictions, units).outputs.items():
         title = f"{name}, MAE {errors.mae:.4g} {errors.unit}".rstrip()
         panels.append((title, errors.unit, predictions.others_ref[name], predictions.others[name]))
-    figure, grid = _figure(len(panels))
+    figure, grid = new_figure(len(panels))
     for axes, (quantity, unit, reference, predicted) in zip(grid, panels, strict=True):
         known = ~reference.isnan()
         if bool(known.any()):
@@ -74,7 +102,7 @@ def plot_parity(
         axes.set(xlabel=f"reference ({unit})" if unit else "reference", ylabel=f"predicted ({unit})".replace(" ()", ""))
         axes.set_title(quantity, fontsize=10)
     figure.suptitle(heading)
-    write_picture(path, figure.savefig)
+    return figure
 
 
 def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list[tuple[str, str, Tensor, Tensor]]:
@@ -88,7 +116,7 @@ def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list
     if found.energy_mae_meV_per_atom is not None and energy is not None and energy_ref is not None:
         zero, num_atoms = energy_zero, predictions.num_atoms.clamp(min=1)
         assert zero is not None
-        title = f"energy above the reference energies,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom"
+        title = f"energy above a fit to the compositions,\nMAE {found.energy_mae_meV_per_atom:.2f} meV/atom"
         reference, predicted = (1e3 * (values - zero) / num_atoms for values in (energy_ref, energy))
         panels.append((title, "meV/atom", reference, predicted))
     stress, stress_ref = predictions.stress, predictions.stress_ref
@@ -99,12 +127,25 @@ def _energy_panels(predictions: Predictions, energy_zero: Tensor | None) -> list
 
 
 def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] | None = None) -> None:
-    """Errors after each epoch, on logarithmic axes.
+    """Write the picture of :func:`draw_learning_curve`.
 
     Args:
         history: The rows of metrics.csv.
         path: The picture to write.
         units: Units of the other outputs by name.
+    """
+    write_picture(path, draw_learning_curve(history, units).savefig)
+
+
+def draw_learning_curve(history: History, units: Mapping[str, str] | None = None) -> Figure:
+    """Errors after each epoch, on logarithmic axes.
+
+    Args:
+        history: The rows of metrics.csv.
+        units: Units of the other outputs by name.
+
+    Returns:
+        The picture.
 
     Units:
         meV/A and meV/atom on the axes, and those of the other outputs.
@@ -118,7 +159,7 @@ def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] |
     ]
     panels += [(f"{name}_{{}}", f"{name} error ({unit})".replace(" ()", "")) for name, unit in (units or {}).items()]
     panels = [panel for panel in panels if f"valid_{panel[0].format('mae')}" in history[-1]]
-    figure, grid = _figure(len(panels))
+    figure, grid = new_figure(len(panels))
     for axes, (column, label) in zip(grid, panels, strict=True):
         for part, kind, color, style, text in (
             ("train", "rmse", GREY, "-", "training RMSE"),
@@ -147,4 +188,27 @@ def plot_learning_curve(history: History, path: Path, units: Mapping[str, str] |
         axes.grid(alpha=0.25, which="both", linewidth=0.5)
         axes.legend(fontsize=7)
     figure.suptitle(f"{len(history)} epochs, {history[-1]['minutes']:.1f} minutes")
-    write_picture(path, figure.savefig)
+    return figure
+
+
+def draw_structure(frame: Data, marked: int | None = None) -> Figure:
+    """A structure as ASE draws it, in the colours of its elements.
+
+    Args:
+        frame: The structure.
+        marked: An atom to draw in magenta.
+
+    Returns:
+        The picture.
+    """
+    from ase.data.colors import jmol_colors
+    from ase.visualize.plot import plot_atoms
+
+    figure = Figure(figsize=(2.4, 2.2), layout="constrained", dpi=110)
+    FigureCanvasAgg(figure)
+    atoms = to_atoms(frame)
+    colors = jmol_colors[atoms.numbers]
+    if marked is not None:
+        colors[marked] = MAGENTA
+    plot_atoms(atoms, figure.subplots(), rotation="10x,20y,0z", radii=0.8, colors=colors)
+    return figure

@@ -64,7 +64,7 @@ class Recovery(Callback):
             warnings.warn(
                 f"The training diverged: the validation score is {found}. It goes on from the best checkpoint (epoch "
                 f"{checkpoint['epoch'] + 1}) with 1/{2**pl_module.recoveries} of 'learning_rate' "
-                f"{pl_module.settings.learning_rate:g}; start with a lower one next time.",
+                f"{pl_module.settings.highest_learning_rate:g}; start with a lower one next time.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data import Reference
 from pyg_mpnn.models import AtomwiseOutput, Output, Potential
 from pyg_mpnn.training.evaluate import predict, units
+from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
 from pyg_mpnn.training.logs import History, read_history
 from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.model_card import package_versions, write_model_card
@@ -23,6 +24,7 @@ from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.table import error_table
 from pyg_mpnn.training.training_data import TrainingData
 
+MOST_TRAINING = 500  # structures for the parity of what was trained on
 UNITS = {"length": "A", "energy": "eV", "forces": "eV/A", "stress": "eV/A^3, the sign of ASE", "errors": "in the names"}
 
 
@@ -85,7 +87,9 @@ def _test(
 
 
 def write_report(potential: Potential, settings: TrainingSettings, data: TrainingData) -> tuple[Errors, Errors]:
-    """Test the potential and write parity.png, learning_curve.png, model_card.md and model_card.json.
+    """Test the potential and write report.html, parity.png, learning_curve.png, model_card.md and model_card.json.
+
+    The page has the parity of at most 500 evenly spaced training structures.
 
     Args:
         potential: The trained potential.
@@ -107,14 +111,45 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     plot_learning_curve(history, out / "learning_curve.png", units(potential))
     card = _card(potential, settings, data, history)
     card["warnings"] = _warnings(data, kind, errors, trivial)
+    tested = JudgedSet(kind, predictions, frames, baseline.energy)
+    card["verdict"] = write_judgement(
+        out,
+        f"Training of {out.name}",
+        potential,
+        [tested, *_seen(potential, settings, data)],
+        units=units(potential),
+        columns=columns,
+        history=history,
+        train=data.train,
+        notes=card["warnings"],
+    )
     write_model_card(out, card, columns)
     knows = "the mean energy and no forces" if potential.has_energy else "the elements alone"
     print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows {knows}:\n")
     print(error_table(columns))
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
-    print(f"\nPictures and model card: {out / 'parity.png'}, {out / 'learning_curve.png'}, {out / 'model_card.md'}")
+    if card["verdict"]:
+        print("\nBy rules of thumb (report.html says whose):\n" + "\n".join(f"- {text}" for text in card["verdict"]))
+    print(f"\nReport: {out / PAGE}")
+    print(f"Pictures and model card: {out / 'parity.png'}, {out / 'learning_curve.png'}, {out / 'model_card.md'}")
     return errors, trivial
+
+
+def _seen(potential: Potential, settings: TrainingSettings, data: TrainingData) -> list[JudgedSet]:
+    """Predictions of validation structures, where they are not the test, and of some training structures."""
+    places = range(0, len(data.train), -(-len(data.train) // MOST_TRAINING))
+    train = data.train if len(places) == len(data.train) else data.train.subset(places)
+    some = "training" if train is data.train else f"(of {len(data.train)}) training"
+    found = [("validation", data.valid)] if data.test else []
+    return [
+        JudgedSet(
+            name,
+            predict(potential, frames, batch_atoms=settings.batch_atoms, batch_edges=settings.batch_edges),
+            frames,
+        )
+        for name, frames in [*found, (some, train)]
+    ]
 
 
 def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, history: History) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def read_last(last: Path, module: PotentialModule) -> dict[str, Any]:
     """
     checkpoint = read_content(last, "cpu", "a checkpoint of pyg-mpnn train")
     saved = checkpoint["pyg_mpnn"]
-    old = asdict(TrainingSettings("", "")) | saved["settings"]  # settings that are newer than the file: the default
+    # settings that are newer than the file: the default, but for the optimizer, which was Adam
+    old = asdict(TrainingSettings("", "")) | {"optimizer": "adamw"} | saved["settings"]
     new = asdict(module.settings)
     hashes = {"sha256", "training_indices_sha256", "validation_indices_sha256"}
     differing = {f"'{k}' (was {old.get(k)})" for k in new if k not in _FREE_SETTINGS and old.get(k) != new[k]}

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import torch
 
+from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data import LabelNames
 from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.training.loss import Penalty
+from pyg_mpnn.training.optimizer import LEARNING_RATES
 
 DEFAULT_MINUTES = 10.0
 _OF_START: tuple[Any, ...] = ("base", None, None, True, {}, {}, False)  # the defaults: not given
@@ -39,7 +41,7 @@ class TrainingSettings:
             forces (extended XYZ, .db, .traj); several files are joined. The word ``ethanol`` means the shipped sample
             (rMD17, 1000 structures).
         out: Folder for the results, made if absent: best.ckpt, last.ckpt, metrics.csv, model_card.md and .json,
-            parity.png, learning_curve.png.
+            report.html, parity.png, learning_curve.png, structures.chemiscope.json.gz.
         test: File or files with the structures for the final test; ``ethanol`` means the shipped test structures.
             Without it the final table shows the validation errors.
         energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
@@ -65,6 +67,11 @@ class TrainingSettings:
         epochs: Passes over the training structures. Give this or ``minutes``.
         minutes: Time to train for, validation included, the final test not. Without ``epochs`` and ``minutes``: 10.
         seed: Seed of the weights, of the split and of the order of the structures.
+        split_seed: Seed of the validation structures, where it is not ``seed``.
+        committee: Number of potentials to train, one after the other, with seeds from ``seed`` on and the same
+            validation structures, each for ``epochs`` or ``minutes`` and into a folder of its own in ``out``; then
+            ``out``/committee.pt gives their mean and, calibrated on the validation structures, their spread as error
+            bars of energies, forces and stress.
         resume: Continue from ``out``/last.ckpt; the other settings must be those of the interrupted training, only
             ``epochs`` or ``minutes`` may grow.
         start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
@@ -78,7 +85,10 @@ class TrainingSettings:
         batch_edges: Edges per step at most (pairs of atoms within the cutoff, both directions), as above.
         accumulate: Number of parts in which the structures of a step are computed, one after the other: less memory for
             the same step.
-        learning_rate: Highest learning rate of Adam, reached after the warm-up; it then falls to zero along a cosine.
+        optimizer: ``muon`` (momentum with orthogonal matrices, Adam for the rest), ``adamw``, or a class of another
+            package that takes parameters, ``lr`` and ``weight_decay``, as package.module:Class.
+        learning_rate: Highest learning rate, reached after the warm-up; it then falls to zero along a cosine. Without
+            it 0.01 for muon and 0.003 for the others.
         warmup: Fraction of the training over which the learning rate rises from zero.
         loss: Penalty of an error: its square, its absolute value (l1), or the square of a small one and a straight line
             for a large one (huber), which follows outliers less.
@@ -156,6 +166,8 @@ class TrainingSettings:
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
+    split_seed: int | None = None
+    committee: int = 1
     resume: bool = False
     start_from: str | None = None
     patience: int | None = None
@@ -163,7 +175,8 @@ class TrainingSettings:
     batch_atoms: int | None = None
     batch_edges: int | None = None
     accumulate: int = 1
-    learning_rate: float = 3e-3
+    optimizer: str = "muon"
+    learning_rate: float | None = None
     warmup: float = 0.02
     loss: Penalty = "mse"
     huber_delta: float = 0.1
@@ -267,8 +280,22 @@ class TrainingSettings:
                 f"'start_from', whose file has them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl}, "
                 f"{self.model}, {self.outputs} and {self.without_energy}."
             )
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"'seed' must be at least 0 and below 2^31, got {self.seed}.")
+        for name in ("seed", "split_seed"):
+            if not 0 <= (getattr(self, name) or 0) < 2**31:
+                raise ValueError(f"{name!r} must be at least 0 and below 2^31, got {getattr(self, name)}.")
+        check_whole(committee=self.committee)
+        if self.committee > 1 and (self.target is not None or self.without_energy or self.processes > 1):
+            raise ValueError(
+                f"'committee' is for energies trained in one process, got {self.committee} members with 'target', "
+                "'without_energy' or several processes: leave it or these out."
+            )
+
+    @property
+    def highest_learning_rate(self) -> float:
+        """The learning rate, or what goes with the optimizer where none is given."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LEARNING_RATES.get(self.optimizer, LEARNING_RATES["adamw"])
 
     def compile_mode(self, structures: int) -> tuple[Literal["auto", "on", "off"], str | None]:
         """How to compile a training on a number of structures: ``auto`` only where it pays and is possible.

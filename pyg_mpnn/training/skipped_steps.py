@@ -63,6 +63,6 @@ def advice(settings: TrainingSettings) -> str:
     last = Path(settings.out) / "last.ckpt"
     left = f"The last good checkpoint is {last}" if last.exists() else "No checkpoint had been written"
     return (
-        f"{left}. Start again with a lower 'learning_rate' (was {settings.learning_rate:g}) or 'clip' (was "
+        f"{left}. Start again with a lower 'learning_rate' (was {settings.highest_learning_rate:g}) or 'clip' (was "
         f"{settings.clip:g}), or look for outliers in 'data'."
     )

@@ -111,7 +111,8 @@ def train(
         FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
         FileNotFoundError: A file is absent, or ``resume`` is on and there is no last.ckpt.
         TypeError: ``potential`` is none that can be trained, for instance a sum.
-        ValueError: The data are unusable, or a setting differs from those of the interrupted training.
+        ValueError: The data are unusable, several potentials are asked for (:func:`train_committee`), or a setting
+            differs from those of the interrupted training.
         ConnectionError: Another process of the training is gone.
         FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not,
             or they rose tenfold for the sixth time.
@@ -123,6 +124,10 @@ def train(
         raise TypeError(
             f"'potential' must be a Potential, got {type(potential).__name__}: train the part that is to learn, on the "
             "difference to the others (pyg_mpnn.data.subtract_baseline), and sum them afterwards (SumPotential)."
+        )
+    if settings.committee > 1:
+        raise ValueError(
+            f"'committee' must be 1 for one potential, got {settings.committee}: call train_committee"
         )
     out = Path(settings.out)
     first = launched_rank(settings.devices, settings.num_nodes) == 0

@@ -113,7 +113,8 @@ def load_training_data(
     isolated = {**of_atoms, **(settings.isolated or {})}
     notes = _look_at(seen, numbers, settings) if energy else []
     if valid is None:
-        train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), settings.seed)
+        split_seed = settings.seed if settings.split_seed is None else settings.split_seed
+        train_indices, valid_indices = split_frames(len(seen), settings.count_valid(len(seen)), split_seed)
         train, held_out = seen.subset(train_indices), seen.subset(valid_indices)
         hashes = {"training_indices_sha256": _index_hash(train_indices)}
         hashes["validation_indices_sha256"] = _index_hash(valid_indices)

@@ -41,6 +41,13 @@ def test_folder_has_the_numbers_of_its_arrays(folder: Path, capsys: pytest.Captu
     )
 
 
+def test_frames_of_a_set_may_be_of_different_atoms(folder: Path) -> None:
+    np.save(folder / "set.000" / "real_atom_types.npy", np.array([[1, 0, -1], [0, 0, 1]]))
+    first, second, third = read_structures(folder)
+    assert [frame.z.tolist() for frame in (first, second, third)] == [[8, 1], [1, 1, 8], [8, 1, 1]]
+    np.testing.assert_array_equal(first.forces, np.load(folder / "set.000" / "force.npy")[0].reshape(3, 3)[:2])
+
+
 def test_folder_may_be_open_and_without_labels(folder: Path) -> None:
     (folder / "nopbc").touch()
     for name in ("energy", "force", "virial"):
@@ -59,11 +66,13 @@ def test_unusable_folders_are_errors(folder: Path) -> None:
     np.save(folder / "set.000" / "coord.npy", np.zeros((2, 12)))
     with pytest.raises(ValueError, match=r"'path' must hold arrays for 3 atoms, got .*set.000/coord.npy"):
         read_structures(folder)
+    with pytest.raises(ValueError, match="frames of other atoms go into a folder of their own"):
+        read_structures(folder)
     (folder / "set.000" / "coord.npy").unlink()
     with pytest.raises(ValueError, match=r"'path' must hold coord.npy in each set, got .*set.000 without it"):
         read_structures(folder)
     (folder / "type.raw").write_text("2\n")
-    with pytest.raises(ValueError, match=r"'type.raw' must hold places of elements in \['H', 'O'\], got \[2\]"):
+    with pytest.raises(ValueError, match=r"types must be places of elements in \['H', 'O'\], got \[2\]"):
         read_structures(folder)
     (folder / "type_map.raw").unlink()
     with pytest.raises(ValueError, match=r"'path' must hold type_map.raw, which says what the types are"):

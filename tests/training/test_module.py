@@ -78,7 +78,7 @@ def test_learning_rate_and_energy_weight_follow_the_schedule(settings: Settings,
     rows = read_history(_history_path(settings_))
     rates = [row["learning_rate"] for row in rows]
     assert rates == sorted(rates, reverse=True)
-    assert rates[-1] < 0.02 * settings_.learning_rate
+    assert rates[-1] < 0.02 * settings_.highest_learning_rate
     assert [row["energy_weight"] for row in rows][:3] == pytest.approx([0.1, 0.1, 0.1])
     assert rows[-1]["energy_weight"] > 1.0
 

@@ -112,7 +112,7 @@ def test_resumed_training_keeps_the_lower_rate(
             train(settings(warmup=0.0), frames=frames)
     states = _blow_up(monkeypatch, ())
     train(settings(epochs=4, resume=True, warmup=0.0), frames=frames)
-    full = TrainingSettings("tiny", "run", epochs=1).learning_rate
+    full = TrainingSettings("tiny", "run", epochs=1).highest_learning_rate
     assert states[0]["rate"] == pytest.approx(0.25 * full, rel=1e-6), "half of the schedule, half of it kept"
     assert [row["recoveries"] for row in _rows(settings())] == [0, 1, 1, 1]
 

@@ -31,6 +31,8 @@ def test_report_is_complete(finished: TrainingResult) -> None:
         "metrics.csv",
         "settings.json",
         "parity.png",
+        "report.html",
+        "structures.chemiscope.json.gz",
         "learning_curve.png",
         "model_card.md",
         "model_card.json",

@@ -27,10 +27,11 @@ def declared_outputs(model: Any) -> dict[str, Any]:
     Returns:
         by name an object that declares ``level`` (``"structure"`` or ``"atom"``), ``shape``, ``symmetry``
         (``"equivariant"`` where each axis of ``shape`` turns with the structure, else ``"invariant"``), ``extensive``
-        and ``unit``, as :class:`pyg_mpnn.Output` does.
+        and ``unit``, as :class:`pyg_mpnn.Output` does. What molecules have no value of (``molecules = False``) is left
+        out.
     """
     found = model.all_outputs() if hasattr(model, "all_outputs") else getattr(model, "outputs", {})
-    return dict(found.items())
+    return {name: output for name, output in found.items() if getattr(output, "molecules", True)}
 
 
 @law()
@@ -80,7 +81,9 @@ def outputs_size(subject: Subject, structures: Sequence[Data]) -> list[Check]:
                 wanted[name] = torch.cat([first[name], second[name]])
             elif output.extensive:
                 wanted[name] = first[name] + second[name]
-            elif output.symmetry == "invariant":  # a mean of vectors has no one to compare with
+            elif (
+                output.extensive is not None and output.symmetry == "invariant"
+            ):  # a mean of vectors has no one to compare with
                 wanted[name] = first[name]
         far = copy.pos + torch.tensor([_FAR, 0.0, 0.0], dtype=torch.float64)
         found = _outputs(subject, atoms(torch.cat([structure.z, copy.z]), torch.cat([structure.pos, far])))

@@ -162,7 +162,8 @@ class AblationSettings:
         valid_size: Number of structures of ``data`` set aside for validation. Without it 50, or a tenth of them where
             they are fewer than 500.
         batch_size: Structures per step.
-        learning_rate: Highest learning rate, the same for all.
+        optimizer: As of training, the same for all.
+        learning_rate: Highest learning rate, the same for all; that of training without it.
         compile: Compile every cell, with ``on``: minutes for each variant, not counted, kept for the other seeds; or
             train and time all of them eagerly, with ``off``, which is fair among the variants, while absolute times and
             the cost of narrow networks are those of eager code.
@@ -199,7 +200,8 @@ class AblationSettings:
     only: Sequence[str] | None = None
     valid_size: int | None = None
     batch_size: int = 8
-    learning_rate: float = 3e-3
+    optimizer: str = "muon"
+    learning_rate: float | None = None
     compile: Literal["on", "off"] = "off"
     budget_minutes: float | None = None
     threads: int | None = None
@@ -251,6 +253,7 @@ class AblationSettings:
             minutes=self.minutes,
             seed=seed,
             batch_size=self.batch_size,
+            optimizer=self.optimizer,
             learning_rate=self.learning_rate,
             device=self.device,
             threads=self.threads,

@@ -1,0 +1,193 @@
+"""What outputs of electronic-structure programs say of their own steps: converged, whole, by which method."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LAST = -1  # the number of the last frame, where only its reader counts them
+CUT = "the file ends within it"
+
+
+@dataclass
+class Scan:
+    """What a look through the text of an output found.
+
+    Args:
+        wrong: why a frame is not to be learned from, by its number in the file; ``LAST`` for the last one.
+        method: what must be equal for energies of two files to go together, in words; empty where it is not looked for.
+        program: its name; empty for a file that is no such output.
+        units: what the program prints in, and what is read.
+        checked: whether convergence is looked for.
+    """
+
+    wrong: dict[int, str] = field(default_factory=dict)
+    method: str = ""
+    program: str = ""
+    units: str = ""
+    checked: bool = True
+
+    @property
+    def listed(self) -> str:
+        """The frames and why, the first ten of them."""
+        named = [f"the last frame ({why})" if k == LAST else f"frame {k} ({why})" for k, why in self.wrong.items()]
+        return ", ".join(named[:10]) + (f" and {len(named) - 10} more" if len(named) > 10 else "")
+
+    def notes(self) -> list[str]:
+        """What is to be said where the output is read, one sentence each."""
+        if not self.program:
+            return []
+        notes = [f"{self.program}: {self.units}"]
+        notes += [f"{self.method}"] if self.method else []
+        notes += [] if self.checked else ["whether its steps are converged is NOT CHECKED"]
+        return notes + ([f"{len(self.wrong)} LEFT OUT: {self.listed}"] if self.wrong else [])
+
+
+def scan_output(path: Path, kind: str) -> Scan:
+    """Look through an output for steps that are not converged or cut short.
+
+    Args:
+        path: the file.
+        kind: ASE's name of its format.
+
+    Returns:
+        what was found; nothing for files that are no outputs.
+
+    Raises:
+        ValueError: the coordinates of Gaussian are in another orientation than its forces, or steps of VASP are of a
+            machine-learned force field.
+
+    Source:
+        VASP: a step of OUTCAR is converged where EDIFF is reached; one of vasprun.xml where it took fewer steps than
+        NELM, as pymatgen does (S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013)). Others: what they print.
+    """
+    from ase.io.formats import open_with_compression
+
+    if kind == "vasp-xml":
+        return _scan_vasprun(path)
+    scan = _SCANS.get(kind)
+    if scan is None:
+        program = _UNCHECKED.get(kind, "")
+        return Scan(program=program, units="in eV and A, as ASE converts it", checked=not program)
+    with open_with_compression(str(path), "r") as file:
+        return scan(path, file)
+
+
+def _scan_outcar(path: Path, lines: Iterable[str]) -> Scan:
+    found = Scan(program="VASP", units=_VASP)
+    step, reached, begun, closing = 0, False, False, False
+    titles = []
+    for line in lines:
+        if "TITEL" in line:
+            titles.append(" ".join(line.split("=")[-1].split()))
+        elif "Iteration" in line:
+            begun = True
+        elif "ML FREE ENERGIE" in line:
+            raise ValueError(
+                f"'path' must hold steps of an electronic structure, got some of VASP's own machine-learned force "
+                f"field in {path}, which ASE's reader of OUTCAR does not take: give vasprun.xml."
+            )
+        elif "aborting loop because EDIFF is reached" in line:
+            reached = True
+        elif "FREE ENERGIE OF THE ION-ELECTRON SYSTEM" in line:
+            closing = True
+        elif closing and "energy(sigma->0)" in line:
+            if not reached:
+                found.wrong[step] = "its electrons are not converged"
+            step, reached, begun, closing = step + 1, False, False, False
+    if begun or closing:
+        found.wrong[step] = CUT
+    found.method = _potcars(titles)
+    return found
+
+
+def _scan_vasprun(path: Path) -> Scan:
+    from ase.io.formats import open_with_compression
+
+    found = Scan(program="VASP", units=_VASP)
+    step, most, open_step, titles = 0, None, False, []
+    try:
+        with open_with_compression(str(path), "rb") as file:
+            for event, element in ET.iterparse(file, events=("start", "end")):
+                if event == "start":
+                    open_step = open_step or element.tag == "calculation"
+                elif element.tag == "i" and element.get("name") == "NELM":
+                    most = int(element.text or 0)
+                elif element.tag == "array" and element.get("name") == "atomtypes":
+                    titles = [" ".join((row[-1].text or "").split()) for row in element.iter("rc")]
+                elif element.tag == "calculation":
+                    if most is not None and len(element.findall("scstep")) >= most > 1:
+                        found.wrong[step] = f"its electrons are not converged in NELM = {most} steps"
+                    step, open_step = step + 1, False
+                    element.clear()
+    except ET.ParseError:
+        found.wrong[step] = CUT if open_step else "the file ends before it"
+    found.method = _potcars(titles)
+    return found
+
+
+def _potcars(titles: Iterable[str]) -> str:
+    unique = list(dict.fromkeys(title for title in titles if title))
+    return f"pseudopotentials {', '.join(unique)}" if unique else ""
+
+
+def _scan_orca(path: Path, lines: Iterable[str]) -> Scan:
+    found = Scan(program="ORCA", units="converted from hartree and bohr to eV and A")
+    step, begun = 0, False
+    for line in lines:
+        if "CARTESIAN COORDINATES (ANGSTROEM)" in line:
+            begun = True
+        elif "Wavefunction not fully converged" in line or "SCF NOT CONVERGED" in line:
+            found.wrong[step] = "its electrons are not converged"
+        elif "ORCA GEOMETRY RELAXATION STEP" in line or "ORCA TERMINATED NORMALLY" in line:
+            step, begun = step + 1, False
+    if begun:
+        found.wrong.setdefault(step, CUT)
+    return found
+
+
+def _scan_gaussian(path: Path, lines: Iterable[str]) -> Scan:
+    found = Scan(program="Gaussian", units="converted from hartree and bohr to eV and A")
+    orientations, forces, ended, failed = set(), False, True, False
+    for line in lines:
+        if "orientation:" in line:
+            orientations.add(line.split()[0])
+            ended = False
+        forces = forces or "Forces (Hartrees/Bohr)" in line
+        failed = failed or "Convergence failure" in line or "Convergence criterion not met" in line
+        ended = ended or "termination" in line
+    if forces and orientations == {"Standard"}:
+        raise ValueError(
+            f"'path' must have coordinates in the orientation of its forces, got {path} with Gaussian's standard "
+            "orientation alone, while forces are in that of the input: compute it again with 'nosymm' or '#p'."
+        )
+    if failed:
+        found.wrong[LAST] = "its electrons are not converged"
+    elif not ended:
+        found.wrong[LAST] = CUT
+    return found
+
+
+_VASP = (
+    "in eV and A, the stress from kbar (positive under pressure) to ASE's sign; the energy is that of sigma -> 0, the "
+    "forces go with 'free_energy'"
+)
+_SCANS: dict[str, Callable[[Path, Iterable[str]], Scan]] = {
+    "vasp-out": _scan_outcar,
+    "orca-output": _scan_orca,
+    "gaussian-out": _scan_gaussian,
+}
+_UNCHECKED = {
+    "espresso-out": "Quantum ESPRESSO",
+    "aims-output": "FHI-aims",
+    "castep-castep": "CASTEP",
+    "castep-md": "CASTEP",
+    "nwchem-out": "NWChem",
+    "gpaw-out": "GPAW",
+    "abinit-out": "ABINIT",
+    "qbox": "Qbox",
+    "onetep-out": "ONETEP",
+    "gamess-us-out": "GAMESS",
+}

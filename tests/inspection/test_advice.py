@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from pyg_mpnn.cli import main
+from pyg_mpnn.data import ethanol
+from pyg_mpnn.inspection import Advice, Finding, advise, inspect_frames
+
+
+def found(seconds: float, size: str = "base", **severities: Any) -> list[Finding]:
+    numbers = {"isolated_atoms_eV": {}, "elements": ["Cu"], "rank": 1}
+    return [
+        Finding("composition", "ok", "", numbers),
+        Finding("neighbours", "ok", "", {"mean": [12.0]}),
+        Finding("training time", "ok", "", {"size": size, "seconds_per_step": seconds}),
+        *(Finding(name, severity, "") for name, severity in severities.items()),
+    ]
+
+
+def crystals(atoms: list[int]) -> list[Data]:
+    cell, pbc = torch.eye(3)[None], torch.ones(1, 3, dtype=torch.bool)
+    return [Data(z=torch.full((n,), 29), forces=torch.zeros(n, 3), cell=cell, pbc=pbc) for n in atoms]
+
+
+def test_size_and_minutes_follow_from_the_time_of_a_step() -> None:
+    many = crystals([32] * 100)
+    assert advise(many, found(0.1), [5.0]).flags == (
+        *("--cutoff", "5", "--batch-size", "8", "--size", "base", "--minutes", "10"),
+    )
+    assert advise(many, found(0.3), [5.0]).flags[-4:] == ("--size", "base", "--minutes", "25")
+    slow = advise(many, found(3.0), [5.0])
+    assert slow.flags[-4:-2] == ("--size", "small")
+    assert any("5000 steps of base would take 250 minutes" in reason for reason in slow.reasons)
+    assert advise(crystals([4] * 20), found(0.1), [5.0]).flags[-4:-2] == ("--size", "small")
+
+
+def test_batches_follow_from_the_sizes() -> None:
+    assert advise(crystals([128] * 20), found(0.1), [4.0, 6.0]).flags[:5] == ("--cutoff", "4", "6", "--batch-size", "2")
+    assert advise(crystals([4] * 19 + [64]), found(0.1), [5.0]).flags[2:4] == ("--batch-atoms", "64")
+
+
+def test_reasons_name_what_lacks() -> None:
+    text = " ".join(advise(crystals([32] * 20), found(0.1, outliers="warning"), [5.0]).reasons)
+    for words in ("without stresses: pressures will be guesses", "ZBL", "Look at the outliers first"):
+        assert words in text
+    frames = inspect_frames(ethanol("train")[:50], size="small", steps=0).advice
+    assert any("isolated atoms of H, C, O (--isolated)" in reason for reason in frames.reasons)
+    assert any("was not measured" in reason for reason in frames.reasons)
+
+
+def test_command_is_what_a_shell_takes() -> None:
+    advice = Advice(("--size", "base"), ())
+    given = {"data": ["a b.xyz", "c.db"], "test": None, "energy_key": "dft energy"}
+    assert advice.command(given) == (
+        "pyg-mpnn train --data 'a b.xyz' c.db --energy-key 'dft energy' --size base --out run"
+    )
+
+
+def test_the_command_that_is_advised_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["convert", "ethanol", str(tmp_path / "e.xyz")]) == 0
+    flags = ["--data", str(tmp_path / "e.xyz"), "--size", "small", "--steps", "1", "--json", str(tmp_path / "f.json")]
+    assert main(["inspect", *flags]) == 0
+    shown = capsys.readouterr().out
+    line = next(line.strip() for line in shown.splitlines() if line.strip().startswith("pyg-mpnn train"))
+    assert "--learning-curve trains" in shown
+    assert json.loads((tmp_path / "f.json").read_text())["advice"]["flags"]
+    seen: list[Any] = []
+    monkeypatch.setattr("pyg_mpnn.training.train", seen.append)
+    main(line.split()[1:])
+    assert (seen[0].size, seen[0].out) == ("small", "run")
