@@ -25,7 +25,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SHOWN = ("MACE", "NequIP", "PaiNN")  # of the published values
 PEERS = {"schnet": "SchNet (PyG)", "painn": "PaiNN (SchNetPack)", "mace-64": "MACE 64x0e"}
 OURS = {"ours-small": "small", "ours": "base"}
-PRODUCTS = {"10": "base-aspirin-10min", "86": "base-aspirin-86min"}
+LONGER = ("products/mpnn-aspirin-10min.json", "md17/aspirin-base-seed0.json")
 
 
 def main() -> None:
@@ -65,19 +65,13 @@ def draw_errors(target: Path) -> None:
         side = {"xytext": (9, -3), "ha": "left"}
         if model in OURS:
             side = {"xytext": (-9, -4 if model == "ours-small" else -12), "ha": "right"}
-        axes.annotate(f"{name}, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
-    ratio = product_ratio()
-    found = {
-        minutes: json.loads((RESULTS / "products" / f"{file}.json").read_text()) for minutes, file in PRODUCTS.items()
-    }
-    heights = [one["test"]["forces_mae_meV_per_A"] for one in found.values()]
-    axes.plot([base * ratio] * len(heights), heights, "-", color="tab:red", linewidth=1)
-    for minutes, error in zip(found, heights, strict=True):
-        axes.plot(base * ratio, error, "*", color="tab:red", ms=14)
-        label = f"ProductMPNN, {minutes} min"
-        axes.annotate(
-            label, (base * ratio, error), xytext=(11, -4), textcoords="offset points", fontsize=9, color="tab:red"
-        )
+        axes.annotate(f"{name}, Adam, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
+    for file in LONGER:
+        found = json.loads((RESULTS / file).read_text())
+        error = found["test"]["forces_mae_meV_per_A"]
+        axes.plot(base, error, "*", color="tab:red", ms=14)
+        label = f"base with Muon (default), {found['minutes']:g} min"
+        axes.annotate(label, (base, error), xytext=(11, -4), textcoords="offset points", fontsize=9, color="tab:red")
     axes.set(xscale="log", yscale="log", xlim=(18, 1500), ylim=(5.5, 120))
     for name, error in ((name, PUBLISHED["aspirin"][name]) for name in SHOWN):
         axes.axhline(error, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
@@ -93,13 +87,6 @@ def draw_errors(target: Path) -> None:
     axes.set_title("Aspirin (rMD17, 950 frames), trained for minutes on one core", fontsize=10)
     figure.savefig(target, dpi=130)
     print(f"written to {target}")
-
-
-def product_ratio() -> float:
-    """Time of ProductMPNN over that of base, one aspirin, compiled, both in turn."""
-    works = json.loads((RESULTS / "products" / "cost.json").read_text())["works"]
-    models = next(work["models"] for work in works if work["work"] == "one aspirin")
-    return float(models["products"]["ratio"] / models["base"]["ratio"])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def public() -> list[Any]:
         getattr(module, name): None
         for module in modules
         for name in module.__all__
-        if name not in ("SIZES", "QM9_TARGETS")
+        if name not in ("SIZES", "SPREADS", "QM9_TARGETS")
     }
     return [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
 

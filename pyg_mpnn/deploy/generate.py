@@ -38,6 +38,7 @@ def generate_inference(traced: Traced, example: list[Tensor]) -> Compiled:
         if not whole:
             what = f"Compiling energies and forces (kept in {cache_folder()})"
             with announce(what, expected_seconds(traced, "inference")):
+                _find_instructions()
                 build_package(traced, example, path)
         return load_package(path)
 
@@ -102,10 +103,22 @@ def generate_training(traced: Traced, example: list[Tensor]) -> Compiled:
     with keep(digest(f"training {_fingerprint(traced, example)} {torch.get_num_threads()}")) as (folder, whole):
         what = "Loading the training step" if whole else f"Compiling the training step (kept in {cache_folder()})"
         announced = announce(what, expected_seconds(traced, "training") / (10 if whole else 1))
+        _find_instructions()
         with announced, _quiet(), generating(folder), tracing(), torch.enable_grad():
             results = run(example)
             torch.autograd.grad(sum(result.sum() for result in results[:-1]), weights, allow_unused=True)  # type: ignore[arg-type]
     return run
+
+
+def _find_instructions() -> None:
+    """Let torch find the vector instructions of this processor, by the small programs that an earlier process compiled.
+
+    Torch compiles them in each process anew where its cache folder is another one each time: 7 s.
+    """
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    with keep(digest(f"instructions {machine()}")) as (folder, _), generating(folder):
+        pick_vec_isa()
 
 
 class _Arguments(nn.Module):

@@ -126,9 +126,7 @@ def train(
             "difference to the others (pyg_mpnn.data.subtract_baseline), and sum them afterwards (SumPotential)."
         )
     if settings.committee > 1:
-        raise ValueError(
-            f"'committee' must be 1 for one potential, got {settings.committee}: call train_committee"
-        )
+        raise ValueError(f"'committee' must be 1 for one potential, got {settings.committee}: call train_committee")
     out = Path(settings.out)
     first = launched_rank(settings.devices, settings.num_nodes) == 0
     last = check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None

@@ -116,7 +116,7 @@ def test_interruption_says_how_to_continue(
     def interrupt(settings: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pyg_mpnn.training, "train", interrupt)
+    monkeypatch.setattr("pyg_mpnn.cli.train.train", interrupt)
     assert main(["train", "--data", data, "--out", str(tmp_path / "run")]) == 130
     assert "continues with the same command and --resume" in capsys.readouterr().err
 

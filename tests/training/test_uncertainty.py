@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,90 +9,20 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_mpnn import load_potential
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.models import Committee, LastLayer, UncertainPotential
+from pyg_mpnn.models import LastLayer
 from pyg_mpnn.training import (
     Deviations,
     TrainingResult,
     TrainingSettings,
-    add_error_bars,
     calibrate,
     deviations,
-    evaluate,
     fit_last_layer,
     reliability,
-    train,
-    train_committee,
 )
 from pyg_mpnn.training.uncertainty import plot_reliability, reliability_table
 
 Settings = Callable[..., TrainingSettings]
-
-
-@pytest.fixture(scope="module")
-def committee(tmp_path_factory: pytest.TempPathFactory, frames: list[Data]) -> Path:
-    """The folder of a committee of two, trained on twelve frames, of which it may not be much better than nothing."""
-    out = tmp_path_factory.mktemp("committee") / "run"
-    model = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
-    settings = TrainingSettings(
-        "tiny", str(out), valid_size=10, epochs=1, batch_size=2, device="cpu", model=model, committee=2
-    )
-    train_committee(settings, frames=[*frames, *ethanol("train")[12:20]], test=ethanol("test")[:12])
-    return out
-
-
-def test_committee_has_members_of_other_seeds_and_one_split(committee: Path) -> None:
-    model = load_potential(committee / "committee.pt")
-    assert isinstance(model, Committee)
-    kept = [json.loads((committee / f"member-{k}" / "settings.json").read_text()) for k in range(2)]
-    assert [(own["seed"], own["split_seed"], own["committee"]) for own in kept] == [(0, 0, 1), (1, 0, 1)]
-    for member, k in zip(model.potentials, range(2), strict=True):
-        trained = load_potential(committee / f"member-{k}" / "best.ckpt")
-        for own, other in zip(member.parameters(), trained.parameters(), strict=True):
-            assert torch.equal(own, other)
-    assert not torch.equal(*(next(member.parameters()) for member in model.potentials))
-    report = json.loads((committee / "committee.json").read_text())
-    assert report["test"]["forces"]["count"] == 12 * 27
-    assert report["validation"]["energy"]["factor"] == pytest.approx(model.calibration["energy_std"])
-    assert (committee / "committee.png").is_file()
-
-
-def test_members_that_are_complete_are_not_trained_again(
-    committee: Path, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (committee / "committee.pt").rename(committee / "before.pt")
-    monkeypatch.setattr("pyg_mpnn.training.committee.train", lambda *_, **__: pytest.fail("trained again"))
-    kept = json.loads((committee / "member-0" / "settings.json").read_text())
-    settings = TrainingSettings(**{**kept, "committee": 2, "out": str(committee), "resume": True})
-    data = {"frames": [*frames, *ethanol("train")[12:20]], "test": ethanol("test")[:12]}
-    found = train_committee(settings, **data)
-    assert capsys.readouterr().out.count("is trained already") == 2
-    before = load_potential(committee / "before.pt")
-    assert isinstance(before, UncertainPotential)
-    assert found.model.calibration == before.calibration
-
-
-def test_error_bars_do_not_change_what_is_predicted(committee: Path) -> None:
-    """And are no references where they lie in a file: a prediction is not an error."""
-    model = load_potential(committee / "committee.pt")
-    data = ethanol("test")[:3]
-    for frame in data:
-        frame.energy_std = torch.ones(1)
-    errors = evaluate(model, data)
-    assert errors.outputs == {}
-    assert errors.forces_mae_meV_per_A is not None
-
-
-def test_last_layer_of_a_training(committee: Path, frames: list[Data], tmp_path: Path) -> None:
-    run, data = committee / "member-0", [*frames, *ethanol("train")[12:20]]
-    found = add_error_bars([run], tmp_path / "bars.pt", frames=data, test=ethanol("test")[:12])
-    model = load_potential(tmp_path / "bars.pt")
-    assert isinstance(model, LastLayer)
-    assert found.test is not None
-    assert found.test["forces"].count == 12 * 27
-    frame = ethanol("test")[0]
-    assert model(frame).energy.item() == pytest.approx(load_potential(run / "best.ckpt")(frame).energy.item())
 
 
 def test_error_bars_are_as_large_as_the_errors_that_set_them(finished: TrainingResult, frames: list[Data]) -> None:
@@ -143,29 +71,3 @@ def test_picture(drawn: None, tmp_path: Path) -> None:
     found = {"energy": Deviations(stds, stds), "forces": Deviations(2 * stds, stds)}
     plot_reliability(found, tmp_path / "reliability.png", "60 structures")
     assert (tmp_path / "reliability.png").stat().st_size > 10_000
-
-
-def test_bad_input(
-    committee: Path, finished: TrainingResult, settings: Settings, frames: list[Data], tmp_path: Path
-) -> None:
-    with pytest.raises(ValueError, match="'committee' must be 1 for one potential, got 3"):
-        train(settings(committee=3), frames=frames)
-    with pytest.raises(ValueError, match="'committee' must be at least 2 to have a spread, got 1"):
-        train_committee(settings(), frames=frames)
-    with pytest.raises(ValueError, match="'committee' must be at least 1, got 0"):
-        settings(committee=0)
-    with pytest.raises(ValueError, match="'committee' is for energies trained in one process"):
-        settings(committee=2, without_energy=True)
-    with pytest.raises(FileExistsError, match="'out' must be a new or empty folder"):
-        train_committee(dataclasses.replace(settings(committee=2), out=str(committee)), frames=frames)
-    with pytest.raises(ValueError, match="'runs' must have the same data, got others in"):
-        add_error_bars([finished.out, committee / "member-0"], tmp_path / "x.pt", frames=frames)
-    with pytest.raises(ValueError, match="whose data have changed since"):
-        add_error_bars([finished.out], tmp_path / "x.pt", frames=frames[:-1])
-    with pytest.raises(FileNotFoundError, match=r"without settings.json and best.ckpt in it"):
-        add_error_bars([tmp_path], tmp_path / "x.pt", frames=frames)
-    with pytest.raises(FileExistsError, match="'out' must be a new file"):
-        add_error_bars([finished.out], finished.out / "best.ckpt", frames=frames)
-    with pytest.raises(ValueError, match="'frames' must hold at least 10 structures with energies to calibrate"):
-        calibrate(fit_last_layer(finished.potential, frames, num_forces=2), frames[:3])
-    assert not (tmp_path / "x.pt").exists()
