@@ -1,4 +1,4 @@
-"""Pytest plugin: a skipped test fails the run unless it carries the marker `gpu` or `dataset`.
+"""Pytest plugin: a skipped test fails the run unless it carries the marker `gpu`, `dataset` or `browser`.
 
 CI installs every optional package, so any other skip means that something was not tested.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-ALLOWED = {"gpu", "dataset"}
+ALLOWED = {"gpu", "dataset", "browser"}
 unexpected: list[str] = []
 
 
