@@ -65,7 +65,7 @@ def draw_errors(target: Path) -> None:
         side = {"xytext": (9, -3), "ha": "left"}
         if model in OURS:
             side = {"xytext": (-9, -4 if model == "ours-small" else -12), "ha": "right"}
-        axes.annotate(f"{name}, Adam, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
+        axes.annotate(f"{name}, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
     for file in LONGER:
         found = json.loads((RESULTS / file).read_text())
         error = found["test"]["forces_mae_meV_per_A"]
@@ -84,7 +84,7 @@ def draw_errors(target: Path) -> None:
         axis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel("energy and forces of one aspirin, one core (µs/atom)")
     axes.set_ylabel("force MAE, test (meV/Å)")
-    axes.set_title("Aspirin (rMD17, 950 frames), trained for minutes on one core", fontsize=10)
+    axes.set_title("Aspirin (rMD17, 950 frames), trained for minutes on one core, with Adam unless said", fontsize=10)
     figure.savefig(target, dpi=130)
     print(f"written to {target}")
 
