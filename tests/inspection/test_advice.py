@@ -73,6 +73,6 @@ def test_the_command_that_is_advised_runs(
     assert "--learning-curve trains" in shown
     assert json.loads((tmp_path / "f.json").read_text())["advice"]["flags"]
     seen: list[Any] = []
-    monkeypatch.setattr("pyg_mpnn.training.train", seen.append)
+    monkeypatch.setattr("pyg_mpnn.cli.train.train", seen.append)
     main(line.split()[1:])
     assert (seen[0].size, seen[0].out) == ("small", "run")
