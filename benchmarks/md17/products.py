@@ -3,8 +3,8 @@
 One training a call, compiled, one thread, rMD17 split 01 (950 + 50 frames), one JSON in benchmarks/results/products/.
 Validation frames choose; the 1000 test frames are used with --test only, once, for what was chosen.
 
-    python -m benchmarks.md17.products NAME --data DIR --minutes 8 --set learning_rate=6e-3 --model channels=32
-    python -m benchmarks.md17.products base-90min --data DIR --minutes 90 --set learning_rate=6e-3 --test
+    python -m benchmarks.md17.products NAME --data DIR --minutes 8 --set learning_rate=0.01 --model channels=32
+    python -m benchmarks.md17.products base-90min --data DIR --minutes 90 --test
     python -m benchmarks.md17.products table                 Markdown table of all result files
 
 --network MPNN trains the older composition, with the sizes of `--model size=small`.
