@@ -44,8 +44,9 @@ def orthogonalize(matrices: Tensor) -> Tensor:
         K. Jordan et al., Muon (2024), https://kellerjordan.github.io/posts/muon, with its coefficients a, b, c.
 
     Example:
-        >>> torch.linalg.svdvals(orthogonalize(torch.diag(torch.tensor([1.0, 5.0])))).round(decimals=1).tolist()
-        [1.1, 0.7]
+        >>> values = torch.linalg.svdvals(orthogonalize(torch.diag(torch.tensor([1.0, 50.0]))))
+        >>> bool(values.min() > 0.6), bool(values.max() < 1.3)
+        (True, True)
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]

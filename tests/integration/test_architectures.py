@@ -166,7 +166,7 @@ def test_trains_and_runs_dynamics(name, tmp_path):
     frames, test = ethanol_sample("train")[:60], ethanol_sample("test")[:20]
     potential = MODULES[name].potential(**SMALL)
     settings = TrainingSettings(
-        "ethanol", str(tmp_path / "run"), epochs=6, valid_size=10, batch_size=5, learning_rate=5e-3, device="cpu"
+        "ethanol", str(tmp_path / "run"), epochs=6, valid_size=10, batch_size=5, learning_rate=0.03, device="cpu"
     )
     result = train(settings, potential, frames=frames, test=test)
     assert result.errors.forces_mae_meV_per_A < 0.8 * result.trivial.forces_mae_meV_per_A

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyg_mpnn import MPNN, ZBL, BesselBasis, GaussianBasis, PolynomialCutoff, Potential, SigmoidAttention
+from pyg_mpnn import MPNN, ZBL, BesselBasis, GaussianBasis, PolynomialCutoff, Potential, SigmoidAttention, SumPotential
 from pyg_mpnn.models.build import build, describe, foreign_names, name_of, own_classes, part_factory, sources
 from pyg_mpnn.models.parts import BASES
 
@@ -60,7 +60,8 @@ def _simple_parts():
     for name, cls in sorted(own_classes().items()):
         known = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
         needed = {key for key, p in known.items() if p.default is p.empty and p.kind not in several}
-        if needed <= set(SIZES) and not inspect.isabstract(cls) and name not in ("SumPotential", "EnergyModel"):
+        of_models = name == "EnergyModel" or issubclass(cls, SumPotential)
+        if needed <= set(SIZES) and not inspect.isabstract(cls) and not of_models:
             sizes = {**SIZES, "channels": [4, 5]} if name == "MLP" else SIZES
             yield name, {key: sizes[key] for key in known if key in sizes}
 
