@@ -46,6 +46,8 @@ def build() -> str:
             "One seed. Published values: force MAE in meV/A from table 1 of arXiv:2206.07697, same protocol, without a "
             "limit of minutes.",
             train.table(),
+            "The same with Adam, the default before Muon, at an older commit:",
+            train.table(train.FOLDER / "adam"),
             "The same with the three layers that the base size had before, at an older commit:",
             train.table(train.FOLDER / "three-layers"),
             "## Products at the atom: `ProductMPNN` on rMD17, split 01",
