@@ -31,7 +31,8 @@ td.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat left; }
 .bad { border-color: var(--bad); } .bad b { color: var(--bad); }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem; }
-figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .5rem; } figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .5rem; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
 
 
