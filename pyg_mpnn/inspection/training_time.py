@@ -14,6 +14,7 @@ from pyg_mpnn.models import Potential
 from pyg_mpnn.models.sizes import Size
 from pyg_mpnn.training.evaluate import evaluate_batch
 from pyg_mpnn.training.loss import loss_terms
+from pyg_mpnn.training.optimizer import LEARNING_RATES, Muon
 from pyg_mpnn.training.settings import DEFAULT_MINUTES
 
 __all__ = ["check_training_time"]
@@ -28,7 +29,7 @@ def check_training_time(
     steps: int = 5,
     seconds: float = 10.0,
 ) -> Finding:
-    """Time some steps of training: energies, forces and stress of a batch, their derivatives, a step of Adam.
+    """Time some steps of training: energies, forces and stress of a batch, their derivatives, a step of Muon.
 
     Eager, on the CPU, in the present number of threads; a compiled training and a GPU are faster.
 
@@ -57,7 +58,7 @@ def check_training_time(
     reference = fit_reference(chosen, tuple(cutoffs))
     potential.set_reference(reference.energies, reference.scale, reference.neighbors)
     dataset = StructureDataset(chosen, tuple(cutoffs))
-    optimizer = torch.optim.Adam(potential.parameters())
+    optimizer = Muon(potential, lr=LEARNING_RATES["muon"])
     times: list[float] = []
     begun = time.perf_counter()
     for k in range(steps + 1):

@@ -84,11 +84,11 @@ def train(
     What is learned is what the model gives: energies and forces, other outputs from the fields of their names, or both;
     each from the structures that have a reference of it. With ``settings.target`` it is one property of QM9.
 
-    Adam under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and cosine decay. ``best.ckpt``
-    holds the averaged weights with the lowest sum of validation force MAE (meV/A) and energy MAE (meV per atom), to
-    which the errors of other outputs are added in units of their spread (``score`` in ``metrics.py``); ``last.ckpt`` is
-    written after every epoch and holds all that ``resume`` needs. Where the training diverges, it goes
-    back to ``best.ckpt`` with half the learning rate (``recovery.py``). Python's, NumPy's
+    Muon, or another optimizer, under Lightning's Trainer, with averaged weights, gradient clipping, warm-up and
+    cosine decay. ``best.ckpt`` holds the averaged weights with the lowest sum of validation force MAE (meV/A) and
+    energy MAE (meV per atom), to which the errors of other outputs are added in units of their spread (``score`` in
+    ``metrics.py``); ``last.ckpt`` is written after every epoch and holds all that ``resume`` needs. Where the
+    training diverges, it goes back to ``best.ckpt`` with half the learning rate (``recovery.py``). Python's, NumPy's
     and PyTorch's global generators are seeded with ``settings.seed``.
 
     Args:
@@ -118,7 +118,8 @@ def train(
             or they rose tenfold for the sixth time.
 
     Source:
-        Adam: Kingma and Ba, ICLR 2015, arXiv:1412.6980; loss, schedule and averaging: own design, measured on rMD17.
+        optimizer: see :class:`~pyg_mpnn.training.optimizer.Muon`; loss, schedule and averaging: own design, measured on
+        rMD17.
     """
     if potential is not None and not isinstance(potential, Potential):
         raise TypeError(
