@@ -100,7 +100,9 @@ def _difference(one: Path, other: Path) -> float:
     a, b = _state(one), _state(other)
     pairs = [(a[name][key], b[name][key]) for name in ("state_dict", "current_model_state") for key in a[name]]
     moments = (checkpoint["optimizer_states"][0]["state"] for checkpoint in (a, b))
-    pairs += [(m["exp_avg"], n["exp_avg"]) for m, n in zip(*(state.values() for state in moments), strict=True)]
+    for m, n in zip(*(state.values() for state in moments), strict=True):
+        name = "momentum" if "momentum" in m else "exp_avg"
+        pairs.append((m[name], n[name]))
     return max(float((first - second).abs().nan_to_num().max()) for first, second in pairs)
 
 
