@@ -15,6 +15,7 @@ from pyg_mpnn.training.evaluate import evaluate, predict
 from pyg_mpnn.training.loss import LossTerms, loss_terms, output_losses
 from pyg_mpnn.training.metrics import Errors, OutputErrors, Predictions, compute_errors
 from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.optimizer import Muon
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import TrainingResult, train
 from pyg_mpnn.training.uncertainty import Deviations, Reliability, calibrate, deviations, fit_last_layer, reliability
@@ -42,4 +43,5 @@ __all__ = [
     "loss_terms",
     "output_losses",
     "PotentialModule",
+    "Muon",
 ]

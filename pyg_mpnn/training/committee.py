@@ -75,7 +75,7 @@ def train_committee(
         ValueError: As for :func:`train`, or fewer than two members.
 
     Source:
-        see :class:`~pyg_mpnn.Committee`.
+        see :class:`~pyg_mpnn.models.Committee`.
     """
     if settings.committee < 2:
         raise ValueError(f"'committee' must be at least 2 to have a spread, got {settings.committee}")
@@ -116,8 +116,8 @@ def add_error_bars(
 ) -> UncertainResult:
     """Make a model with calibrated error bars of one training or of several.
 
-    One training gets those of its last layer (:class:`~pyg_mpnn.LastLayer`), several become a
-    :class:`~pyg_mpnn.Committee`. The data are read again as the settings in the folder say; the structures that
+    One training gets those of its last layer (:class:`~pyg_mpnn.models.LastLayer`), several become a
+    :class:`~pyg_mpnn.models.Committee`. The data are read again as the settings in the folder say; the structures that
     validated the training calibrate the error bars. Beside the file there are a picture and the judgement as JSON.
 
     Args:
@@ -127,7 +127,7 @@ def add_error_bars(
         frames: As for :func:`train`, where the training had structures in memory.
         valid: The same.
         test: The same.
-        num_draws: As of :class:`~pyg_mpnn.LastLayer`.
+        num_draws: As of :class:`~pyg_mpnn.models.LastLayer`.
         trust: Code of the user's that may run.
 
     Returns:

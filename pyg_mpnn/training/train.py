@@ -118,7 +118,7 @@ def train(
             or they rose tenfold for the sixth time.
 
     Source:
-        optimizer: see :class:`~pyg_mpnn.training.optimizer.Muon`; loss, schedule and averaging: own design, measured on
+        optimizer: see :class:`~pyg_mpnn.training.Muon`; loss, schedule and averaging: own design, measured on
         rMD17.
     """
     if potential is not None and not isinstance(potential, Potential):

@@ -84,7 +84,7 @@ def fit_last_layer(
     Args:
         potential: The potential.
         frames: Structures that it was trained on.
-        num_draws: As of :class:`~pyg_mpnn.LastLayer`.
+        num_draws: As of :class:`~pyg_mpnn.models.LastLayer`.
         num_forces: Number of structures, evenly over ``frames``, whose forces count as observations, with the weight of
             all; one backward pass for each input of the last layer.
         batch_size: Structures per batch; it changes speed and memory, not the result.
@@ -99,7 +99,7 @@ def fit_last_layer(
         ValueError: No structure, one without energies or forces, or a head of the user's.
 
     Source:
-        see :class:`~pyg_mpnn.LastLayer`.
+        see :class:`~pyg_mpnn.models.LastLayer`.
     """
     model = LastLayer(potential, num_draws)
     shapes = label_shapes(potential)
