@@ -113,10 +113,13 @@ def generate_training(traced: Traced, example: list[Tensor]) -> Compiled:
 def _find_instructions() -> None:
     """Let torch find the vector instructions of this processor, by the small programs that an earlier process compiled.
 
-    Torch compiles them in each process anew where its cache folder is another one each time: 7 s.
+    Torch compiles them in each process anew where its cache folder is another one each time. Where a torch has no such
+    function, it does as it would.
     """
-    from torch._inductor.cpu_vec_isa import pick_vec_isa
-
+    try:
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+    except ImportError:
+        return
     with keep(digest(f"instructions {machine()}")) as (folder, _), generating(folder):
         pick_vec_isa()
 

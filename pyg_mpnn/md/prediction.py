@@ -113,7 +113,8 @@ def run_prediction(
         print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
     note_unlike_trained(potential, seen.values())
     what = ["energy, forces, atom energies"] if potential.has_energy else []
-    what += [*([f"stress ({crystals} of them)"] if stress else []), *potential.all_outputs()]
+    what += [*([f"stress ({crystals} of them)"] if stress else [])]
+    what += [name for name, output in potential.all_outputs().items() if output.molecules or stress]
     print(f"{count} structures with {', '.join(what)} written to {target}")
     return count
 

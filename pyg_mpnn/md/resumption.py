@@ -20,7 +20,18 @@ __all__ = ["StateFile", "digest", "read_states", "restore_state", "take_state"]
 STATE = "state.npz"
 SECONDS = 10.0
 """Time between two writings of the state: at most so much is computed again after a kill."""
-_FREE = {"out", "resume", "steps", "trust", "threads", "device", "compile", "mode"}  # may be others than before
+_FREE = {
+    "out",
+    "resume",
+    "steps",
+    "trust",
+    "threads",
+    "device",
+    "compile",
+    "mode",
+    "max_uncertainty",
+    "on_uncertain",
+}  # may be others than before
 
 
 def take_state(dynamics: MolecularDynamics, rng: np.random.Generator) -> dict[str, Any]:

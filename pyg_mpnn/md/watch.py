@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
+from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.models import UncertainPotential
 
@@ -92,10 +92,12 @@ class Watch:
         if step and self.frames.is_file():
             kept = [frame for frame in read(self.frames, ":") if frame.info["step"] < step]
             self.stored = len(kept)
-            self.frames.unlink()
             if kept:
-                write(self.frames, kept)
-        with self.lines.open("w", newline="") as file:
+                with write_whole(self.frames) as file:
+                    write(file, kept, format="extxyz")
+            else:
+                self.frames.unlink()
+        with write_whole(self.lines) as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
         self.largest = max((float(row[3]) for row in rows), default=0.0)
 
@@ -116,13 +118,12 @@ class Watch:
         row = [self.step, f"{self.step * self.timestep:g}", f"{energy:.6g}", f"{of_atoms[worst]:.6g}", worst]
         with self.lines.open("a", newline="") as file:
             csv.writer(file).writerow(row)
-        self.largest = max(self.largest, float(of_atoms[worst]))
+        self.largest = max(float(of_atoms[worst]), self.largest)  # in this order, so that one that is NaN stays
         if of_atoms[worst] <= self.limit:
             return
         frame = Atoms(self.atoms.symbols, self.atoms.positions, cell=self.atoms.cell, pbc=self.atoms.pbc)
         frame.info.update(step=self.step, predicted_energy_std=energy)
         frame.set_array("predicted_forces_std", of_atoms)
-        frame.calc = SinglePointCalculator(frame)
         write(self.frames, frame, append=self.frames.is_file())
         self.stored += 1
         if self.stop:

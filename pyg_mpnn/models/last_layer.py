@@ -114,13 +114,12 @@ class LastLayer(UncertainPotential):
         if forces or stress:
             pos, strain = make_variables(structure, stress)
         energies, features = self.potential.last_layer(structure, pos, strain, memory)
-        if forces or stress:
-            result = self.potential._evaluate(structure, forces, stress, memory, create_graph, outputs)
+        if forces or stress:  # compiled where the potential is
+            result = super()._evaluate(structure, forces, stress, memory, create_graph, False)
         else:
             total, of_atoms = self._totals(structure, energies)
-            others = self.potential._others(structure, None, memory)
-            result = PotentialOutput(total, None, None, of_atoms, others)
-        found = dict(result.others)
+            result = PotentialOutput(total, None, None, of_atoms)
+        found = self._others(structure, None, memory)
         of_structures = scatter_sum(features.double(), structure.batch, structure.num_graphs)
         root, draws = self.root.double(), self.draws.double()
         found["energy_std"] = torch.linalg.vector_norm(of_structures @ root, dim=1)

@@ -18,6 +18,7 @@ from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import train
 from pyg_mpnn.training.training_data import load_training_data
 from pyg_mpnn.training.uncertainty import (
+    QUANTITIES,
     Reliability,
     calibrate,
     deviations,
@@ -71,7 +72,8 @@ def train_committee(
         A and eV in the data; meV and meV/A in the reports.
 
     Raises:
-        FileExistsError: ``settings.out`` holds something already and ``resume`` is off.
+        FileExistsError: ``settings.out`` holds something already and ``resume`` is off, or a finished committee.
+        FileNotFoundError: ``resume`` is on and there is no member.
         ValueError: As for :func:`train`, or fewer than two members.
 
     Source:
@@ -82,6 +84,10 @@ def train_committee(
     out = Path(settings.out)
     if not settings.resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'out' must be a new or empty folder, got {out}: choose another, or say 'resume'")
+    if (out / "committee.pt").exists():
+        raise FileExistsError(f"'out' must hold no finished committee, got {out}: remove committee.pt to make it anew")
+    if settings.resume and not any(out.glob("member-*")):
+        raise FileNotFoundError(f"'out' must hold members to resume, got {out} without: start again without 'resume'")
     split_seed = settings.seed if settings.split_seed is None else settings.split_seed
     runs = [out / f"member-{number}" for number in range(settings.committee)]
     for number, run in enumerate(runs):
@@ -163,6 +169,9 @@ def add_error_bars(
         model = Committee(*potentials).eval()
         model.compositions, model.record = potentials[0].compositions, dict(potentials[0].record)
     found = calibrate(model, data.valid)
+    missing = [name for name in QUANTITIES if name not in found]
+    if missing:
+        print(f"Note: no references of {' or '.join(missing)} to calibrate on: factor of energies taken")
     model.save(target)
     judged, tested = reliability(model, found), None
     kind = f"{len(data.valid)} validation structures, which set the factors"

@@ -83,7 +83,7 @@ def fit_last_layer(
 
     Args:
         potential: The potential.
-        frames: Structures that it was trained on.
+        frames: Structures that it was trained on; what one has no reference of is no observation.
         num_draws: As of :class:`~pyg_mpnn.models.LastLayer`.
         num_forces: Number of structures, evenly over ``frames``, whose forces count as observations, with the weight of
             all; one backward pass for each input of the last layer.
@@ -96,7 +96,7 @@ def fit_last_layer(
         A, eV, eV/A.
 
     Raises:
-        ValueError: No structure, one without energies or forces, or a head of the user's.
+        ValueError: No structure, none with energies or none with forces, or a head of the user's.
 
     Source:
         see :class:`~pyg_mpnn.models.LastLayer`.
@@ -109,17 +109,23 @@ def fit_last_layer(
         raise ValueError("'frames' must have energies and forces to fit a last layer, got some without")
     noise = {"energy": 1e-3 * errors.energy_rmse_meV, "forces": 1e-3 * errors.forces_rmse_meV_per_A}
     precision = torch.zeros(model.width, model.width, dtype=torch.float64)
-    for batch in _batches(dataset, range(len(dataset)), batch_size):
+    known = {name: [k for k, frame in enumerate(dataset.structures) if _is_known(frame, name)] for name in noise}
+    for batch in _batches(dataset, known["energy"], batch_size):
         of_structures, _ = _last_layer(potential, batch, derivatives=False)
         precision += of_structures.T @ of_structures / noise["energy"] ** 2
-    chosen = np.unique(np.linspace(0, len(dataset) - 1, min(num_forces, len(dataset))).round().astype(int)).tolist()
+    places = np.linspace(0, len(known["forces"]) - 1, min(num_forces, len(known["forces"]))).round().astype(int)
+    chosen = [known["forces"][place] for place in np.unique(places)]
     for batch in _batches(dataset, chosen, batch_size):
         _, of_components = _last_layer(potential, batch, derivatives=True)
-        precision += len(dataset) / len(chosen) * of_components.T @ of_components / noise["forces"] ** 2
+        precision += len(known["forces"]) / len(chosen) * of_components.T @ of_components / noise["forces"] ** 2
     prior = 1e-10 * precision.diagonal().mean()
     model.set_precision(precision + prior * torch.eye(model.width, dtype=torch.float64))
     model.compositions, model.record = potential.compositions, dict(potential.record)
     return model.eval()
+
+
+def _is_known(frame: Data, name: str) -> bool:
+    return name in frame and not bool(frame[name].isnan().any())
 
 
 def _batches(dataset: PreparedStructures, places: Sequence[int], batch_size: int) -> Iterator[Batch]:

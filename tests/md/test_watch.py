@@ -58,6 +58,13 @@ def test_stops_and_keeps_the_structure(committee: Path, tmp_path: Path) -> None:
     assert frame.calc is None or not frame.calc.results  # no labels that a training could take
 
 
+def test_goes_on_past_what_it_stopped_at(committee: Path, tmp_path: Path) -> None:
+    """As the message advises: the same command with --on-uncertain store and --resume."""
+    _run(committee, tmp_path / "run", steps=6, max_uncertainty=1e3)
+    _run(committee, tmp_path / "run", max_uncertainty=1e-9, on_uncertain="store", resume=True)
+    assert [frame.info["step"] for frame in ase.io.read(tmp_path / "run" / "uncertain.xyz", ":")] == [8, 12]
+
+
 def test_stores_and_goes_on_after_a_kill(committee: Path, tmp_path: Path) -> None:
     options = {"max_uncertainty": 1e-9, "on_uncertain": "store"}
     _run(committee, tmp_path / "whole", **options)

@@ -79,3 +79,22 @@ def test_bad_input(make_potential: Make, molecules: list[Data]) -> None:
     own = Potential.from_size("small", hidden_channels=8, potential_heads="last", head=torch.nn.Linear(8, 1))
     with pytest.raises(ValueError, match="'head' must be an MLP of this package"):
         LastLayer(own)
+
+
+def test_compiled_code_gives_the_forces(
+    make_uncertain: MakeUncertain, molecules: list[Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled evaluation is asked for the forces; error bars beside it are eager."""
+    model = make_uncertain("last layer")
+    eager, asked = model(molecules[0]), []
+
+    def compiled(structure: Structure, *options: object) -> tuple[torch.Tensor, torch.Tensor, None]:
+        asked.append(options)
+        return torch.zeros(len(structure.z)), torch.full((len(structure.z), 3), 7.0), None
+
+    model.compiler = object()  # type: ignore[assignment]
+    monkeypatch.setattr(model, "_compiled", compiled)
+    found = model(molecules[0])
+    assert len(asked) == 1
+    assert bool((found.forces == 7.0).all())
+    torch.testing.assert_close(found.forces_std, eager.forces_std)

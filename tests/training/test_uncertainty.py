@@ -71,3 +71,18 @@ def test_picture(drawn: None, tmp_path: Path) -> None:
     found = {"energy": Deviations(stds, stds), "forces": Deviations(2 * stds, stds)}
     plot_reliability(found, tmp_path / "reliability.png", "60 structures")
     assert (tmp_path / "reliability.png").stat().st_size > 10_000
+
+
+def test_what_has_no_reference_is_no_observation(finished: TrainingResult, frames: list[Data]) -> None:
+    """Half of the structures have energies alone, half forces alone; places of the former change what is observed."""
+    part = [frame.clone() for frame in frames]
+    for frame in part[6:]:
+        del frame.forces
+    for frame in part[:6]:
+        del frame.energy
+    mixed = fit_last_layer(finished.potential, part)
+    assert not torch.allclose(mixed.root, fit_last_layer(finished.potential, frames).root)
+    again = fit_last_layer(finished.potential, part[:6] + part[6:], num_forces=6)  # no more than have forces
+    torch.testing.assert_close(mixed.root, again.root)
+    with pytest.raises(ValueError, match="must have energies and forces to fit a last layer"):
+        fit_last_layer(finished.potential, part[6:])
