@@ -79,6 +79,11 @@ class PotentialOutput(_Energies):
         """Names of what is there."""
         return (*(name for name in self._fields if getattr(self, name) is not None), *self.others)
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether something that is there can be differentiated."""
+        return any(tensor is not None and tensor.requires_grad for tensor in (*self, *self.others.values()))
+
     def map(self, function: Callable[[Tensor], Tensor]) -> PotentialOutput:
         """Apply a function to all that is there.
 
@@ -398,7 +403,7 @@ class EnergyModel(Stored, nn.Module):
                 "'stress' needs a structure that is periodic in two or three directions, got one without a cell"
             )
         result = self._evaluate(structure, forces, stress, memory, trained, outputs)
-        if trained or not (forces or stress):
+        if trained or not (forces or stress) or not result.requires_grad:
             return result
         return result.map(torch.Tensor.detach)
 

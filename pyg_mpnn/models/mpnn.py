@@ -101,6 +101,8 @@ class MPNN(nn.Module):
         torch.Size([2, 16])
     """
 
+    graph_inputs: tuple[str, ...] = ()  # numbers of a structure, such as its charge, that it reads
+
     def __init__(
         self,
         *,

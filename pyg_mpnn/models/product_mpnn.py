@@ -64,6 +64,8 @@ class ProductMPNN(nn.Module):
         torch.Size([2, 16])
     """
 
+    graph_inputs: tuple[str, ...] = ()  # numbers of a structure, such as its charge, that it reads
+
     def __init__(
         self,
         *,

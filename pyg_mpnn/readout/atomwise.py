@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -132,8 +133,9 @@ class AtomwiseEnergy(nn.Module):
         low, high = map(int, z.aminmax()) if z.numel() else (1, 1)
         if low < 1 or high > NUM_ELEMENTS:
             raise ValueError(f"'z' must hold atomic numbers 1..{NUM_ELEMENTS}, got values from {low} to {high}")
-        unknown = self.reference.index_select(0, z).isnan()
-        if unknown.any():
+        references = self.reference.index_select(0, z)
+        if math.isnan(float(references.sum())):  # one of an unknown element is NaN
+            unknown = references.isnan()
             raise ValueError(
                 f"'z' must hold elements the model was trained on ({list(self.elements)}), got "
                 f"{sorted(set(z[unknown].tolist()))}, of which it knows nothing: train on data that have these elements"
@@ -154,7 +156,7 @@ class AtomwiseEnergy(nn.Module):
         """
         place = batch * (NUM_ELEMENTS + 1) + z if num_graphs > 1 else z
         counts = torch.bincount(place, minlength=num_graphs * (NUM_ELEMENTS + 1)).view(num_graphs, NUM_ELEMENTS + 1)
-        return (counts * self.reference.nan_to_num()).sum(dim=1)
+        return (counts * self.reference).nansum(dim=1)  # NaN is that of unknown elements, which none is of
 
     def forward(self, features: Sequence[Float[Tensor, "nodes _"]]) -> Float[Tensor, " nodes"]:
         """Interaction energy of each atom; its reference energy is ``reference[z]``, float64."""
