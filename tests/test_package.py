@@ -54,6 +54,7 @@ def test_all_lists_existing_names_once():
     assert (twice, missing) == ([], [])
 
 
+@pytest.mark.slow
 def test_import_needs_no_optional_package():
     lines = ["import sys, time, torch_geometric", "start = time.process_time()", "from pyg_mpnn import *"]
     seconds, *loaded = run("\n".join([*lines, "print(time.process_time() - start, *sys.modules)"])).split()
@@ -72,6 +73,7 @@ def test_names_are_imported_on_first_use():
         _ = pyg_mpnn.absent
 
 
+@pytest.mark.slow
 def test_missing_optional_package_is_named_with_its_extra():
     """Each missing alone, in turn in one process: to import torch takes seconds."""
     cases = {"ase": "pyg_mpnn.PotentialCalculator", "lightning": "import pyg_mpnn.training"}

@@ -33,7 +33,7 @@ def test_what_cannot_be_exported_is_an_error(tmp_path: Path, capsys: pytest.Capt
     assert not Path(out).exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive  # what it writes is tested in tests/deploy
 def test_a_file_is_written(tmp_path: Path) -> None:
     Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, l_max=1, num_layers=1)).save(tmp_path / "potential.pt")
     written = export_command(str(tmp_path / "potential.pt"), str(tmp_path / "potential.pt2"))

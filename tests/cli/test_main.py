@@ -144,6 +144,7 @@ def test_what_names_no_command_is_answered_without_torch(words: list[str], code:
     assert not {"torch", "numpy", "lightning"} & set(ends[0][2:])
 
 
+@pytest.mark.slow
 def test_command_imports_only_its_own_code() -> None:
     loaded = set(run(REPORT, "md", "--help").splitlines()[-1].split()[2:])
     assert {"torch", "pyg_mpnn.md"} <= loaded

@@ -95,6 +95,7 @@ def test_other_processes_open_their_own(file):
     assert (len(part), part.num_atoms, part.num_edges) == (3, data.num_atoms[2:5], data.num_edges[2:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
     path = tmp_path / "mixed.db"

@@ -220,6 +220,7 @@ class Branching(MPNN):
         return features if float(edge_vec.sum()) > -1e9 else features[::-1]
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_be_traced(water):
     potential = Potential(Branching(cutoff=CUTOFF, **SMALL)).eval()
     expected = potential(water)
@@ -256,6 +257,7 @@ def test_a_block_of_ones_own(water, ethanol):
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 def test_a_part_that_is_replaced_is_noticed(build, water, monkeypatch):
     """The traced graphs are run by torch: code would be made of each."""

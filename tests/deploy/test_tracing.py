@@ -44,6 +44,7 @@ def test_graph_is_free_in_its_sizes(potential, crystal):
     assert not found.coincide
 
 
+@pytest.mark.slow
 def test_no_size_of_the_example_is_fixed(potential):
     """Torch's export, unlike a slice by a constant, does not let a length pass that the trace has fixed."""
     kind = Kind(trained=False, stress=True, periodic=True, scales=1)
@@ -64,6 +65,7 @@ class Graph(torch.nn.Module):
         return self.held[0](*tensors)
 
 
+@pytest.mark.slow
 def test_state_is_an_input_and_only_what_is_read(potential):
     kind = Kind(trained=False, stress=False, periodic=False, scales=1)
     traced = trace(potential, kind, torch.float64, torch.device("cpu"))
@@ -78,6 +80,7 @@ def test_state_is_an_input_and_only_what_is_read(potential):
     torch.testing.assert_close(unflatten(kind, traced.graph(*tensors)).energies, 3.0 * before)
 
 
+@pytest.mark.slow
 def test_narrow_weights_are_copied_for_training_only(potential):
     def copies(trained):
         kind = Kind(trained, stress=False, periodic=False, scales=1)
@@ -87,6 +90,7 @@ def test_narrow_weights_are_copied_for_training_only(potential):
     assert copies(trained=True) > copies(trained=False) == 0
 
 
+@pytest.mark.slow
 def test_atoms_at_one_place_are_seen(potential):
     kind = Kind(trained=False, stress=False, periodic=False, scales=1)
     traced = trace(potential, kind, torch.float64, torch.device("cpu"))

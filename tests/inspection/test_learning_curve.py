@@ -38,6 +38,7 @@ def test_text_says_what_more_structures_bring_or_that_it_does_not_know() -> None
     assert (flat.severity, short.severity) == ("note", "note")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_curve_is_trained() -> None:
     assert "Cannot tell: 30 structures" in learning_curve(ethanol("train")[:30], [3.0]).finding

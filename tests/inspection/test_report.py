@@ -129,7 +129,12 @@ FAULTS: dict[str, tuple[str, Change, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+QUICK = ("energies per atom", "gradients", "copies", "one force", "pressure")
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAULTS]
+)
 def test_each_fault_is_named_and_by_no_other_check(fault: str, request: pytest.FixtureRequest) -> None:
     kind, change, expected = FAULTS[fault]
     found = inspect_frames(change(request.getfixturevalue(kind)), steps=0)

@@ -152,6 +152,7 @@ def test_elements_that_the_originals_do_not_have_are_unknown():
         potential(torch.tensor([100, 1]), torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_laws_hold(name, ethanol, silicon):
     potential = MODULES[name].potential(**SMALL)
@@ -161,6 +162,7 @@ def test_laws_hold(name, ethanol, silicon):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_trains_and_runs_dynamics(name, tmp_path):
     frames, test = ethanol_sample("train")[:60], ethanol_sample("test")[:20]

@@ -531,6 +531,7 @@ def test_b_full_disk_ends_a_training_in_a_line(run: Callable[..., tuple[int, str
     assert not list((tmp_path / "run").glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_b_two_trainings_in_one_folder(
     run: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

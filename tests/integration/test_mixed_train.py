@@ -35,6 +35,7 @@ def _train(out: Path, files: list[str], *flags: str, epochs: int = 1) -> dict[st
     return card
 
 
+@pytest.mark.slow
 def test_molecules_and_crystals_of_several_files_train_together(tmp_path: Path, files: list[str]) -> None:
     card = _train(tmp_path / "run", files, "--test", *files, "--batch-size", "3", epochs=4)
     assert card["data"]["file"] == files
@@ -47,6 +48,7 @@ def test_molecules_and_crystals_of_several_files_train_together(tmp_path: Path, 
     assert evaluate(potential, files).forces_mae_meV_per_A == pytest.approx(errors["forces_mae_meV_per_A"], rel=1e-8)
 
 
+@pytest.mark.slow
 def test_weights_of_one_change_nothing_and_others_do(tmp_path: Path, files: list[str]) -> None:
     mae = []
     for name, weight in (("none", None), ("one", 1.0), ("four", 4.0)):

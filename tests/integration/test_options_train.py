@@ -45,7 +45,12 @@ def frames():
     return ethanol("train")[:8]
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+QUICK = ("softmax", "raw directions", "two scales")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in OPTIONS]
+)
 def test_potential_trains(name, frames):
     potential = Potential.from_size("base", **{**SMALL, **OPTIONS[name]}).train()
     reference = fit_reference(frames, potential.cutoffs)

@@ -186,6 +186,7 @@ def test_basis_attention_term_and_output_are_flags(folder: Path) -> None:
     assert abs(float(without(frame).energy - loaded(frame).energy)) > 1e-3, "control: the term counts"
 
 
+@pytest.mark.slow
 def test_a_spin_travels_from_the_file_to_the_representation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*TRAIN, "--model", "parts.py:Magnet", "--out", "run"]
     assert main(command) == 1

@@ -139,6 +139,7 @@ def _train_with_a_break(settings: TrainingSettings, frames: list[Data], monkeypa
     train(dataclasses.replace(settings, resume=True), frames=frames)
 
 
+@pytest.mark.slow
 def test_random_rotations_continue_after_a_break(
     settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_random_rotations_continue_after_a_break(
     _assert_equal(_checkpoint(tmp_path / "whole"), _checkpoint(tmp_path / "cut"))
 
 
+@pytest.mark.slow
 def test_without_the_random_states_the_end_differs(
     settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

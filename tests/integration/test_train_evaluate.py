@@ -34,6 +34,7 @@ def test_scales_train_from_data_to_report(cutoff: tuple[float, ...], frames: lis
     assert evaluate(result.out / "best.ckpt", frames[6:8]) == result.errors
 
 
+@pytest.mark.slow
 def test_crystals_are_trained_on_their_stress(tmp_path: Path) -> None:
     file = str(Path(__file__).parents[1] / "data" / "assets" / "si.extxyz")
     number = len(ase.io.read(file, ":"))
@@ -57,6 +58,7 @@ def test_a_small_potential_learns_the_forces(frames: list[Data], tmp_path: Path)
     assert result.errors.forces_mae_meV_per_A < 0.5 * result.trivial.forces_mae_meV_per_A
 
 
+@pytest.mark.slow
 def test_commands_say_what_a_potential_was_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = TrainingSettings("tiny", str(tmp_path / "run"), valid_size=2, epochs=1, batch_size=2, model=TINY)
     potential = train(settings, frames=ethanol("train")[:6]).potential

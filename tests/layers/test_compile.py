@@ -90,9 +90,12 @@ BLOCKS = {
     ),
 }
 
+SLOW = pytest.mark.slow
+LONG = ("messages", "vectors", "interaction", "product", "product_interaction", "multi_scale")  # made of the others
+
 
 @pytest.mark.parametrize("dtype", [torch.float32], indirect=True, ids=["float32"])
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name in LONG else ()) for name in BLOCKS])
 def test_compiled_equals_eager(name, dtype, ethanol, inputs):
     build, names = BLOCKS[name]
     module = build()
@@ -113,6 +116,7 @@ def test_compiled_equals_eager(name, dtype, ethanol, inputs):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@SLOW
 @pytest.mark.parametrize("dtype", [torch.float32], indirect=True, ids=["float32"])
 def test_compiled_with_ghosts_equals_eager(dtype, ethanol, inputs):
     """The first four atoms receive, all send."""

@@ -58,6 +58,7 @@ def test_energy_is_conserved_to_second_order(potential: Potential, molecule: Ato
     assert coarse.fluctuation > 1e-6  # far above the rounding error of -4,000 eV
 
 
+@pytest.mark.slow
 def test_a_force_that_is_no_gradient_shows(potential: Potential, molecule: Atoms) -> None:
     calculator = Swirl(PotentialCalculator(potential))
     coarse = energy_drift(*total_energies(molecule, calculator, 1.0, 60.0))
@@ -139,6 +140,7 @@ def test_seed_fixes_the_dynamics(saved: Path, tmp_path: Path) -> None:
     assert (ends[0] != ends[2]).any()
 
 
+@pytest.mark.slow
 def test_thermostat_brings_the_temperature(saved: Path, crystal: Atoms, tmp_path: Path) -> None:
     # 16 atoms, 100 steps of 2 fs, memory 1 / (2 friction) = 5 fs: about 20 independent values of a temperature that
     # scatters by sqrt(2 / 48) = 20 %, so 5 % on the mean.

@@ -38,6 +38,7 @@ def committee(tmp_path_factory: pytest.TempPathFactory, frames: list[Data]) -> P
     return out
 
 
+@pytest.mark.slow
 def test_committee_has_members_of_other_seeds_and_one_split(committee: Path) -> None:
     model = load_potential(committee / "committee.pt")
     assert isinstance(model, Committee)

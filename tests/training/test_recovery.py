@@ -103,6 +103,7 @@ def test_averaged_weights_go_back_too(settings: Settings, frames: list[Data], mo
         assert _equal(list(best[kind].values()), list(last[kind].values())), kind
 
 
+@pytest.mark.slow
 def test_resumed_training_keeps_the_lower_rate(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:

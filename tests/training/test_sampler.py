@@ -137,6 +137,7 @@ def mixed() -> list[Data]:
     return [*ethanol("train")[:10], *read_structures(SILICON)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "budget"), [("batch_atoms", 70), ("batch_edges", 2000)])
 def test_training_by_budget_sees_all_and_resumes_exactly(
     settings: Settings, mixed: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, budget: int

@@ -121,6 +121,7 @@ def test_parts_of_a_batch_train_the_same(settings: Settings, frames: list[Data],
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["l1", "huber"])
 def test_other_losses_lower_the_error(settings: Settings, frames: list[Data], loss: Any) -> None:
     result = train(settings(loss=loss, epochs=8, learning_rate=0.04), frames=frames)
@@ -141,6 +142,7 @@ def test_training_stops_where_the_score_no_longer_falls_and_resumes_its_patience
     assert next(scores) == 1.0
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_potential(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
     first, same, other = (
         train(settings(out=str(tmp_path / name), seed=seed, epochs=1), frames=frames)

@@ -74,7 +74,9 @@ def test_a_target_of_qm9_trains_as_before(settings: Settings, target: str) -> No
         assert found.trivial.outputs[target].mae == pytest.approx(BEFORE[target]["composition"], rel=1e-8)
 
 
-@pytest.mark.parametrize("target", ["gap", "mu", "alpha", "r2"])
+@pytest.mark.parametrize(
+    "target", ["gap", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mu", "alpha", "r2"))]
+)
 def test_each_kind_learns(settings: Settings, target: str) -> None:
     """Small molecules, trained and tested on the same ones: does the model of each kind learn?"""
     frames = QM9(FOLDER, target)[:32]

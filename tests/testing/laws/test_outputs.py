@@ -113,6 +113,7 @@ def test_a_potential_without_energy_is_held_to_the_laws_of_its_outputs(unchecked
     assert set(report.results) == {law.name for law in OUTPUT_LAWS}
 
 
+@pytest.mark.slow
 def test_laws_of_outputs_are_for_models_that_have_some(unchecked):
     model = Potential(MPNN(hidden_channels=8, edge_dim=8, channels=2, num_layers=1, cutoff=4.0))
     names = []
