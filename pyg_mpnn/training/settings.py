@@ -18,7 +18,7 @@ DEFAULT_MINUTES = 10.0
 _OF_START: tuple[Any, ...] = ("base", None, None, True, {}, {}, False)  # the defaults: not given
 _OF_POTENTIALS = (  # what a training of a property has no use for
     *("energy_key", "forces_key", "stress_key", "virial_key", "energy_unit", "length_unit", "types", "force_data"),
-    *("test", "start_from", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
+    *("test", "start_from", "replay", "zbl", "isolated", "loss", "huber_delta", "devices", "num_nodes"),
     *("force_weight", "energy_weight", "stress_weight"),
     *("final_force_weight", "final_energy_weight", "final_stress_weight"),
 )
@@ -77,6 +77,13 @@ class TrainingSettings:
         start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
             and all else of the model are those of the file; the reference energies are corrected by least squares to
             what it leaves on the new training structures; an element that it does not know is an error.
+        replay: File or files of structures that ``start_from`` was trained on, so that it does not forget them: some
+            are trained on beside the new ones, others show at the end what was forgotten (``out``/replay.json).
+        replay_share: Part of the structures of an epoch that are old ones.
+        replay_labels: What the old structures are trained to: ``own``, the labels of the file, whose energies are
+            brought to the new reference energies, or ``start``, what ``start_from`` predicts (at another level of
+            theory than that of the new structures this is not the truth either).
+        freeze: Parts of the model that are not trained, for instance ``representation.layers.0``.
         patience: Stop after this many epochs without a better validation score (force MAE in meV/A plus energy MAE in
             meV/atom); never without it. The learning rate still falls as if all ``epochs`` or ``minutes`` were used.
         batch_size: Structures per step, those of all processes together.
@@ -170,6 +177,10 @@ class TrainingSettings:
     committee: int = 1
     resume: bool = False
     start_from: str | None = None
+    replay: Sequence[str] | str | None = None
+    replay_share: float = 0.5
+    replay_labels: Literal["own", "start"] = "own"
+    freeze: Sequence[str] = ()
     patience: int | None = None
     batch_size: int = 8
     batch_atoms: int | None = None
@@ -217,7 +228,8 @@ class TrainingSettings:
             object.__setattr__(self, "cutoff", tuple(map(float, _list(self.cutoff))))
         object.__setattr__(self, "trust", tuple(self.trust or ()))
         _ = self.labels  # which may be unusable
-        for name in ("data", "test"):
+        object.__setattr__(self, "freeze", tuple(self.freeze or ()))
+        for name in ("data", "test", "replay"):
             object.__setattr__(self, name, _one_or_several(name, getattr(self, name)))
         if self.batch_atoms is not None and self.batch_edges is not None:
             raise ValueError(
@@ -280,6 +292,13 @@ class TrainingSettings:
                 f"'start_from', whose file has them, got {self.size!r}, {self.cutoff}, {self.isolated}, {self.zbl}, "
                 f"{self.model}, {self.outputs} and {self.without_energy}."
             )
+        if self.replay is not None and self.start_from is None:
+            raise ValueError(
+                f"'replay' is for a training that starts from a potential, got {self.replay!r} without 'start_from': "
+                "give it, or train on all structures by several files in 'data'."
+            )
+        if not 0 < self.replay_share < 1:
+            raise ValueError(f"'replay_share' must be in (0, 1), got {self.replay_share}.")
         for name in ("seed", "split_seed"):
             if not 0 <= (getattr(self, name) or 0) < 2**31:
                 raise ValueError(f"{name!r} must be at least 0 and below 2^31, got {getattr(self, name)}.")

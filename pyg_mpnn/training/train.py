@@ -36,6 +36,7 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.output_reference import fit_output, target_output
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
+from pyg_mpnn.training.replay import add_replay, freeze, report_forgotten
 from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
@@ -146,7 +147,13 @@ def train(
     threads = threads_for(mode, settings.threads)
     if threads is not None:
         torch.set_num_threads(threads)
+    old = {} if potential.atomwise is None else {z: float(potential.atomwise.reference[z]) for z in potential.elements}
     data, spreads = _fit_references(potential, settings, data)
+    replay = None
+    if settings.replay is not None:
+        data, replay = add_replay(data, settings, potential, old)
+    if settings.freeze:
+        freeze(potential, settings.freeze)
     check_batches(data, settings, potential.cutoffs)
     check_elements(data, potential.elements)
     potential.compile(mode)
@@ -164,6 +171,8 @@ def train(
                 _fit(module, data, last)
         _load_best(module, out / "best.ckpt")
         errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
+        if replay is not None and first:
+            report_forgotten(replay, potential, settings)
     return TrainingResult(potential.compile("off"), errors, trivial, out)
 
 
@@ -229,9 +238,11 @@ def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
     parameters = sum(parameter.numel() for parameter in potential.parameters())
+    frozen = sum(parameter.numel() for parameter in potential.parameters() if not parameter.requires_grad)
+    of_them = f", {frozen:,} of them frozen" if frozen else ""
     processes = f" with {settings.processes} processes" if settings.processes > 1 else ""
     print(
-        f"Training {type(potential).__name__} ({parameters:,} parameters, {settings.dtype}) for {length} on "
+        f"Training {type(potential).__name__} ({parameters:,} parameters{of_them}, {settings.dtype}) for {length} on "
         f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
         flush=True,
     )
