@@ -108,8 +108,7 @@ left.semilogy(curves["Plain"], label="GCNConv")
 left.set(xlabel="epoch", ylabel="mean absolute error of the test regions")
 left.legend()
 data = test_set[0]
-for source, target in data.edge_index.T:
-    right.plot(*data.pos[[source, target]].T, color="lightgrey", linewidth=0.5, zorder=0)
+right.plot(*data.pos[data.edge_index].permute(2, 0, 1), color="lightgrey", linewidth=0.5, zorder=0)
 dots = right.scatter(*data.pos.T, s=10 + 80 * data.x[:, 0], c=data.y)
 figure.colorbar(dots, label="people in reach")
 right.set(title="a test region; size: people", xticks=[], yticks=[], aspect="equal")
