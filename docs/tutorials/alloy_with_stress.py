@@ -62,7 +62,7 @@ print(frames[0])
 
 folder = Path(tempfile.mkdtemp())
 settings = TrainingSettings(
-    data="Cu-Au by EMT", out=f"{folder}/run", size="small", cutoff=5, epochs=20, batch_size=4, valid_size=20, compile="off"
+    data="Cu-Au by EMT", out=f"{folder}/run", size="small", cutoff=5, epochs=12, batch_size=4, valid_size=20, compile="off"
 )
 result = train(settings, frames=frames)
 models = {"reference": EMT(), "learned": PotentialCalculator(result.potential.double())}
@@ -132,7 +132,7 @@ for name, calculator in models.items():
     phonons = Phonons(ordered(constants[name]), calculator, supercell=(2, 2, 2), delta=0.02, name=str(folder / name))
     phonons.run()
     phonons.read(acoustic=True)
-    bands = phonons.get_band_structure(ordered(constants[name]).cell.bandpath("GXMGR", npoints=60))
+    bands = phonons.get_band_structure(ordered(constants[name]).cell.bandpath("GXMGR", npoints=60), verbose=False)
     energies = 8065.54 * bands.energies[0]  # eV to 1/cm
     distance, ticks, labels = bands.path.get_linear_kpoint_axis()
     style = {"reference": "k-", "learned": "C1--"}[name]
