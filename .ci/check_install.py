@@ -1,12 +1,13 @@
-"""Check that the wheel installs as a user installs it: from the package index, without the clone, without constraints.txt.
+"""Check that the wheel installs as a user installs it: from the package index, without the clone and constraints.txt.
 
-Usage: python .ci/check_install.py [--only resolve|install|recipe]; needs the packages `build`, `uv` and `py-rattler-build`.
+Usage: python .ci/check_install.py [--only resolve|install|recipe]; needs the packages `build`, `uv` and
+`py-rattler-build`.
 
-`resolve` asks for the newest versions that each extra admits on each Python: metadata only, wheels only, Linux on x86-64 with
-glibc 2.34; nothing of it is run. `install` makes an empty environment of the Python that runs this script, installs the torch that
-TORCH names (as in the Makefile) and then the wheel with its extras, trains, evaluates, runs dynamics and predicts. `recipe` renders
-the recipe for conda-forge; nothing is built. Each writes what it found to packaging/install.json and ends with an error where that
-is not what is expected.
+`resolve` asks for the newest versions that each extra admits on each Python: metadata only, wheels only, Linux on
+x86-64 with glibc 2.34; nothing of it is run. `install` makes an empty environment of the Python that runs this script,
+installs the torch that TORCH names (as in the Makefile) and then the wheel with its extras, trains, evaluates, runs
+dynamics and predicts. `recipe` renders the recipe for conda-forge; nothing is built. Each writes what it found to
+packaging/install.json and ends with an error where that is not what is expected.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 import venv
 from pathlib import Path
+
+import tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "packaging" / "install.json"
@@ -48,10 +50,12 @@ def requirements() -> dict[str, list[str]]:
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in a folder with nothing of the clone on its path, and without pip's constraints of this machine."""
+    """Run a command in a folder with nothing of the clone on its path, and without constraints by the environment."""
     dropped = ("PYTHONPATH", "VIRTUAL_ENV", "PIP_CONSTRAINT", "UV_CONSTRAINT")
     environment = {key: value for key, value in os.environ.items() if key not in dropped}
-    return subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def must(*command: str | Path, cwd: Path) -> str:
@@ -138,7 +142,11 @@ def main() -> None:
             must(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", ROOT, cwd=folder)
             wheel = next((folder / "dist").glob("*.whl"))
         if only in (None, "resolve"):
-            result["requirements"], result["platform"], result["resolved"] = requirements(), PLATFORM, resolve(wheel, folder)
+            result["requirements"], result["platform"], result["resolved"] = (
+                requirements(),
+                PLATFORM,
+                resolve(wheel, folder),
+            )
         if only in (None, "install"):
             result["run"] = install(wheel, folder)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")

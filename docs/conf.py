@@ -92,7 +92,6 @@ if os.environ.get("PYG_MPNN_INTERSPHINX"):
     }
 
 
-
 def written_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """Show the files that a page names in ``pictures``, those that a command has written."""
     shown = []

@@ -175,7 +175,12 @@ def test_conda_recipe_asks_for_what_the_package_asks_for():
     assert recipe["package"] == f"pyg-mpnn {project['version']}"
     text = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text()
     assert all(f"- {item}" in text.replace("${{ python_min }}", "3.10") for item in recipe["run"]), "render it again"
-    names = {"torch": "pytorch", "torch-geometric": "pytorch_geometric", "matplotlib": "matplotlib-base", "lmdb": "python-lmdb"}
+    names = {
+        "torch": "pytorch",
+        "torch-geometric": "pytorch_geometric",
+        "matplotlib": "matplotlib-base",
+        "lmdb": "python-lmdb",
+    }
     extras = project["optional-dependencies"]
     for item in (*project["dependencies"], *extras["train"], *extras["md"], *extras["hdf5"]):
         name, lowest = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=(\S+)", item).groups()

@@ -2,17 +2,17 @@ r"""
 An alloy with stress: equation of state, elastic constants, phonons
 ===================================================================
 
-Crystals have stresses besides energies and forces, and what one wants of them are derivatives. Here the reference is ASE's EMT
-potential for copper and gold, which stands in for a quantum calculation: it costs nothing, so that all results can be compared
-with what they should be.
+Crystals have stresses besides energies and forces, and what one wants of them are derivatives. Here the reference is
+ASE's EMT potential for copper and gold, which stands in for a quantum calculation: it costs nothing, so that all
+results can be compared with what they should be.
 """
 
 # %%
 # Frames
 # ------
 #
-# Cells of four atoms on the fcc sites with random elements, strained by up to 4 %, atoms moved by 0.05 Å or so. Without strained cells
-# there is nothing to learn an elastic constant from, without moved atoms no phonon.
+# Cells of four atoms on the fcc sites with random elements, strained by up to 4 %, atoms moved by 0.05 Å or so.
+# Without strained cells there is nothing to learn an elastic constant from, without moved atoms no phonon.
 
 import tempfile
 from pathlib import Path
@@ -62,7 +62,14 @@ print(frames[0])
 
 folder = Path(tempfile.mkdtemp())
 settings = TrainingSettings(
-    data="Cu-Au by EMT", out=f"{folder}/run", size="small", cutoff=5, epochs=12, batch_size=4, valid_size=20, compile="off"
+    data="Cu-Au by EMT",
+    out=f"{folder}/run",
+    size="small",
+    cutoff=5,
+    epochs=12,
+    batch_size=4,
+    valid_size=20,
+    compile="off",
 )
 result = train(settings, frames=frames)
 models = {"reference": EMT(), "learned": PotentialCalculator(result.potential.double())}
@@ -96,9 +103,10 @@ print(*table, sep="\n")
 # Elastic constants
 # -----------------
 #
-# A cubic crystal has three. Each is a slope of the stress with a strain of ±0.5 %, at the lattice constant of each model:
-# :math:`C_{11}` and :math:`C_{12}` from a stretch along x, :math:`C_{44}` from a shear of y and z. In Cu3Au no atom is free to move under
-# these strains, as each sits on an inversion centre. The bulk modulus is :math:`(C_{11} + 2 C_{12}) / 3`.
+# A cubic crystal has three. Each is a slope of the stress with a strain of ±0.5 %, at the lattice constant of each
+# model: :math:`C_{11}` and :math:`C_{12}` from a stretch along x, :math:`C_{44}` from a shear of y and z. In Cu3Au no
+# atom is free to move under these strains, as each sits on an inversion centre. The bulk modulus is :math:`(C_{11} + 2
+# C_{12}) / 3`.
 
 
 def stress(calculator, constant: float, strain: np.ndarray) -> np.ndarray:
@@ -118,7 +126,9 @@ for name, calculator in models.items():
         for s in (stretch, shear)
     )
     elastic[name] = [of_stretch[0], of_stretch[1], of_shear[3], (of_stretch[0] + 2 * of_stretch[1]) / 3]
-    print(f"{name:10}", *(f"{k} {v:4.0f}" for k, v in zip(("C11", "C12", "C44", "B"), elastic[name], strict=True)), "GPa")
+    print(
+        f"{name:10}", *(f"{k} {v:4.0f}" for k, v in zip(("C11", "C12", "C44", "B"), elastic[name], strict=True)), "GPa"
+    )
 assert np.allclose(elastic["learned"], elastic["reference"], rtol=0.35)
 
 # %%
@@ -145,5 +155,5 @@ axes.legend()
 plt.show()
 
 # %%
-# From a trained file the same is done by commands: ``pyg-mpnn relax --cell`` and ``pyg-mpnn vib`` (:doc:`/commands`). How silicon and lithium come
-# out against DFT: ``benchmarks/periodic``.
+# From a trained file the same is done by commands: ``pyg-mpnn relax --cell`` and ``pyg-mpnn vib``
+# (:doc:`/commands`). How silicon and lithium come out against DFT: ``benchmarks/periodic``.

@@ -2,8 +2,8 @@ r"""
 Coming from SchNet (PyG), SchNetPack, NequIP or MACE
 ====================================================
 
-Files that these programs are trained on, read as they are; and what their settings are called here. No weights are converted: train
-again. Each file below is in the layout of its program, made here of a few frames of ethanol.
+Files that these programs are trained on, read as they are; and what their settings are called here. No weights are
+converted: train again. Each file below is in the layout of its program, made here of a few frames of ethanol.
 """
 
 # %%
@@ -45,8 +45,8 @@ torch.save((joined.to_dict(), slices, Data), folder / "data.pt")
 compare("data.pt")
 
 # %%
-# In code, a ``Potential`` takes the place of the network, is called in the same way, and gives the forces too. SchNet's own search stops
-# at 32 neighbours (``max_num_neighbors``); here none is left out.
+# In code, a ``Potential`` takes the place of the network, is called in the same way, and gives the forces too.
+# SchNet's own search stops at 32 neighbours (``max_num_neighbors``); here none is left out.
 
 z, pos, batch = frames[0].z, frames[0].pos.float(), torch.zeros(9, dtype=torch.long)
 output = Potential.from_size("small")(z, pos, batch=batch)
@@ -73,7 +73,8 @@ compare("schnetpack.db")
 # NequIP and Allegro
 # ------------------
 #
-# Extended XYZ with ``energy`` and ``forces``, in eV and Å, or the npz of sGDML (``R``, ``z``, ``E``, ``F``), in kcal/mol.
+# Extended XYZ with ``energy`` and ``forces``, in eV and Å, or the npz of sGDML (``R``, ``z``, ``E``, ``F``), in
+# kcal/mol.
 
 ase.io.write(folder / "nequip.extxyz", [to_atoms(f) for f in frames])
 compare("nequip.extxyz")
@@ -82,8 +83,8 @@ compare("nequip.extxyz")
 # MACE
 # ----
 #
-# Extended XYZ with ``REF_energy`` and ``REF_forces``, and isolated atoms with ``config_type=IsolatedAtom``, whose energies become the
-# reference energies here too. Below their numbers are made up.
+# Extended XYZ with ``REF_energy`` and ``REF_forces``, and isolated atoms with ``config_type=IsolatedAtom``, whose
+# energies become the reference energies here too. Below their numbers are made up.
 
 structures = []
 for symbol, energy in (("H", -13.6), ("C", -1027.0), ("O", -2041.0)):

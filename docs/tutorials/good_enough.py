@@ -9,13 +9,13 @@ Four questions, each with a rule, where the rule is from, and a way to answer it
 # When is it good enough?
 # -----------------------
 #
-# ``train`` and ``evaluate --out`` hold the errors of structures that were not trained on against three rules of thumb. With their
-# sources they stand under :ref:`"Is it good enough?" <is-it-good-enough-the-report>`; from Python they are
-# :func:`pyg_mpnn.training.verdict.judge`. An error alone says little: 50 meV/Å are much where forces are 0.1 eV/Å, and little where
-# they are 5. Look at the error of the forces over their mean size too.
+# ``train`` and ``evaluate --out`` hold the errors of structures that were not trained on against three rules of thumb.
+# With their sources they stand under :ref:`"Is it good enough?" <is-it-good-enough-the-report>`; from Python they are
+# :func:`pyg_mpnn.training.verdict.judge`. An error alone says little: 50 meV/Å are much where forces are 0.1 eV/Å, and
+# little where they are 5. Look at the error of the forces over their mean size too.
 #
-# They are necessary and not sufficient. What you need the potential for is the last judge: relax, vibrate or run with it,
-# and compare with the reference method.
+# They are necessary and not sufficient. What you need the potential for is the last judge: relax, vibrate or run with
+# it, and compare with the reference method.
 #
 # How many frames?
 # ----------------
@@ -24,9 +24,9 @@ Four questions, each with a rule, where the rule is from, and a way to answer it
 #
 # .. math:: \log \varepsilon = a - b \log n
 #
-# (B. Huang and O. A. von Lilienfeld, J. Chem. Phys. 145, 161102 (2016)). So each halving of the error costs the same factor of
-# frames, and four trainings say which. On your data: ``pyg-mpnn inspect --data file.extxyz --learning-curve``. Here with equal
-# numbers of steps, on shipped ethanol.
+# (B. Huang and O. A. von Lilienfeld, J. Chem. Phys. 145, 161102 (2016)). So each halving of the error costs the same
+# factor of frames, and four trainings say which. On your data: ``pyg-mpnn inspect --data file.extxyz
+# --learning-curve``. Here with equal numbers of steps, on shipped ethanol.
 
 import json
 import tempfile
@@ -58,15 +58,17 @@ for count in counts:
     seen.append(evaluate(result.potential, frames[:count]).forces_mae_meV_per_A)
 
 # %%
-# The dashed line are the structures trained on. Where both lines meet, more frames do not help: train for longer, or take a
-# larger model. Where they part, the model has learned its frames by heart, and more of them help.
+# The dashed line are the structures trained on. Where both lines meet, more frames do not help: train for longer,
+# or take a larger model. Where they part, the model has learned its frames by heart, and more of them help.
 
 slope, middle, low, high, falls = extrapolate(counts, errors)
 print(f"error ~ n^{slope:.2f}; with {2 * counts[-1]} frames about {middle:.0f} meV/Å ({low:.0f} to {high:.0f})")
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.loglog(counts, errors, "o-", label="other structures")
 axes.loglog(counts, seen, "o--", label="those trained on")
-axes.errorbar([2 * counts[-1]], [middle], [[middle - low], [high - middle]], fmt="s", capsize=4, label="extrapolated, 68 %")
+axes.errorbar(
+    [2 * counts[-1]], [middle], [[middle - low], [high - middle]], fmt="s", capsize=4, label="extrapolated, 68 %"
+)
 axes.set(xlabel="training structures", ylabel="force MAE (meV/Å)")
 axes.set_xticks([*counts, 2 * counts[-1]], [*map(str, counts), str(2 * counts[-1])])
 axes.minorticks_off()
@@ -75,16 +77,17 @@ plt.show()
 assert seen[0] < errors[0]
 
 # %%
-# How the frames are chosen matters more than their number. 1000 frames of one trajectory at 300 K say nothing of 600 K, of a broken
-# bond or of another cell. Take them from where the potential will go: higher temperatures than you need, strained cells,
-# other densities; then run dynamics with error bars (:doc:`/uncertainty`), compute the structures where these are large, and add them.
+# How the frames are chosen matters more than their number. 1000 frames of one trajectory at 300 K say nothing of
+# 600 K, of a broken bond or of another cell. Take them from where the potential will go: higher temperatures than you
+# need, strained cells, other densities; then run dynamics with error bars (:doc:`/uncertainty`), compute the
+# structures where these are large, and add them.
 #
 # Which size?
 # -----------
 #
-# ``base``, unless steps are too slow. Below, the errors of validation structures against the minutes of training on one core, for 950
-# frames each (measured, ``benchmarks/results/peers``; both sizes with Adam and compiled): at equal minutes the larger one is better
-# from early on, though it makes fewer steps.
+# ``base``, unless steps are too slow. Below, the errors of validation structures against the minutes of training on
+# one core, for 950 frames each (measured, ``benchmarks/results/peers``; both sizes with Adam and compiled): at equal
+# minutes the larger one is better from early on, though it makes fewer steps.
 
 results = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "peers"
 figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
@@ -102,9 +105,9 @@ plt.show()
 # How long?
 # ---------
 #
-# Our own rule: 5000 steps are a fair start, ten minutes for a small molecule on one core. The learning rate falls to zero at the end
-# of the time that you give, so a training that was stopped early is worse than one that was short from the start: choose
-# ``--minutes`` before, and do not judge the curve in its middle. Twice as long is worth trying as long as the errors of training
-# and validation structures are near each other.
+# Our own rule: 5000 steps are a fair start, ten minutes for a small molecule on one core. The learning rate falls to
+# zero at the end of the time that you give, so a training that was stopped early is worse than one that was short from
+# the start: choose ``--minutes`` before, and do not judge the curve in its middle. Twice as long is worth trying as
+# long as the errors of training and validation structures are near each other.
 
 assert torch.tensor(errors).isfinite().all()

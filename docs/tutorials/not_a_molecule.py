@@ -2,9 +2,9 @@ r"""
 One of our layers in a graph that is no molecule
 ================================================
 
-The layers know nothing of atoms. They take features of nodes, edges and features of edges. Here the nodes are towns, the edges roads
-with a length, and the task is how many people can be reached from each town, where a person at distance d counts
-:math:`e^{-d/d_0}`: Hansen's measure of accessibility (J. Am. Inst. Planners 25, 73 (1959)).
+The layers know nothing of atoms. They take features of nodes, edges and features of edges. Here the nodes are towns,
+the edges roads with a length, and the task is how many people can be reached from each town, where a person at
+distance d counts :math:`e^{-d/d_0}`: Hansen's measure of accessibility (J. Am. Inst. Planners 25, 73 (1959)).
 """
 
 # %%
@@ -43,8 +43,8 @@ train_set, test_set = [region() for _ in range(60)], [region() for _ in range(20
 # Two networks
 # ------------
 #
-# Two layers each and equally wide. Ours is :class:`pyg_mpnn.Interaction`: a message is a small network of both towns and of the length in a
-# basis, and goes to zero at the radius. ``GCNConv`` sees who is joined to whom.
+# Two layers each and equally wide. Ours is :class:`pyg_mpnn.Interaction`: a message is a small network of both towns
+# and of the length in a basis, and goes to zero at the radius. ``GCNConv`` sees who is joined to whom.
 
 
 class Ours(nn.Module):
@@ -96,7 +96,10 @@ for model in (Ours(), Plain()):
             optimizer.step()
         curve.append(error(model))
 spread = torch.cat([data.y for data in test_set]).std().item()
-print(f"mean absolute error: ours {curves['Ours'][-1]:.3f}, GCNConv {curves['Plain'][-1]:.3f}; spread of the data {spread:.3f}")
+print(
+    f"mean absolute error: ours {curves['Ours'][-1]:.3f}, GCNConv {curves['Plain'][-1]:.3f};",
+    f"spread of the data {spread:.3f}",
+)
 assert curves["Ours"][-1] < curves["Plain"][-1] / 2
 
 # %%

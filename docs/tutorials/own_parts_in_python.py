@@ -10,10 +10,10 @@ Three classes, one potential of them, trained, saved and loaded like ours. The s
 # A layer
 # -------
 #
-# A layer of :class:`pyg_mpnn.models.MPNN` is called with the features of the atoms, the edges, their radial functions, the cutoff
-# function and the directions, and returns new features. This one is the convolution of SchNet, written with PyG's
-# ``MessagePassing``. Two things make it safe: messages are multiplied by the cutoff function, so that nothing jumps when a neighbour
-# comes or goes, and ``size`` is given, so that atoms without neighbours are kept.
+# A layer of :class:`pyg_mpnn.models.MPNN` is called with the features of the atoms, the edges, their radial functions,
+# the cutoff function and the directions, and returns new features. This one is the convolution of SchNet, written with
+# PyG's ``MessagePassing``. Two things make it safe: messages are multiplied by the cutoff function, so that nothing
+# jumps when a neighbour comes or goes, and ``size`` is given, so that atoms without neighbours are kept.
 
 import tempfile
 from pathlib import Path
@@ -88,8 +88,8 @@ plt.show()
 # An output
 # ---------
 #
-# The radius of gyration, as an example of a quantity of a structure that is neither an energy nor made of one. What it is called in
-# the structures is its name in the model.
+# The radius of gyration, as an example of a quantity of a structure that is neither an energy nor made of one. What it
+# is called in the structures is its name in the model.
 
 
 class Gyration(Output):
@@ -104,7 +104,9 @@ class Gyration(Output):
 
     def forward(self, features: Features, structure) -> Tensor:
         values = self.mlp(features.x[-1]).squeeze(-1).double()
-        total = scatter_sum(torch.stack([values, torch.ones_like(values)], dim=-1), structure.batch, structure.num_graphs)
+        total = scatter_sum(
+            torch.stack([values, torch.ones_like(values)], dim=-1), structure.batch, structure.num_graphs
+        )
         return total[:, 0] / total[:, 1]
 
 
@@ -146,8 +148,8 @@ predicted = torch.cat([loaded(frame).gyration for frame in test]).detach()
 print(f"radius of gyration: MAE {(predicted - true).abs().mean():.4f} Å, spread {true.std():.4f} Å")
 
 # %%
-# Energies do not change when the molecule turns, to rounding in float64. ``pyg-mpnn check --model own/best.ckpt --trust my_parts.py``
-# holds it to all :doc:`laws </laws>`.
+# Energies do not change when the molecule turns, to rounding in float64. ``pyg-mpnn check --model own/best.ckpt
+# --trust my_parts.py`` holds it to all :doc:`laws </laws>`.
 
 loaded.double()
 z, pos = test[0].z, test[0].pos

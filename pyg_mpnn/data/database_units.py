@@ -1,4 +1,4 @@
-"""Units that an ASE database says it is in: SchNetPack writes them into its metadata, and ASE's reader passes them over."""
+"""Units that an ASE database says it is in: SchNetPack writes them as metadata, and ASE's reader passes them over."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def with_units_of_database(path: Path, names: LabelNames) -> LabelNames:
         the same with the units of the file where they are not eV and A.
 
     Raises:
-        ValueError: a unit that is not known, forces that are not in that of the energies over that of lengths, or units of the
-            user's that differ.
+        ValueError: a unit that is not known, forces that are not in that of the energies over that of lengths, or
+            units of the user's that differ.
 
     Source:
-        the metadata that ``ASEAtomsData.create`` writes: K. T. Schuett et al., J. Chem. Phys. 158, 144801 (2023), SchNetPack 2.
+        the metadata that ``ASEAtomsData.create`` of SchNetPack 2 writes: K. T. Schuett et al., J. Chem. Phys. 158,
+        144801 (2023).
     """
     if path.suffix != ".db":
         return names
@@ -47,17 +48,20 @@ def with_units_of_database(path: Path, names: LabelNames) -> LabelNames:
     energy, length = energy or "eV", length or "Ang"
     if energy.lower() not in _ENERGIES or length.lower() not in _LENGTHS:
         raise ValueError(
-            f"'path' must be in units that are known, got {energy} and {length} in the metadata of {path}: convert it to eV and A."
+            f"'path' must be in units that are known, got {energy} and {length} in the metadata of {path}: "
+            "convert it to eV and A."
         )
     found = replace(names, energy_unit=_ENERGIES[energy.lower()], length_unit=_LENGTHS[length.lower()])
     forces = units.get(names.forces or "forces", f"{energy}/{length}")
     of_energy, _, of_length = forces.lower().rpartition("/")
     if (_ENERGIES.get(of_energy), _LENGTHS.get(of_length)) != (found.energy_unit, found.length_unit):
         raise ValueError(
-            f"'path' must have its forces in {energy}/{length}, as its energies and positions, got {forces} in the metadata "
-            f"of {path}: convert them."
+            f"'path' must have its forces in {energy}/{length}, as its energies and positions, got {forces} in the "
+            f"metadata of {path}: convert them."
         )
     for given, stated in ((names.energy_unit, found.energy_unit), (names.length_unit, found.length_unit)):
         if given not in (None, stated):
-            raise ValueError(f"units must be those that the metadata of {path} say, {stated}, got {given}: leave the flag out.")
+            raise ValueError(
+                f"units must be those that the metadata of {path} say, {stated}, got {given}: leave the flag out."
+            )
     return found if (found.energy_unit, found.length_unit) != ("eV", "angstrom") else names
