@@ -8,15 +8,31 @@ import torch
 from ase import Atoms
 from ase.optimize import BFGS
 from ase.vibrations import Infrared
+from torch import Tensor
 
-from pyg_mpnn import DipoleOutput, Potential, PotentialCalculator
+from pyg_mpnn import DipoleOutput, EnergyTerm, Potential, PotentialCalculator
 from pyg_mpnn.md import NormalModes, dipole_derivatives, hessian, infrared_intensities, normal_modes, run_vibrations
+from pyg_mpnn.models.terms import Geometry
+from pyg_mpnn.scatter import scatter_sum
+
+
+class Bonds(EnergyTerm):
+    """Morse potential between all neighbours: the minimum of three atoms is an equilateral triangle."""
+
+    cutoff = 5.0
+
+    def forward(self, geometry: Geometry) -> Tensor:
+        energies = 2.3 * (1 - torch.exp(-1.94 * (geometry.edge_vec.norm(dim=1) - 0.74))).square()
+        return scatter_sum(energies, geometry.edge_index[1], geometry.z.shape[0])
 
 
 @pytest.fixture
-def polar(morse: Potential) -> Potential:
-    """Three equal atoms are an equilateral triangle, and the dipole is that of a network with random weights."""
-    return type(morse).from_size("small", outputs={"dipole": DipoleOutput()}).double()
+def polar() -> Potential:
+    """No energy but that of the bonds; the dipole is that of a network with random weights."""
+    torch.manual_seed(0)
+    potential = Potential.from_size("small", outputs={"dipole": DipoleOutput()}, terms=[Bonds()]).double()
+    potential.atomwise.scale.zero_()
+    return potential
 
 
 @pytest.fixture
