@@ -89,7 +89,7 @@ assert seen[0] < errors[0]
 # one core, for 950 frames each (measured, ``benchmarks/results/peers``; both sizes with Adam and compiled): at equal
 # minutes the larger one is better from early on, though it makes fewer steps.
 
-results = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "peers"
+results = Path("../../benchmarks/results/peers")  # from this page in the clone
 figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
 for axes, molecule in zip(panels, ("ethanol", "aspirin"), strict=True):
     for name, label in (("ours-small", "small"), ("ours", "base")):

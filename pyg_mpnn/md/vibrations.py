@@ -118,7 +118,7 @@ def run_vibrations(
     The folder gets vibrations.json, hessian.npy (eV/A^2, ``(atoms, 3, atoms, 3)``), modes.extxyz (one frame a mode,
     with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for. Where the
     potential has an output ``dipole`` and the structure is a molecule, infrared intensities too, and infrared.png: each
-    mode a Lorentzian of 10 cm^-1, drawn from high to low wavenumbers.
+    mode a Lorentzian of 20 cm^-1, drawn from high to low wavenumbers.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.

@@ -18,7 +18,7 @@ except ImportError as error:
 
 __all__ = ["plot_frequencies", "plot_infrared"]
 
-WIDTH = 10.0  # of a band at half its height, in cm^-1
+WIDTH = 20.0  # of a band at half its height, in cm^-1
 
 
 def plot_frequencies(path: Path, frequencies: np.ndarray, hydrogen: np.ndarray | None, title: str) -> None:
@@ -81,9 +81,9 @@ def plot_infrared(path: Path, frequencies: np.ndarray, intensities: np.ndarray, 
     panel.set(xlabel="wavenumber (cm$^{-1}$)", xlim=(wavenumbers[-1], 0), ylim=(0, None))
     panel.set_ylabel("absorption\n(km/mol per cm$^{-1}$)", color="C0")
     sticks = panel.twinx()
-    sticks.vlines(frequencies, 0, intensities, color="k", lw=1.2)
-    sticks.set(ylim=(0, None))
-    sticks.set_ylabel("intensity (km/mol)")
+    sticks.vlines(frequencies, 0, intensities, color="C1", lw=1.6)
+    sticks.set(ylim=(0, 3 * intensities.max(initial=1e-9)))  # the sticks stay below the bands
+    sticks.set_ylabel("intensity (km/mol)", color="C1")
     title += f", bands {WIDTH:g} cm$^{{-1}}$ wide"
     panel.set_title(title if real.all() else f"{title}; {(~real).sum()} imaginary left out", fontsize="medium")
     write_picture(path, figure.savefig, dpi=120)
