@@ -9,10 +9,10 @@ Four questions, each with a rule, where the rule is from, and a way to answer it
 # When is it good enough?
 # -----------------------
 #
-# ``train`` and ``evaluate --out`` hold the errors of structures that were not trained on against three rules of thumb.
-# With their sources they stand under :ref:`"Is it good enough?" <is-it-good-enough-the-report>`; from Python they are
-# :func:`pyg_mpnn.training.verdict.judge`. An error alone says little: 50 meV/Å are much where forces are 0.1 eV/Å, and
-# little where they are 5. Look at the error of the forces over their mean size too.
+# ``train`` and ``evaluate --out`` hold the errors of structures that were not trained on against three rules of thumb,
+# for optimisation, dynamics at 300 K and phonons: :ref:`the rules and their sources <good-enough>`. An error alone says
+# little: 50 meV/Å are much where forces are 0.1 eV/Å, and little where they are 5. Look at the error of the forces over
+# their mean size too.
 #
 # They are necessary and not sufficient. What you need the potential for is the last judge: relax, vibrate or run with
 # it, and compare with the reference method.
