@@ -8,13 +8,16 @@ import inspect
 import os
 import pkgutil
 import pydoc
+import shutil
 import warnings
+from typing import Any
 
 import matplotlib as mpl
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx_gallery.scrapers import figure_rst
 
 # Tutorials run in the build: a warning in one of them is an error there as it is in the tests.
 mpl.use("agg")
@@ -88,7 +91,19 @@ if os.environ.get("PYG_MPNN_INTERSPHINX"):
         "ase": ("https://ase-lib.org", None),
     }
 
+
+def written_pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Show the files that a page names in ``pictures``, those that a command has written."""
+    shown = []
+    for picture in block_vars["example_globals"].pop("pictures", []):
+        shown.append(next(block_vars["image_path_iterator"]))
+        shutil.copy(picture, shown[-1])
+    return str(figure_rst(shown, gallery_conf["src_dir"]))
+
+
 sphinx_gallery_conf = {
+    "image_scrapers": ("matplotlib", written_pictures),
+    "within_subsection_order": "FileNameSortKey",
     "examples_dirs": "tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",

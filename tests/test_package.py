@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import json
 import pkgutil
 import re
 import subprocess
@@ -136,3 +137,53 @@ def test_readme_commands_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
+
+
+def said(source: Path) -> list[str]:
+    """Texts in the code of a file, with `…` where a value is put in."""
+    tree = ast.parse(source.read_text())
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    texts = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            texts.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            texts.append(node.value)
+    return [" ".join(text.split()) for text in texts]
+
+
+def test_questions_quote_messages_of_the_code():
+    page = (ROOT / "docs" / "questions.md").read_text()
+    quoted = [" ".join(text.split()) for text in re.findall(r"```text\n(.*?)```", page, re.DOTALL)]
+    texts = [text for path in Path(pyg_mpnn.__file__).parent.rglob("*.py") for text in said(path)]
+    assert len(quoted) > 20
+    assert [text for text in quoted if not any(text in known for known in texts)] == []
+    assert not any("'pos' must be a Hamiltonian, got …" in known for known in texts)  # the control
+
+
+def test_install_result_is_of_these_requirements():
+    project = pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text())["project"]  # Python 3.11
+    found = json.loads((ROOT / "packaging" / "install.json").read_text())
+    required = {"": project["dependencies"], **project["optional-dependencies"]}
+    assert found["requirements"] == required, "repeat python .ci/check_install.py"
+    pythons = ("3.10", "3.11", "3.12", "3.13")
+    expected = {f"{python} {extra or 'core'}" for python in pythons for extra in required if extra != "cluster"}
+    assert set(found["resolved"]) == expected
+
+
+def test_conda_recipe_asks_for_what_the_package_asks_for():
+    project = pytest.importorskip("tomllib").loads((ROOT / "pyproject.toml").read_text())["project"]  # Python 3.11
+    recipe = json.loads((ROOT / "packaging" / "install.json").read_text())["recipe"]
+    assert recipe["package"] == f"pyg-mpnn {project['version']}"
+    text = (ROOT / "packaging" / "conda" / "recipe.yaml").read_text()
+    assert all(f"- {item}" in text.replace("${{ python_min }}", "3.10") for item in recipe["run"]), "render it again"
+    names = {
+        "torch": "pytorch",
+        "torch-geometric": "pytorch_geometric",
+        "matplotlib": "matplotlib-base",
+        "lmdb": "python-lmdb",
+    }
+    extras = project["optional-dependencies"]
+    for item in (*project["dependencies"], *extras["train"], *extras["md"], *extras["hdf5"]):
+        name, lowest = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=(\S+)", item).groups()
+        assert f"{names.get(name, name)} >={lowest}" in recipe["run"]

@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data.contents import Contents, listed
 from pyg_mpnn.data.convert import require_ase, to_data
+from pyg_mpnn.data.database_units import with_units_of_database
 from pyg_mpnn.data.labels import ANGSTROM, LabelCensus, LabelNames, LabelSource, held, missing_label
 from pyg_mpnn.data.program_outputs import LAST, Scan, scan_output
 
@@ -83,6 +84,7 @@ def read_images(
             units are given for a format that has its own.
     """
     require_ase(f"reading {path.name}")
+    names = with_units_of_database(path, names)
     said = scan(path)
     if said.program and (names.energy_unit or names.length_unit):
         raise ValueError(f"units must be left out for {path}, which has its own ({said.program}): {said.units}.")

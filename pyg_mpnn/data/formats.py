@@ -21,6 +21,7 @@ from pyg_mpnn.data.cp2k import (
     scan_cp2k,
     scan_nothing,
 )
+from pyg_mpnn.data.database_units import with_units_of_database
 from pyg_mpnn.data.deepmd import is_deepmd, read_deepmd
 from pyg_mpnn.data.hdf5 import UNITS as HDF5_UNITS
 from pyg_mpnn.data.hdf5 import is_hdf5, iterate_hdf5
@@ -68,6 +69,7 @@ class Format:
         if self.images is None:
             yield from map(to_atoms, self.read(path, torch.float64, names, True).frames)
         else:
+            names = with_units_of_database(path, names)
             for atoms in self.images(path, names):
                 yield in_angstrom(atoms, names)
 

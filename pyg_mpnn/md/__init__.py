@@ -6,6 +6,7 @@ from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.drift import EnergyDrift, energy_drift
 from pyg_mpnn.md.dynamics import run_dynamics
 from pyg_mpnn.md.hessian import hessian
+from pyg_mpnn.md.infrared import dipole_derivatives, infrared_intensities
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.prediction import run_prediction
 from pyg_mpnn.md.recorder import ExplosionError
@@ -29,6 +30,8 @@ __all__ = [
     "hessian",
     "normal_modes",
     "NormalModes",
+    "dipole_derivatives",
+    "infrared_intensities",
     "thermochemistry",
     "Thermochemistry",
 ]

@@ -16,6 +16,7 @@ from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms, free_coordinates
 from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.hessian import hessian
+from pyg_mpnn.md.infrared import dipole_derivatives, infrared_intensities
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
 from pyg_mpnn.md.relaxation import run_relaxation
 from pyg_mpnn.md.summary import write_settings
@@ -47,6 +48,7 @@ class Vibrations:
         thermochemistry: at the temperature asked for; None where a frequency is imaginary or forces are left.
         warnings: what makes the numbers doubtful.
         num_fixed: number of coordinates that do not move; with any, nothing is projected out.
+        intensities_km_per_mol: infrared intensity of each mode; None where the potential gives no dipole moment.
     """
 
     formula: str
@@ -62,12 +64,17 @@ class Vibrations:
     thermochemistry: Thermochemistry | None
     warnings: list[str]
     num_fixed: int = 0
+    intensities_km_per_mol: list[float] | None = None
 
     def __str__(self) -> str:
         texts = [f"{value:.1f}" if value >= 0 else f"{-value:.1f}i" for value in self.frequencies_cm]
         table = [texts[k : k + 8] for k in range(0, len(texts), 8)]
         lines = [f"{self.formula}: {len(texts)} vibrations, frequencies in cm^-1 (i: imaginary)"]
         lines += ["".join(f"{text:>10}" for text in row) for row in table]
+        if self.intensities_km_per_mol is not None:
+            lines.append("infrared intensities in km/mol, in the same order")
+            shown = [f"{value:.1f}" for value in self.intensities_km_per_mol]
+            lines += ["".join(f"{text:>10}" for text in shown[k : k + 8]) for k in range(0, len(shown), 8)]
         if self.periodic:
             lines.append("a periodic structure: the modes at the Gamma point of this cell, no phonon dispersion")
         lines.append(f"zero-point energy {self.zero_point_energy_eV:.4f} eV")
@@ -109,7 +116,9 @@ def run_vibrations(
     those of the others.
 
     The folder gets vibrations.json, hessian.npy (eV/A^2, ``(atoms, 3, atoms, 3)``), modes.extxyz (one frame a mode,
-    with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for.
+    with the displacements in the column ``mode``), frequencies.png, and the folder relaxation if asked for. Where the
+    potential has an output ``dipole`` and the structure is a molecule, infrared intensities too, and infrared.png: each
+    mode a Lorentzian of 20 cm^-1, drawn from high to low wavenumbers.
 
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
@@ -143,7 +152,10 @@ def run_vibrations(
         ArithmeticError: if the relaxation does not converge.
     """
     settings = dict(locals())
-    from pyg_mpnn.md.vibrations_plot import plot_frequencies  # a missing matplotlib is said before, not after
+    from pyg_mpnn.md.vibrations_plot import (
+        plot_frequencies,
+        plot_infrared,
+    )  # a missing matplotlib is said before, not after
 
     for name in ("fmax", "temperature", "pressure", "symmetry_number", "threads"):
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
@@ -184,7 +196,9 @@ def run_vibrations(
         with cpu_threads(threads):
             matrix = hessian(potential, atoms, progress=True)
             modes = normal_modes(atoms, matrix, free)
-            summary = _summarize(atoms, modes, settings)
+            derivatives = dipole_derivatives(potential, atoms)
+            intensities = None if derivatives is None else infrared_intensities(atoms, modes, derivatives)
+            summary = _summarize(atoms, modes, intensities, settings)
         with write_whole(folder / "hessian.npy", "wb") as file:
             np.save(file, matrix)
         _write_modes(folder / "modes.extxyz", atoms, modes)
@@ -192,12 +206,18 @@ def run_vibrations(
         title = f"{summary.formula}, zero-point energy {summary.zero_point_energy_eV:.3f} eV"
         title += ", modes at Gamma" if atoms.pbc.any() else ""
         plot_frequencies(folder / "frequencies.png", modes.frequencies_cm, _hydrogen_share(atoms, modes), title)
+        written = ["vibrations.json", "hessian.npy", "modes.extxyz", "frequencies.png"]
+        if intensities is not None:
+            plot_infrared(folder / "infrared.png", modes.frequencies_cm, intensities, summary.formula)
+            written.append("infrared.png")
         note_unlike_trained(potential, [atoms])
-        print(f"{summary}\nwritten to {folder}: vibrations.json, hessian.npy, modes.extxyz, frequencies.png")
+        print(f"{summary}\nwritten to {folder}: {', '.join(written)}")
         return summary
 
 
-def _summarize(atoms: Atoms, modes: NormalModes, settings: dict[str, Any]) -> Vibrations:
+def _summarize(
+    atoms: Atoms, modes: NormalModes, intensities: np.ndarray | None, settings: dict[str, Any]
+) -> Vibrations:
     energy = float(atoms.get_potential_energy())
     largest = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
     warnings, thermo = [], None
@@ -228,6 +248,7 @@ def _summarize(atoms: Atoms, modes: NormalModes, settings: dict[str, Any]) -> Vi
         thermochemistry=thermo,
         warnings=warnings,
         num_fixed=int((~free_coordinates(atoms)).sum()),
+        intensities_km_per_mol=None if intensities is None else [float(value) for value in intensities],
     )
 
 
