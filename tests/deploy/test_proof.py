@@ -86,8 +86,8 @@ def test_trials_cover_what_is_compiled(build, trained, periodic):
         gradients = [value for name, value in trial.wanted.items() if name.startswith("gradient")]
         assert {name for name in trial.wanted if not name.startswith("gradient")} == results
         assert len(gradients) == (sum(tensor.requires_grad for tensor in trial.tensors) if trained else 0)
-        for value in [*gradients, *(trial.wanted[name] for name in results)]:
-            assert float(value.abs().max()) > 0, "zeros would show nothing"
+        values = [value for value in [*gradients, *(trial.wanted[name] for name in results)] if value.numel() > 1]
+        assert all(float(value.abs().max()) > 1e-8 for value in values), "zeros would show nothing"
     found = [proof.results_of(lambda tensors: traced.graph(*tensors), trial.tensors, trained) for trial in trials]
     deviation = proof.deviations(found, trials)
     assert set(deviation) == {*results, *(["gradients of the weights"] if trained else [])}
