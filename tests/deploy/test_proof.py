@@ -18,7 +18,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from pyg_mpnn import Potential
-from pyg_mpnn.deploy import generate, proof
+from pyg_mpnn.deploy import generate, proof, support
 from pyg_mpnn.deploy.cache import keep
 from pyg_mpnn.deploy.support import CompilationError, code_folder
 from pyg_mpnn.deploy.tracing import Kind, trace
@@ -39,7 +39,8 @@ proof.work()
 
 @pytest.fixture(autouse=True)
 def own(cache, tmp_path, monkeypatch):
-    """A cache for each test."""
+    """A cache for each test, but one for torch's headers, which take long to compile."""
+    monkeypatch.setattr(support, "header_folder", lambda: cache / "headers")
     monkeypatch.setenv("PYG_MPNN_CACHE", str(tmp_path / "cache"))
 
 
