@@ -32,8 +32,8 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     """
     if may_end_the_process(reference.device):
         raise CompilationError(
-            f"a package is written on a CPU and with torch {' or '.join(TESTED_TORCH)}, which packages are tested with, "
-            f"got {reference.device} and torch {torch.__version__}: move the potential, or install that torch"
+            f"a package is written on a CPU with torch {' or '.join(TESTED_TORCH)}, where packages are tested, got "
+            f"{reference.device} and torch {torch.__version__}: move the potential, or install that torch"
         )
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)

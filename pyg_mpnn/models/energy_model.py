@@ -412,9 +412,9 @@ class EnergyModel(Stored, nn.Module):
         two atoms or edges, positions or cells that require a gradient, :meth:`virial`, models that read numbers of
         graphs (``graph_inputs``), terms that read positions. Other outputs than energies, forces and stress are always
         evaluated eagerly, from features computed once more. Before code is used, its results (for training also the
-        gradients of the weights) are compared with eager ones on three generated batches, to the tolerances of the laws;
-        on a GPU, and with a release of torch that the tests do not run, in a process of its own. The verdict is kept
-        with the code. The folder it is kept in (``PYG_MPNN_CACHE``) must be the
+        gradients of the weights) are compared with eager ones on three generated batches, with the tolerances of the
+        laws; on a GPU, and with a release of torch that the tests do not run, in a process of its own. The verdict is
+        kept with the code. The folder it is kept in (``PYG_MPNN_CACHE``) must be the
         user's own and writable by nobody else.
 
         Representations of your own can be compiled if they do not branch on values of tensors; index lists whose
