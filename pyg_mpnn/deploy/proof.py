@@ -156,8 +156,7 @@ class Verdict(NamedTuple):
     @classmethod
     def of(cls, folder: Path, reason: str, deviation: dict[str, float], **others: Any) -> Verdict:
         """The verdict on the code in a folder; it is proven where there is no reason why not."""
-        here = {"torch": torch.__version__, "machine": machine(), "code": folder.name, "proof": _own_digest()}
-        return cls(proven=not reason, reason=reason, deviation=deviation, **others, **here)
+        return cls(proven=not reason, reason=reason, deviation=deviation, **others, **_what_it_is_on(folder))
 
 
 def judge(folder: Path, found: list[dict[str, Tensor]], trials: list[Trial], **others: Any) -> Verdict:
@@ -197,7 +196,7 @@ def read_verdict(folder: Path) -> Verdict | None:
         verdict = Verdict(**json.loads((folder / _VERDICT).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return verdict if verdict[-4:] == Verdict.of(folder, "", {}, **_NOTHING)[-4:] else None
+    return verdict if _what_it_is_on(folder).items() <= verdict._asdict().items() else None
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
@@ -366,8 +365,7 @@ def _moved(tensor: Tensor, random: torch.Generator, trained: bool) -> Tensor:
     return moved if trained else moved.contiguous()
 
 
-_NOTHING: dict[str, Any] = {"tolerance": {}, "own_process": False, "seconds": 0.0}
-
-
-def _own_digest() -> str:
-    return digest(Path(__file__).read_text())
+def _what_it_is_on(folder: Path) -> dict[str, str]:
+    """What a verdict is on: torch, processor, code, and the way to prove, by the text of this file."""
+    own = digest(Path(__file__).read_text())
+    return {"torch": torch.__version__, "machine": machine(), "code": folder.name, "proof": own}
