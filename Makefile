@@ -1,6 +1,7 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
 # make test     every test but the exhaustive ones: about 15 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
+# make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean
 #
@@ -14,6 +15,7 @@ CONSTRAINTS ?= constraints.txt
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 VENV ?= .venv
+RELEASES ?= 2.14.1 2.15.0
 DEMO_LENGTH ?= --minutes 5 --compile off
 DEMO_STEPS ?= 2000
 DEMO_DIR ?= demo
@@ -21,7 +23,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines cluster lint format docs constraints clean
+.PHONY: demo test test-engines versions cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -40,6 +42,14 @@ test: $(VENV)/.package $(VENV)/.downstream
 
 test-engines: $(VENV)-engines/.made
 	OMP_NUM_THREADS=1 PYTHONPATH=.ci $(VENV)-engines/bin/python -m pytest -p no_skips tests/engines $(PYTEST_FLAGS)
+
+# Without constraints, which name one torch. On Linux the package index has CUDA builds of several GB, which run on CPUs too.
+versions:
+	set -e; for release in $(RELEASES); do \
+	  $(PYTHON) -m venv $(VENV)-torch-$$release; \
+	  $(VENV)-torch-$$release/bin/python -m pip install --quiet $(PIP_FLAGS) torch==$$release -e ".[train,md,test]"; \
+	  OMP_NUM_THREADS=1 $(VENV)-torch-$$release/bin/python -m benchmarks.versions; \
+	done
 
 cluster: $(VENV)/.cluster
 
@@ -60,7 +70,7 @@ docs: $(VENV)/.docs
 	@echo "Open docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lint $(VENV)-engines build dist docs/_build docs/generated docs/gallery
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-engines $(VENV)-torch-* build dist docs/_build docs/generated docs/gallery
 
 # Environments. Each stamp is made anew when the file that it depends on changes.
 

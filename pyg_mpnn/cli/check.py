@@ -10,6 +10,7 @@ from pyg_mpnn.data.labels import LengthUnit
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.models import EnergyModel
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.models.files import open_model
 from pyg_mpnn.models.rebuild import rebuild
 from pyg_mpnn.testing import Report
@@ -23,6 +24,7 @@ def check_command(
     cutoff: list[float] | None = None,
     json: str | None = None,
     picture: str | None = None,
+    device: str = "auto",
     threads: int | None = None,
     length_unit: LengthUnit | None = None,
     types: str | None = None,
@@ -42,6 +44,7 @@ def check_command(
         cutoff: Cutoff radii of the model, in A; its own attribute ``cutoff`` or ``cutoffs`` without it.
         json: File to write the report to.
         picture: File to draw energy and force along a bond scan to, for example scan.png.
+        device: Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads; PyTorch decides without it.
         length_unit: Unit of positions and cells in the file; angstrom without it.
         types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
@@ -70,7 +73,12 @@ def check_command(
     threads = threads_for("off", threads)
     if threads is not None:
         torch.set_num_threads(threads)
+    place = choose_device(device)
     potential = open_model(model, trust=trust or ())
+    if isinstance(potential, torch.nn.Module):
+        potential = potential.to(place)
+    elif device not in ("auto", "cpu"):
+        raise ValueError(f"'device' must be left out for {model}, which is no module of torch, got {device!r}")
     record = getattr(potential, "record", {})
     known = kept_structures(record) if structures is None else []
     if known:

@@ -12,7 +12,7 @@ from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training import Errors
 from pyg_mpnn.training.evaluate import label_shapes, predict, structures_to_test, units
 from pyg_mpnn.training.metrics import compute_errors
@@ -34,7 +34,7 @@ def evaluate_command(
     batch_size: int = 32,
     batch_atoms: int | None = None,
     batch_edges: int | None = None,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: str = "auto",
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
     trust: list[str] | None = None,
@@ -60,7 +60,7 @@ def evaluate_command(
         batch_size: Structures per batch; it changes the speed and the memory, not the result.
         batch_atoms: Atoms per batch at most, in place of the number of structures.
         batch_edges: Edges per batch at most, in place of the number of structures.
-        device: Where to compute.
+        device: Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; ``auto`` warns where they are missing, ``on`` raises.
@@ -78,8 +78,8 @@ def evaluate_command(
         import torch
 
         torch.set_num_threads(threads)
-    check_device(device)
-    potential = open_potential(model, trust=trust).to(device).compile(compile)
+    place = choose_device(device)
+    potential = open_potential(model, trust=trust).to(place).compile(compile)
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     names = energy_key, forces_key, stress_key, virial_key
     labels = LabelNames(*names, energy_unit, length_unit, parse_types(types))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import functools
 import itertools
 import warnings
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.deploy.allocator import keep_freed_memory
-from pyg_mpnn.deploy.cache import CacheError, cache_error
-from pyg_mpnn.deploy.generate import Compiled, generate_inference, generate_training
+from pyg_mpnn.deploy.generate import Compiled, first_line, generate, why_not_made
+from pyg_mpnn.deploy.proof import NotProven, make_trials
 from pyg_mpnn.deploy.support import CompilationError, why_not
 from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
 
@@ -44,6 +44,7 @@ class Compiler:
         self._parts: list[nn.Module | None] = []  # what they were
         self._first: tuple[Any, str] = {}, ""  # where a weight is, whose dtype and device are the network's
         self._said: set[str] = set()
+        self._unproven = False  # nothing more is compiled where one kind gave wrong results
 
     def __call__(self, module: nn.Module, inputs: Inputs, *, stress: bool, trained: bool) -> Outputs | None:
         """Results, or ``None`` where eager evaluation shall give them.
@@ -64,7 +65,7 @@ class Compiler:
             CompilationError: in mode ``"on"``, the module cannot be compiled.
         """
         lengths = (len(inputs.z), inputs.edge_index.shape[1], *(len(edges) for edges in inputs.near))
-        if min(lengths) < 2:
+        if min(lengths) < 2 or self._unproven:
             return None
         kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
         if [*itertools.chain.from_iterable(map(dict.values, self._children))] != self._parts:  # a part was replaced
@@ -100,12 +101,13 @@ class Compiler:
         try:
             traced = trace(module, kind, dtype, device)
         except Exception as error:
-            self._refuse(f"{_ADVICE}: {_first_line(error)}", error)
+            self._refuse(f"{_ADVICE}: {first_line(error)}", error)
             return None
         try:
-            return _Entry(module, kind, traced)
+            return _Entry(module, kind, traced, dtype)
         except Exception as error:
-            self._refuse(_why_not_made(error), error)
+            self._unproven = self.mode == "auto" and isinstance(error, NotProven)
+            self._refuse(why_not_made(error), error)
             return None
 
     def _refuse(self, reason: str, error: Exception | None = None) -> None:
@@ -131,36 +133,16 @@ _ADVICE = (
     "a part of it cannot be traced (blocks of your own must not branch on values of tensors, nor use other tensors "
     "than weights, buffers and inputs)"
 )
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
-
-
-def _why_not_made(error: Exception) -> str:
-    """Why a traced graph was not compiled or loaded: the cache folder, or else something in torch."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, CacheError):
-            return str(cause)
-        if isinstance(cause, OSError) and cause.errno in _DISK:
-            return str(cache_error(cause))
-        cause = cause.__cause__ or cause.__context__
-    if "specialized it to be a constant" in str(error):
-        return (
-            "a part of it fixes a number of atoms or edges: take tensor.shape[0] in blocks of your own, not len(tensor)"
-        )
-    return f"torch could not make or load the code: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
 
 
 class _Entry:
     """Compiled code of one kind, with the places of the tensors that it reads."""
 
-    def __init__(self, module: nn.Module, kind: Kind, traced: Traced) -> None:
+    def __init__(self, module: nn.Module, kind: Kind, traced: Traced, dtype: torch.dtype) -> None:
         example = example_tensors(module, traced, kind)
         self.trained = kind.trained
-        self.run: Compiled = (generate_training if kind.trained else generate_inference)(traced, example)
+        trials = functools.partial(make_trials, module, traced, kind, dtype)
+        self.run: Compiled = generate("training" if kind.trained else "inference", traced, example, trials)
         self.places = [_place(module, name.removeprefix("module.")) for name in traced.names]
 
     def __call__(self, inputs: list[Tensor]) -> list[Tensor]:

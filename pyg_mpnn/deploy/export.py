@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.generate import build, expected_seconds
+from pyg_mpnn.deploy.proof import TESTED_TORCH, may_end_the_process
+from pyg_mpnn.deploy.support import CompilationError
 from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, example_tensors, trace, unflatten
 
 
@@ -24,7 +26,15 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
         reference: reference energies by atomic number, float64.
         scales: number of cutoffs.
         path: file to write; an existing one is replaced only by a complete one.
+
+    Raises:
+        CompilationError: it is on a GPU, or this release of torch is not one that packages are tested with.
     """
+    if may_end_the_process(reference.device):
+        raise CompilationError(
+            f"a package is written on a CPU with torch {' or '.join(TESTED_TORCH)}, where packages are tested, got "
+            f"{reference.device} and torch {torch.__version__}: move the potential, or install that torch"
+        )
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
     traced = trace(module, kind, floating.dtype, floating.device)

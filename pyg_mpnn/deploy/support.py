@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import platform
 import shutil
@@ -14,9 +15,6 @@ from typing import Any
 import torch
 
 from pyg_mpnn.arguments import check_whole
-
-TESTED_TORCH = ("2.13",)
-"""Versions of torch that the tests of this package compile with; the settings below are theirs."""
 
 
 class CompilationError(RuntimeError):
@@ -32,13 +30,8 @@ def why_not(device: torch.device) -> str | None:
     Returns:
         a reason with what to do about it.
     """
-    release = ".".join(torch.__version__.split(".")[:2])
-    if release not in TESTED_TORCH:
-        return f"it is tested with torch {' and '.join(TESTED_TORCH)}, not with {torch.__version__}"
-    if device.type != "cpu":
-        return f"it is tested on CPUs only, and the potential is on {device}"
     compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
+    if device.type == "cpu" and shutil.which(compiler) is None:
         return f"there is no C++ compiler {compiler!r}: install one, or name yours in the environment variable CXX"
     return None
 
@@ -101,30 +94,30 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def header_folder() -> Path:
+    """Where torch keeps the headers that it compiles once: in our cache folder, not in one of all users."""
+    return cache_folder() / "headers"
+
+
 @contextmanager
 def tracing() -> Iterator[None]:
     """Keep apart sizes that happen to be equal in the example (a private setting of torch)."""
-    import torch.fx.experimental._config as symbolic
-
-    old = symbolic.use_duck_shape
-    symbolic.use_duck_shape = False
-    try:
+    with _changed((_module("torch.fx.experimental._config"), "use_duck_shape", False)):
         yield
-    finally:
-        symbolic.use_duck_shape = old
 
 
 @contextmanager
 def generating(folder: Path) -> Iterator[None]:
-    """Settings of code generation.
+    """Settings of code generation, private ones of torch, each where this torch has it.
 
     No buffer is given away that a second backward reads, and biases are left to fusion. Loops are for one thread, and
     the matrix products between them take as many as torch has: loops of several threads add to the atoms with atomic
     instructions, in another order every time. Nothing is decided by the length of the example, for torch would compile
     again for batches on the other side of its limit: sums whose length is free are made in cascades whatever it is
     (torch's limit is 4096), and products with a free length are not taken apart (torch's limit is 32 for both factors
-    together). What a package says of its machine is forgotten afterwards: torch would keep it among its settings, so
-    that a training compiled after a package would not be found again by a process that loads it.
+    together). Headers that torch compiles once stay in the user's own folder, for torch's is under /tmp, by a name that
+    somebody else could have taken. What a package says of its machine is forgotten afterwards: torch would keep it
+    among its settings, so that a training compiled after a package would not be found again by a process that loads it.
 
     Args:
         folder: where torch keeps its files meanwhile, whatever ``TORCHINDUCTOR_CACHE_DIR`` says.
@@ -132,35 +125,60 @@ def generating(folder: Path) -> Iterator[None]:
     Yields:
         nothing.
     """
-    import torch._functorch.config as functorch
-    import torch._inductor.config as inductor
-    import torch._inductor.decomposition
-    from torch._inductor.codegen.cpp import CppKernel
+    inductor, codecache = _module("torch._inductor.config"), _module("torch._inductor.codecache")
+    decomposition = _module("torch._inductor.decomposition")
+    kernel = getattr(_module("torch._inductor.codegen.cpp"), "CppKernel", None)
+    decide = getattr(kernel, "need_use_acc_helper", None)
 
-    old = functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads
-    decomposition: Any = torch._inductor.decomposition
-    decide = decomposition.guard_or_false
-    metadata, inductor.aot_inductor.metadata = inductor.aot_inductor.metadata, {}
-    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
-
-    def cascade(kernel: CppKernel, reduction_type: str, dtype: torch.dtype, use_scalar: bool) -> bool:
-        assert kernel.call_ranges is not None
-        free = any(getattr(size, "free_symbols", None) for size in kernel.call_ranges[kernel.reduction_depth :])
+    def cascade(kernel: Any, reduction_type: str, dtype: torch.dtype, *others: Any, **options: Any) -> bool:
+        assert decide is not None
+        ranges = getattr(kernel, "call_ranges", None) or ()
+        free = any(getattr(size, "free_symbols", None) for size in ranges[getattr(kernel, "reduction_depth", 0) :])
         if free and reduction_type == "sum" and dtype == torch.float:
             return True
-        return bool(old[2](kernel, reduction_type, dtype, use_scalar))  # type: ignore[no-untyped-call]
+        return bool(decide(kernel, reduction_type, dtype, *others, **options))
 
-    functorch.donated_buffer, inductor.pattern_matcher, inductor.cpp.threads = False, False, 1
-    CppKernel.need_use_acc_helper = cascade  # type: ignore[method-assign]
-    decomposition.guard_or_false = decomposition.statically_known_true
+    changes = [
+        (_module("torch._functorch.config"), "donated_buffer", False),
+        (inductor, "pattern_matcher", False),
+        (getattr(inductor, "cpp", None), "threads", 1),
+        (kernel, "need_use_acc_helper", cascade),
+        (decomposition, "guard_or_false", getattr(decomposition, "statically_known_true", None)),
+        (getattr(inductor, "aot_inductor", None), "metadata", {}),
+        (codecache, "_HEADER_DIR", str(header_folder())),
+        (codecache, "_HEADER_LOCK_DIR", str(header_folder() / "locks")),
+    ]
+    forget = getattr(getattr(codecache, "_precompile_header", None), "cache_clear", lambda: None)  # of other folders
+    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    forget()
     try:
-        yield
+        with _changed(*(change for change in changes if change[2] is not None)):
+            yield
     finally:
-        functorch.donated_buffer, inductor.pattern_matcher, CppKernel.need_use_acc_helper, inductor.cpp.threads = old  # type: ignore[method-assign]
-        decomposition.guard_or_false = decide
-        inductor.aot_inductor.metadata = metadata
+        forget()
         if before is None:
-            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
         else:
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = before
+
+
+def _module(name: str) -> Any:
+    """A private module of torch, ``None`` where this torch has none."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+@contextmanager
+def _changed(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Give attributes other values for a while, where they exist: owner, name and value of each."""
+    there = [(owner, name, value, getattr(owner, name)) for owner, name, value in changes if hasattr(owner, name)]
+    try:
+        for owner, name, value, _ in there:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, _, old in there:
+            setattr(owner, name, old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -81,15 +82,8 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
     Raises:
         Exception: what torch raises where a part of the module cannot be traced.
     """
-    energies_of = _InteractionEnergies(module)
-    state = {name: tensor.detach() for name, tensor in energies_of.state_dict(keep_vars=True).items()}
-    example = _example(kind, device)
-
-    def evaluate(tensors: list[Tensor]) -> list[Tensor]:
-        weights = dict(zip(state, tensors[: len(state)], strict=True))
-        outputs = _evaluate(energies_of, weights, _inputs(kind, tensors[len(state) :]), kind, dtype)
-        return [tensor for tensor in outputs if tensor is not None]
-
+    state = {name: tensor.detach() for name, tensor in _InteractionEnergies(module).state_dict(keep_vars=True).items()}
+    example, evaluate = _example(kind, device), eager_function(module, tuple(state), kind, dtype)
     tensors = [tensor.requires_grad_(kind.trained and tensor.is_floating_point()) for tensor in state.values()]
     with tracing():
         graph = make_fx(evaluate, tracing_mode="symbolic", _allow_non_fake_inputs=True)([*tensors, *example.flat()])
@@ -102,6 +96,31 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
         copy_narrow_weights(graph)
     axes = [None] * len(used) + [1 if tensor is example.edge_index else 0 for tensor in example.flat()]
     return Traced(graph, tuple(name for k, name in enumerate(state) if k in used), tuple(axes))
+
+
+def eager_function(
+    module: nn.Module, names: tuple[str, ...], kind: Kind, dtype: torch.dtype
+) -> Callable[[list[Tensor]], list[Tensor]]:
+    """What is traced: the results of a module by eager evaluation, as a function of the tensors of a graph.
+
+    Args:
+        module: as for :func:`trace`.
+        names: the state that comes first among the tensors.
+        kind: what to compute.
+        dtype: dtype of the network.
+
+    Returns:
+        a function that gives the tensors of :class:`Outputs`.
+    """
+    energies_of = _InteractionEnergies(module)
+
+    def evaluate(tensors: list[Tensor]) -> list[Tensor]:
+        weights = dict(zip(names, tensors[: len(names)], strict=True))
+        with torch.enable_grad():
+            outputs = _evaluate(energies_of, weights, _inputs(kind, tensors[len(names) :]), kind, dtype)
+        return [tensor for tensor in outputs if tensor is not None]
+
+    return evaluate
 
 
 def example_tensors(module: nn.Module, traced: Traced, kind: Kind) -> list[Tensor]:

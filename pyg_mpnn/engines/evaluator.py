@@ -15,7 +15,7 @@ from torch import Tensor
 from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.geometry import SkinList
 from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 
 __all__ = ["Evaluation", "Evaluator", "atomic_numbers", "missing"]
 
@@ -73,7 +73,7 @@ class Evaluator:
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
-        check_device(device)
+        device = choose_device(device)
         self.source, self.compile = potential, compile
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
         _check_inputs(self.potential)

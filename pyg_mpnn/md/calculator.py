@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
 from pyg_mpnn.models import SPREADS, EnergyModel, Spread, load_potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 
 try:
     from ase import Atoms
@@ -45,7 +45,7 @@ class PotentialCalculator(Calculator):
 
     Args:
         potential: a potential or a sum of potentials, or the path of a saved one or of a training checkpoint.
-        device: where to run, for example "cuda"; the potential's own device if None.
+        device: where to run: "auto", "cpu", "cuda" or "cuda:0"; the potential's own device if None.
         dtype: torch.float32 or torch.float64 (the choice for dynamics that must conserve energy); the potential's own
             if None.
         skin: what the neighbour list holds beyond the cutoff, at least 0, in A. 0 builds a new list every time.
@@ -83,7 +83,7 @@ class PotentialCalculator(Calculator):
         skin: float = 0.5,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        _check_place(device, dtype)
+        device = _check_place(device, dtype)
         self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
         if not self.potential.has_energy:
             raise ValueError("'potential' must have an energy, got a model with other outputs alone")
@@ -246,12 +246,12 @@ def _own_copy(potential: EnergyModel | str | Path) -> EnergyModel:
     return copy.deepcopy(potential)
 
 
-def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -> None:
+def _check_place(device: str | torch.device | None, dtype: torch.dtype | None) -> torch.device | None:
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"'dtype' must be torch.float32 or torch.float64, got {dtype!r} ({type(dtype).__name__})")
     if dtype not in (None, torch.float32, torch.float64):
         raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
-    check_device(device)
+    return choose_device(device)
 
 
 def check_atoms(atoms: Atoms, stress: bool) -> None:

@@ -63,7 +63,7 @@ def run_dynamics(
     seed: int = 0,
     skin: float = 0.5,
     dtype: Literal["float32", "float64"] = "float64",
-    device: str | None = None,
+    device: str = "auto",
     log_interval: int = 1,
     trajectory_interval: int = 10,
     threads: int | None = None,
@@ -119,7 +119,7 @@ def run_dynamics(
         seed: of the random velocities and of the thermostat.
         skin: what the neighbour list holds beyond the cutoff, in A.
         dtype: float64, or float32, which conserves the energy less well.
-        device: for example cuda; by default the CPU.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:0.
         log_interval: steps from one line of log.csv to the next.
         trajectory_interval: steps from one frame of trajectory.traj to the next.
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.

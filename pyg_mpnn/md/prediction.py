@@ -22,7 +22,7 @@ from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_whole
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
 from pyg_mpnn.models import EnergyModel, open_potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 
 __all__ = ["run_prediction"]
 
@@ -38,7 +38,7 @@ def run_prediction(
     batch_size: int = 32,
     overwrite: bool = False,
     dtype: Literal["float32", "float64"] | None = None,
-    device: str | None = None,
+    device: str = "auto",
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "off",
     trust: list[str] | None = None,
@@ -62,7 +62,7 @@ def run_prediction(
         batch_size: structures per batch; it changes the speed and the memory, not the result.
         overwrite: replace the file if there is one.
         dtype: float32 or float64; by default that of the potential.
-        device: for example cuda; by default the CPU.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: of torch on the CPU; by default one where compiled, else torch's own choice.
         compile: compile energies and forces, which takes a minute or more once and then is kept: for many structures.
             It needs a CPU and a C++ compiler; auto warns where they are missing, on raises.
@@ -88,10 +88,10 @@ def run_prediction(
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     if structures != SAMPLE:
         find_format(Path(structures))
-    check_device(device)
+    place = choose_device(device)
     threads = threads_for(compile, threads)
     potential = open_potential(model, trust=trust).compile(compile)
-    potential.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+    potential.to(device=place, dtype=None if dtype is None else getattr(torch, dtype))
     frames = enumerate(iterate_structures(structures, "test", labels))
     unused: set[str] = set()
     count = crystals = 0

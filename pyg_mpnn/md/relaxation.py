@@ -77,7 +77,7 @@ def run_relaxation(
     optimizer: Literal["bfgs", "fire"] = "bfgs",
     fix: list[str] | None = None,
     dtype: Literal["float32", "float64"] = "float64",
-    device: str | None = None,
+    device: str = "auto",
     threads: int | None = None,
     trust: list[str] | None = None,
     length_unit: LengthUnit | None = None,
@@ -105,7 +105,7 @@ def run_relaxation(
         optimizer: bfgs (fewer steps), or fire (more robust far from a minimum, and no matrix of all atoms).
         fix: atoms that do not move: indices (3), ranges (0-7), elements (element=Cu), beside those of the file.
         dtype: float64, or float32, whose rounding may keep the forces above a small ``fmax``.
-        device: for example cuda; by default the CPU.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: of torch on the CPU; by default torch's own choice.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
         length_unit: unit of positions and cell in the file; angstrom without it.

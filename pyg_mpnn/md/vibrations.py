@@ -22,7 +22,7 @@ from pyg_mpnn.md.relaxation import run_relaxation
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.md.thermochemistry import Thermochemistry, in_words, thermochemistry
 from pyg_mpnn.models import open_potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 
 __all__ = ["Vibrations", "run_vibrations"]
 
@@ -101,7 +101,7 @@ def run_vibrations(
     symmetry_number: int = 1,
     spin: float = 0.0,
     fix: list[str] | None = None,
-    device: str | None = None,
+    device: str = "auto",
     threads: int | None = None,
     trust: list[str] | None = None,
     length_unit: LengthUnit | None = None,
@@ -132,7 +132,7 @@ def run_vibrations(
         symmetry_number: of the molecule, for the entropy: 1 for ethanol, 2 for water, 12 for methane.
         spin: of the electrons: 0 where all are paired, 1 for O2.
         fix: atoms that do not move: indices (3), ranges (0-7), elements (element=Cu), beside those of the file.
-        device: for example cuda; by default the CPU.
+        device: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: of torch on the CPU; by default torch's own choice.
         trust: code of your own that the model is made of and that may run, for example my_net.py.
         length_unit: unit of positions and cell in the file; angstrom without it.
@@ -166,8 +166,8 @@ def run_vibrations(
     free = free_coordinates(atoms)
     if atoms.constraints:
         print(describe_constraints(atoms))
-    check_device(device)
-    potential = open_potential(model, trust=trust).double().to(device=device)
+    place = choose_device(device)
+    potential = open_potential(model, trust=trust).double().to(device=place)
     with new_folder(out) as folder:
         if relax:
             found = run_relaxation(

@@ -37,22 +37,33 @@ def check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
         )
 
 
-def check_device(device: str | torch.device | None) -> None:
-    """Refuse a device that torch does not have here.
+def choose_device(device: str | torch.device | None) -> torch.device | None:
+    """The device that is meant, refused where torch does not have it here.
 
     Args:
-        device: where to compute; ``None`` for wherever the parts are.
+        device: where to compute: ``"auto"`` for the first GPU if there is one and the CPU otherwise, ``"cpu"``,
+            ``"cuda"`` or one of several GPUs as ``"cuda:1"``; ``None`` for wherever the parts are.
+
+    Returns:
+        the device; ``None`` for ``None``.
 
     Raises:
         ValueError: torch does not know it, was built without it, or the machine has none.
     """
+    if device is None:
+        return None
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         if torch.empty(0, device=device).is_meta:
             raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
         kind = str(device).partition(":")[0]
-        reason = str(error).splitlines()[0] if kind in ("cpu", "cuda", "mps", "xpu") else "use cpu or cuda"
+        reason = (
+            str(error).splitlines()[0] if kind in ("cpu", "cuda", "mps", "xpu") else "use auto, cpu, cuda or cuda:0"
+        )
         raise ValueError(f"'device' must be one that torch can use here, got {str(device)!r}: {reason}") from error
+    return torch.device(device)
 
 
 def check_apart(edge_vec: Tensor, edge_index: Tensor) -> None:

@@ -416,23 +416,26 @@ class EnergyModel(Stored, nn.Module):
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
         two atoms or edges, positions or cells that require a gradient, :meth:`virial`, models that read numbers of
         graphs (``graph_inputs``), terms that read positions. Other outputs than energies, forces and stress are always
-        evaluated eagerly, from features computed once more. The folder it is kept in (``PYG_MPNN_CACHE``) must be the
+        evaluated eagerly, from features computed once more. Before code is used, its results (for training also the
+        gradients of the weights) are compared with eager ones on three generated batches, with the tolerances of the
+        laws; on a GPU, and with a release of torch that the tests do not run, in a process of its own. The verdict is
+        kept with the code. The folder it is kept in (``PYG_MPNN_CACHE``) must be the
         user's own and writable by nobody else.
 
         Representations of your own can be compiled if they do not branch on values of tensors; index lists whose
         length depends on positions come from a method ``near_edges(edge_vec)``, see :meth:`MPNN.near_edges`.
 
         Args:
-            mode: ``"auto"`` to warn and stay eager where compilation is not possible or not tested, ``"on"`` to raise
-                there, ``"off"``.
+            mode: ``"auto"`` to warn and stay eager where compilation is not possible or its results are not the eager
+                ones, ``"on"`` to raise there, ``"off"``.
 
         Returns:
             this potential.
 
         Raises:
             ValueError: another mode.
-            CompilationError: ``"on"`` where compilation is not possible: no C++ compiler, a torch that is not tested, a
-                GPU. For a part that cannot be traced and a folder that cannot be used it comes with the first call.
+            CompilationError: ``"on"`` without a C++ compiler. For a part that cannot be traced, a folder that cannot be
+                used and code that is not proven it comes with the first call.
         """
         if mode not in get_args(CompileMode):
             raise ValueError(f"'mode' must be one of {get_args(CompileMode)}, got {mode!r}")

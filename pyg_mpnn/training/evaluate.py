@@ -17,6 +17,7 @@ from pyg_mpnn.data.frames import LabelShape
 from pyg_mpnn.data.labels import LABELS
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.models import EnergyModel, PotentialOutput, Spread, load_potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.readout import has_stress
 from pyg_mpnn.training.metrics import Errors, Predictions, compare, compute_errors, join
 from pyg_mpnn.training.sampler import BudgetBatchSampler, EpochSampler, fill_batches
@@ -224,7 +225,8 @@ def evaluate(
         batch_size: Structures per batch.
         batch_atoms: Atoms per batch at most, in place of ``batch_size``.
         batch_edges: Edges per batch at most, in place of ``batch_size``.
-        device: Where to compute; without it a potential stays where it is, and a file is read to the CPU.
+        device: Where to compute: ``auto``, ``cpu``, ``cuda`` or ``cuda:0``; without it a potential stays where it is,
+            and a file is read to the CPU.
         labels: What the files do not say.
 
     Returns:
@@ -239,7 +241,7 @@ def evaluate(
     potential = load_potential(model) if isinstance(model, str | Path) else model
     frames = structures_to_test(potential, data, labels)
     if device is not None:
-        potential = potential.to(device)
+        potential = potential.to(choose_device(device))
     sizes = {"batch_size": batch_size, "batch_atoms": batch_atoms, "batch_edges": batch_edges}
     return compute_errors(predict(potential, frames, **sizes), units(potential))  # type: ignore[arg-type]
 

@@ -115,15 +115,15 @@ class TrainingSettings:
         clip: Longest gradient of a step; longer ones are shortened to it. After the first epochs the usual length is
             near 0.1.
         dtype: Precision of the network; energies are summed in float64 in any case.
-        device: Where to compute; ``auto`` takes the GPU if there is one.
+        device: Where to compute: auto (a GPU if there is one), cpu, cuda, or cuda:0 for one of several GPUs.
         devices: Processes on each machine, one a GPU or several on the CPU; they share the structures of each step, and
             the result is that of one process up to rounding.
         num_nodes: Machines; start the same command on each by torchrun or SLURM, as Lightning wants it.
         threads: Number of CPU threads of each process; by default one where compiled, else PyTorch's own choice.
         compile: Compile energies and forces: faster steps after some minutes of compiling, which do not count as
             ``minutes`` and whose result is kept for later trainings. ``auto`` compiles trainings that are
-            long enough for it (3 minutes, or 3000 steps) where it is possible: on a CPU, with a C++ compiler, in one
-            process. ``on`` raises where it is not possible.
+            long enough for it (3 minutes, or 3000 steps) where it is possible: on a CPU, with a C++ compiler. ``on``
+            raises where it is not possible. Compiled results are compared with eager ones first.
         rotate: Rotate each batch at random, for models that are not invariant by themselves; without it this is done
             for exactly those.
         zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is
@@ -202,7 +202,7 @@ class TrainingSettings:
     ema_decay: float = 0.99
     clip: float = 0.5
     dtype: Literal["float32", "float64"] = "float32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     devices: int = 1
     num_nodes: int = 1
     threads: int | None = None
@@ -240,10 +240,13 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"'{name}' must be positive, got {value}.")
-        if self.compile == "on" and (self.device == "cuda" or self.processes > 1):
+        kind, _, number = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (number and (kind != "cuda" or not number.isdecimal())):
+            raise ValueError(f"'device' must be auto, cpu, cuda or a GPU as cuda:0, got {self.device!r}.")
+        if number and self.devices > 1:
             raise ValueError(
-                f"'compile' needs one process on a CPU, got 'device' {self.device!r} and {self.processes} processes: "
-                "leave them out."
+                f"'device' must be cuda where 'devices' is {self.devices}, which takes the first GPUs, got "
+                f"{self.device!r}: leave the number out, or name GPUs in the environment variable CUDA_VISIBLE_DEVICES."
             )
         if self.target is not None:
             for name in _OF_POTENTIALS:
@@ -331,10 +334,8 @@ class TrainingSettings:
         long_enough = steps >= 3000 if self.minutes is None else self.minutes >= 3
         if not long_enough:
             return "off", "it is done for trainings of 3 minutes or 3000 steps and more"
-        if self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available()):
-            return "off", "it is not possible on a GPU"
-        if self.processes > 1:
-            return "off", "it is not possible in several processes"
+        if self.device.startswith("cuda") or (self.device == "auto" and torch.cuda.is_available()):
+            return "off", "nobody has measured it on a GPU, where --compile on compiles"
         return "auto", None
 
     def count_valid(self, structures: int) -> int:

@@ -25,7 +25,7 @@ from pyg_mpnn.data.record import make_record
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Potential
-from pyg_mpnn.models.checks import check_device
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint
 from pyg_mpnn.training.distributed import SumStrategy, launched_rank
 from pyg_mpnn.training.evaluate import batching, evaluate_batch, label_shapes, shuffled_batching
@@ -133,8 +133,7 @@ def train(
     first = launched_rank(settings.devices, settings.num_nodes) == 0
     last = check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
     check_loggers(settings)
-    if settings.device == "cuda":
-        check_device(settings.device)
+    choose_device(settings.device)
     seed_generators(settings.seed)
     potential = _build(settings) if potential is None else _checked(potential, settings)
     shapes = label_shapes(potential)
@@ -263,11 +262,11 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
     shapes = label_shapes(module.potential)
     seen = as_prepared(data.train, cutoffs, dtype, shapes)
     held_out = as_prepared(data.valid, cutoffs, dtype, shapes)
+    trainer = _trainer(module, out)
     if module.potential.compiler is not None:
-        _compile(module, seen)
+        _compile(module.to(trainer.strategy.root_device), seen)
     # A generator of its own: otherwise each new iterator would draw from the global one.
     generator = torch.Generator().manual_seed(settings.seed)
-    trainer = _trainer(module, out)
     sizes = settings.batch_size, settings.batch_atoms, settings.batch_edges
     order = shuffled_batching(seen, *sizes, seed=settings.seed)
     part = torch.arange(len(held_out)).tensor_split(trainer.world_size)[trainer.global_rank].tolist()
@@ -300,7 +299,7 @@ def _fit(module: PotentialModule, data: TrainingData, last: Path | None) -> None
 
 def _compile(module: PotentialModule, seen: PreparedStructures) -> None:
     """Compile before the clock starts, by one evaluation for training and one for validation."""
-    batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)])
+    batch = Batch.from_data_list([seen[k % len(seen)] for k in range(3)]).to(module.device)
     for training in (False, True):  # and leave it in training mode, which Lightning keeps
         module.potential.train(training)
         evaluate_batch(module.potential, batch, stress=not training or module.settings.stress_weight > 0)
@@ -314,10 +313,9 @@ def _load_best(module: PotentialModule, path: Path) -> None:
 
 def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     settings = module.settings
-    accelerator = settings.device
-    if accelerator == "auto":
-        compiled = module.potential.compiler is not None
-        accelerator = "cuda" if torch.cuda.is_available() and not compiled else "cpu"
+    place = choose_device(settings.device)
+    assert place is not None
+    threads = threads_for("off" if module.potential.compiler is None else "on", settings.threads)
     # best before last: last.ckpt then knows the best score of its own epoch.
     best = MovableCheckpoint(
         out, "best", monitor="valid_score", enable_version_counter=False, save_on_train_epoch_end=True
@@ -329,10 +327,10 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     if settings.patience is not None:
         callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
     return lightning.Trainer(
-        accelerator=accelerator,
-        devices=settings.devices,
+        accelerator=place.type,
+        devices=settings.devices if place.index is None else [place.index],
         num_nodes=settings.num_nodes,
-        strategy="auto" if settings.processes == 1 else SumStrategy(settings.threads),
+        strategy="auto" if settings.processes == 1 else SumStrategy(threads),
         max_epochs=-1 if settings.epochs is None else settings.epochs,
         callbacks=[*callbacks, best, last],
         plugins=[AtomicCheckpointIO(module.potential)],

@@ -14,7 +14,7 @@ import torch
 
 from pyg_mpnn import Potential, RadiusGraph
 from pyg_mpnn.deploy import cache as cache_module
-from pyg_mpnn.deploy import generate
+from pyg_mpnn.deploy import generate, support
 from pyg_mpnn.deploy.cache import CacheError, keep
 from pyg_mpnn.deploy.support import CompilationError, code_folder
 
@@ -23,7 +23,8 @@ SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "n
 
 @pytest.fixture(autouse=True)
 def own(cache, tmp_path, monkeypatch):
-    """A cache for each test."""
+    """A cache for each test, but one for torch's headers, which take long to compile."""
+    monkeypatch.setattr(support, "header_folder", lambda: cache / "headers")
     monkeypatch.setenv("PYG_MPNN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

@@ -14,6 +14,7 @@ import torch
 
 from pyg_mpnn import Potential, RadiusGraph
 from pyg_mpnn.data import to_atoms
+from pyg_mpnn.deploy import CompilationError
 
 pytestmark = [
     pytest.mark.slow,
@@ -170,3 +171,10 @@ for changed in (pos.float(), pos.mT.contiguous().mT):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     for what in ("dtype", "stride value"):
         assert f"input_handles[1]: unmatched {what}" in done.stdout + done.stderr
+
+
+def test_a_package_is_not_written_where_it_is_not_tested(potential, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.99.0")
+    with pytest.raises(CompilationError, match=r"with torch 2\.13, .* got cpu and torch 2\.99\.0"):
+        potential.export(tmp_path / "potential.pt2")
+    assert list(tmp_path.iterdir()) == []

@@ -11,11 +11,12 @@ import torch
 from pyg_mpnn.deploy import support
 
 
-def test_supported_here_and_why_not_elsewhere(monkeypatch):
+def test_a_compiler_is_wanted_on_a_cpu_only(monkeypatch):
     monkeypatch.setenv("CXX", "python3")  # any program that exists
-    monkeypatch.setattr(torch, "__version__", f"{support.TESTED_TORCH[0]}.9+cpu")
     assert support.why_not(torch.device("cpu")) is None
-    assert "on CPUs only, and the potential is on cuda:1" in support.why_not(torch.device("cuda:1"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "no C++ compiler 'no-such-compiler'" in support.why_not(torch.device("cpu"))
+    assert support.why_not(torch.device("cuda:1")) is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_code_belongs_to_the_settings_that_made_it(monkeypatch, tmp_path):
     assert folder.parent == support.cache_folder()
     assert folder == support.code_folder()
     changed = tmp_path / "support.py"
-    changed.write_text(Path(support.__file__).read_text().replace("False, False, 1", "False, False, 2"))
+    changed.write_text(Path(support.__file__).read_text().replace('"threads", 1', '"threads", 2'))
     monkeypatch.setattr(support, "__file__", str(changed))
     assert support.code_folder() not in (folder, support.cache_folder())
 
@@ -56,6 +57,7 @@ def test_code_belongs_to_a_version_of_torch(monkeypatch):
 
 def test_private_settings_are_given_back(monkeypatch, tmp_path):
     import torch._functorch.config as functorch
+    import torch._inductor.codecache as codecache
     import torch._inductor.config as inductor
     import torch._inductor.decomposition as decomposition
     import torch.fx.experimental._config as symbolic
@@ -70,6 +72,7 @@ def test_private_settings_are_given_back(monkeypatch, tmp_path):
             CppKernel.need_use_acc_helper,
             decomposition.guard_or_false,
             os.environ.get("TORCHINDUCTOR_CACHE_DIR"),
+            codecache._HEADER_DIR,
         )
 
     for folder in (None, "/users/own"):
@@ -82,6 +85,18 @@ def test_private_settings_are_given_back(monkeypatch, tmp_path):
         assert state() == before
         assert inside[:4] == (False, False, False, 1)
         assert inside[6] == str(tmp_path)
+        assert Path(inside[7]).parent == support.cache_folder(), "not one of all users under /tmp"
+
+
+def test_a_torch_without_these_settings(monkeypatch, tmp_path):
+    """Private settings may go with any release: what is not there is left alone."""
+    import torch._functorch.config as functorch
+
+    monkeypatch.setattr(support, "_module", lambda name: functorch if name == "torch._functorch.config" else None)
+    before = functorch.donated_buffer
+    with support.tracing(), support.generating(tmp_path):
+        assert functorch.donated_buffer is False
+    assert functorch.donated_buffer == before
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,14 +81,21 @@ def one(flags: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def _run(*arguments: str, program: str | None = None, script: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    *arguments: str, program: str | None = None, script: Path | None = None, limit: float = 200
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"}
     start = ["-m", "pyg_mpnn"]
     if program is not None and script is not None:  # a file: Lightning starts it again for the second process
         script.write_text(program)
         start = [str(script)]
     return subprocess.run(
-        [sys.executable, *start, *arguments], env=environment, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, *start, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
     )
 
 
@@ -128,6 +136,20 @@ def test_two_processes_train_what_one_trains(flags: list[str], one: Path, tmp_pa
         *flags, "--out", str(control), "--devices", "2", program=MEAN_OF_MEANS, script=tmp_path / "mean_of_means.py"
     )
     assert _difference(one, control) > 1e3 * TOLERANCE, "control: the mean of the means is another training"
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_two_processes_train_compiled_what_one_trains_eagerly(flags: list[str], one: Path, tmp_path: Path) -> None:
+    """The second process loads the code that the first has made and proven."""
+    two = tmp_path / "two"
+    done = _run(*flags, "--out", str(two), "--devices", "2", "--compile", "on", limit=1800)
+    assert done.returncode == 0, done.stderr
+    assert _difference(one, two) < TOLERANCE
+    assert done.stderr.count("Compiling the training step") == 1
+    assert done.stderr.count("Compiling energies and forces") == 1
+    assert done.stderr.count("Loading the training step") == 1
 
 
 @pytest.mark.slow

@@ -126,7 +126,9 @@ def test_input_is_never_the_output(saved: Path, mixed: Path) -> None:
 
 
 def test_device_that_torch_does_not_know_is_an_error(saved: Path, mixed: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'device' must be one that torch can use here, got 'gpu': use cpu or cuda"):
+    with pytest.raises(
+        ValueError, match=r"'device' must be one that torch can use here, got 'gpu': use auto, cpu, cuda"
+    ):
         run_prediction(saved, mixed, tmp_path / "out.xyz", device="gpu")
     assert not (tmp_path / "out.xyz").exists()
 

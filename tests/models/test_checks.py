@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pyg_mpnn import MPNN
-from pyg_mpnn.models.checks import check_apart, check_representation
+from pyg_mpnn.models.checks import check_apart, check_representation, choose_device
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -24,3 +24,17 @@ def test_atoms_at_one_place_are_named():
     check_apart(torch.tensor([[0.0, 0.0, 1e-30], [1.0, 0.0, 0.0]]), edge_index)
     with pytest.raises(ValueError, match="'pos' must keep atoms apart, got atoms 3 and 5 at one place"):
         check_apart(torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), edge_index)
+
+
+@pytest.mark.parametrize("gpus", [False, True])
+def test_a_device_by_name(gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    assert choose_device("auto") == torch.device("cuda" if gpus else "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device(None) is None
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(ValueError, match=f"'device' must be one that torch can use here, got '{name}'"):
+        choose_device(name)

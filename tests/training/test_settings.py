@@ -42,8 +42,9 @@ def test_one_file_is_a_string_and_several_a_tuple() -> None:
         ({"warmup": -0.1}, r"'warmup' must be in \[0, 1\), got -0.1"),
         ({"cutoff": (0.0,)}, r"'cutoff' must be positive \(in A\), got \[0.0\]"),
         ({"cutoff": ()}, r"'cutoff' must be positive \(in A\), got \[\]"),
-        ({"compile": "on", "device": "cuda"}, "'compile' needs one process on a CPU, got 'device' 'cuda'"),
-        ({"compile": "on", "devices": 2}, "'compile' needs one process on a CPU, .* and 2 processes"),
+        ({"device": "gpu"}, "'device' must be auto, cpu, cuda or a GPU as cuda:0, got 'gpu'"),
+        ({"device": "cpu:1"}, "'device' must be auto, cpu, cuda or a GPU as cuda:0, got 'cpu:1'"),
+        ({"device": "cuda:1", "devices": 2}, "'device' must be cuda where 'devices' is 2, .* got 'cuda:1'"),
         ({"patience": 0}, "'patience' must be positive, got 0"),
         ({"accumulate": 0}, "'accumulate' must be positive, got 0"),
         ({"huber_delta": 0.0}, "'huber_delta' must be positive, got 0.0"),
@@ -89,8 +90,12 @@ def test_settings_out_of_range_are_errors(changes: dict[str, object], message: s
         ({"epochs": 100}, 950, ("auto", None)),
         ({"epochs": 5}, 950, ("off", "it is done for trainings of 3 minutes or 3000 steps and more")),
         ({"minutes": 5, "threads": 2}, 100, ("auto", None)),
-        ({"minutes": 5, "device": "cuda"}, 100, ("off", "it is not possible on a GPU")),
-        ({"minutes": 5, "devices": 2}, 100, ("off", "it is not possible in several processes")),
+        (
+            {"minutes": 5, "device": "cuda:1"},
+            100,
+            ("off", "nobody has measured it on a GPU, where --compile on compiles"),
+        ),
+        ({"minutes": 5, "device": "cpu", "devices": 2}, 100, ("auto", None)),
         ({"minutes": 1, "compile": "on"}, 100, ("on", None)),
         ({"minutes": 5, "compile": "off"}, 100, ("off", None)),
     ],
@@ -102,7 +107,7 @@ def test_compiles_where_it_pays(changes, structures, mode, monkeypatch):
 
 def test_a_gpu_is_not_compiled_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert TrainingSettings("data", "out", minutes=5).compile_mode(100) == ("off", "it is not possible on a GPU")
+    assert TrainingSettings("data", "out", minutes=5).compile_mode(100)[0] == "off"
     assert TrainingSettings("data", "out", minutes=5, device="cpu").compile_mode(100) == ("auto", None)
 
 

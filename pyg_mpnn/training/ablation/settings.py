@@ -169,7 +169,7 @@ class AblationSettings:
             the cost of narrow networks are those of eager code.
         budget_minutes: Start no cell that would end after so many minutes; the same command goes on later.
         threads: Number of CPU threads; PyTorch decides without it.
-        device: Where to compute; ``auto`` takes the GPU if there is one.
+        device: Where to compute: auto (a GPU if there is one), cpu, cuda, or cuda:0 for one of several GPUs.
 
     Units:
         Lengths in A, energies in eV, time in minutes.
@@ -205,7 +205,7 @@ class AblationSettings:
     compile: Literal["on", "off"] = "off"
     budget_minutes: float | None = None
     threads: int | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
     model: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn.data import StructureDataset
 from pyg_mpnn.models import Potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training.ablation.settings import AblationSettings, Variant
 
 ROUNDS, CALLS = 8, 3
@@ -38,7 +39,7 @@ def time_variants(settings: AblationSettings, variants: Sequence[Variant], frame
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    device = "cuda" if settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available()) else "cpu"
+    device = str(choose_device(settings.device))
     works = {
         (variant.name, kind): work
         for variant in variants
@@ -89,6 +90,6 @@ def _works(
 def _timed(call: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     call()
-    if device == "cuda":
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter() - start

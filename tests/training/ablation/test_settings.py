@@ -69,7 +69,7 @@ def test_arguments_of_the_potential_hold_for_every_variant(settings: Callable[..
         ({"budget_minutes": 0.0}, "'budget_minutes' must be positive, got 0"),
         ({"minutes": -1.0}, "'minutes' must be positive, got -1"),
         ({"only": ["width"]}, "'only' must hold blocks"),
-        ({"compile": "on", "device": "cuda"}, "'compile' needs one process on a CPU"),
+        ({"device": "gpu"}, "'device' must be auto, cpu, cuda"),
     ],
 )
 def test_bad_settings_are_refused(
