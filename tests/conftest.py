@@ -58,6 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
         jaxtyping.install_import_hook("pyg_mpnn", "shape_checker.check")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What is exhaustive is slow, so that ``-m "not slow"`` leaves it out."""
+    if item.get_closest_marker("exhaustive"):
+        item.add_marker(pytest.mark.slow)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     place = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
     wanted = place in BOTH_DTYPES or "dtype" in inspect.signature(metafunc.function).parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -39,8 +40,11 @@ def with_units_of_database(path: Path, names: LabelNames) -> LabelNames:
         return names
     import ase.db
 
-    with ase.db.connect(str(path), use_lock_file=False) as database:
-        said: Mapping[str, Any] = database.metadata or {}
+    try:
+        with ase.db.connect(str(path), use_lock_file=False) as database:
+            said: Mapping[str, Any] = database.metadata or {}
+    except sqlite3.DatabaseError:  # which the reader says
+        return names
     units: Mapping[str, str] = said.get("_property_unit_dict") or {}
     energy, length = units.get(names.energy or "energy"), said.get("_distance_unit")
     if energy is None and length is None:
