@@ -107,6 +107,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    "ignore_pattern": r"my_parts\.py$",  # shown in a page, and imported there
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

@@ -41,7 +41,7 @@ from pyg_mpnn.inspection import extrapolate
 from pyg_mpnn.training import TrainingSettings, evaluate, train
 
 frames, valid = ethanol("train")[:200], ethanol("test")[:40]
-counts, steps, batch_size = [25, 50, 100, 200], 400, 4
+counts, steps, batch_size = [25, 50, 100, 200], 250, 4
 errors, seen = [], []
 folder = Path(tempfile.mkdtemp())
 for count in counts:
