@@ -1,6 +1,7 @@
 """Does code that this torch compiles compute what eager evaluation does, and do the laws hold with it?
 
 python -m benchmarks.versions            with the torch of this Python; adds to benchmarks/results/versions.json
+python -m benchmarks.versions --quick    nothing compiled: the laws, and what a proof costs
 python -m benchmarks.versions --smoke    one law, nothing compiled, nothing written
 
 `make versions` asks several releases, each in an environment of its own.
@@ -44,7 +45,9 @@ KINDS = {"energies and forces": (False, False), "stress": (False, True), "traini
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true")
-    smoke = parser.parse_args().smoke
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    smoke = options.smoke
     torch.set_num_threads(1)
     record = {"commit": commit(), "device": "cpu", "laws": held(smoke), "proof_cpu_seconds": cost(smoke)}
     if smoke:
@@ -52,7 +55,8 @@ def main() -> None:
         return
     path = RESULTS / "versions.json"
     known = json.loads(path.read_text()) if path.exists() else {}
-    write(path, {**known, torch.__version__: record | {"compiled": {kind: compiled(kind) for kind in KINDS}}})
+    found = {} if options.quick else {kind: compiled(kind) for kind in KINDS}
+    write(path, {**known, torch.__version__: record | {"compiled": found}})
 
 
 def held(smoke: bool) -> dict[str, str]:

@@ -142,14 +142,14 @@ def test_two_processes_train_what_one_trains(flags: list[str], one: Path, tmp_pa
 @pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_two_processes_train_compiled_what_one_trains_eagerly(flags: list[str], one: Path, tmp_path: Path) -> None:
-    """The second process loads the code that the first has made and proven."""
+    """What one process has made and proven, for molecules and for crystals, the other loads."""
     two = tmp_path / "two"
-    done = _run(*flags, "--out", str(two), "--devices", "2", "--compile", "on", limit=1800)
+    done = _run(*flags, "--out", str(two), "--devices", "2", "--compile", "on", limit=3600)
     assert done.returncode == 0, done.stderr
     assert _difference(one, two) < TOLERANCE
-    assert done.stderr.count("Compiling the training step") == 1
-    assert done.stderr.count("Compiling energies and forces") == 1
-    assert done.stderr.count("Loading the training step") == 1
+    assert done.stderr.count("Compiling the training step") == 2
+    assert done.stderr.count("Compiling energies and forces") == 2
+    assert done.stderr.count("Loading the training step") == 2
 
 
 @pytest.mark.slow
