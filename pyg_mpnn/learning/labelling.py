@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -118,10 +119,8 @@ class Labeller:
     def _give(self, worker: _Worker, task: int, structures: Sequence[Atoms]) -> None:
         worker.task, worker.until = task, time.monotonic() + self.seconds
         self._busy.append(worker)
-        try:
+        with contextlib.suppress(OSError):  # of a process that died meanwhile: its pipe says so at once
             worker.pipe.send(structures[task])
-        except OSError:
-            pass  # a process that died meanwhile: its pipe says so at once
 
     def _start(self) -> _Worker:
         context = get_context("spawn")

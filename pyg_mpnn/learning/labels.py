@@ -48,7 +48,7 @@ class LabelStore:
         self.labels, self.failures = folder / LABELS, folder / FAILURES
         self._frames = list(_read(self.labels))
         self._failed = list(_read(self.failures))
-        self._known = {str(frame.info["digest"]) for frame in (*self._frames, *self._failed)}
+        self._known = {frame.info["digest"]: frame for frame in (*self._frames, *self._failed)}
 
     def __len__(self) -> int:
         """Number of labels."""
@@ -62,6 +62,18 @@ class LabelStore:
     def knows(self, atoms: Atoms) -> bool:
         """Whether the teacher was asked for this structure already, whatever came of it."""
         return digest(atoms) in self._known
+
+    def find(self, atoms: Atoms) -> Atoms | None:
+        """The label of a structure.
+
+        Args:
+            atoms: the structure as it is written.
+
+        Returns:
+            it with its label; None where it has none.
+        """
+        found = self._known.get(digest(atoms))
+        return None if found is None or "reason" in found.info else found
 
     def frames(self, kinds: Collection[str] | None = None, number: int | None = None) -> list[Atoms]:
         """Labelled structures in the order in which they came.
@@ -97,7 +109,7 @@ class LabelStore:
             results["stress"] = found.stress
         frame.calc = SinglePointCalculator(frame, **results)
         self._frames.append(_append(self.labels, frame))
-        self._known.add(frame.info["digest"])
+        self._known[frame.info["digest"]] = self._frames[-1]
 
     def add_failure(self, atoms: Atoms, reason: str, kind: str, number: int) -> None:
         """Keep a structure for which the teacher has no label.
@@ -114,7 +126,7 @@ class LabelStore:
         frame = self._frame(atoms, kind, number)
         frame.info["reason"] = reason.replace('"', "'").replace("\\", "/")
         self._failed.append(_append(self.failures, frame))
-        self._known.add(frame.info["digest"])
+        self._known[frame.info["digest"]] = self._failed[-1]
 
     def _frame(self, atoms: Atoms, kind: str, number: int) -> Atoms:
         frame = as_written(atoms)

@@ -76,7 +76,8 @@ class TrainingSettings:
             ``epochs`` or ``minutes`` may grow.
         start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
             and all else of the model are those of the file; the reference energies are corrected by least squares to
-            what it leaves on the new training structures; an element that it does not know is an error.
+            what it leaves on the new training structures; an element that it does not know is an error. With
+            ``committee`` also the folder of one, of which each member starts from its own.
         patience: Stop after this many epochs without a better validation score (force MAE in meV/A plus energy MAE in
             meV/atom); never without it. The learning rate still falls as if all ``epochs`` or ``minutes`` were used.
         batch_size: Structures per step, those of all processes together.
