@@ -12,6 +12,7 @@ from ase import Atoms
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from pyg_mpnn.data import to_data
 from pyg_mpnn.files import write_picture
@@ -75,6 +76,8 @@ def _draw_rounds(axes: Axes, rounds: Sequence[Mapping[str, Any]], target: float)
     )
     axes.axhline(target, color="black", linewidth=0.8, linestyle=":", label="target")
     axes.set(yscale="log", xlabel="labels trained on", ylabel="force error (meV/A)")
+    for axis_of in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_of(StrMethodFormatter("{x:g}"))
     axes.set_title("error along the student's own dynamics", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
 
@@ -106,7 +109,9 @@ def _draw_coverage(axes: Axes, model: Committee, frames: Sequence[Atoms]) -> Non
     for level, width in LEVELS.items():
         share = float(np.mean(ratios <= width))
         axes.plot([level], [share], "o", color=ORANGE, markersize=4)
-        axes.annotate(f"{share:.0%}", (level, share), textcoords="offset points", xytext=(6, -10), fontsize=8)
+        axes.annotate(
+            f"{share:.0%}", (level, share), textcoords="offset points", xytext=(-8, 4), fontsize=8, ha="right"
+        )
     axes.set(xlabel="stated share of errors", ylabel="found share of errors", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_title("certificate: coverage of the intervals", fontsize=10)
     axes.legend(frameon=False, fontsize=8)

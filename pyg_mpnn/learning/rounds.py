@@ -311,8 +311,7 @@ class _Learning:
             record |= json.loads(notes.read_text())
             return read_structures_file(path)
         if number == 0:
-            count = settings.labels - len(self.starts)
-            chosen = [*self.starts, *displaced(self.starts, count, settings.seed)]
+            chosen = displaced(self.starts, settings.labels, settings.seed)
             said: dict[str, Any] = {"candidates": len(chosen), "selected": len(chosen), "walks": []}
             self.say(f"round 0: {len(chosen)} structures, displaced and strained")
         else:

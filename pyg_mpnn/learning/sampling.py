@@ -71,8 +71,9 @@ def closeness(atoms: Atoms) -> float:
 def displaced(starts: Sequence[Atoms], count: int, seed: int) -> list[Atoms]:
     """Structures near those to start from: all atoms displaced at random, and cells strained.
 
-    The standard deviations of displacements and strains grow from one to the next, to 0.08 A and 3 %; every other
-    crystal is strained. One in which two atoms come too near is drawn again, less displaced.
+    The standard deviations of displacements and strains grow from one to the next, from near zero to 0.08 A and 3 %;
+    every other crystal is strained. None is left in its full symmetry, where members of a committee agree. One in which
+    two atoms come too near is drawn again, less displaced.
 
     Args:
         starts: structures near a minimum.
