@@ -6,6 +6,7 @@ import os
 import time
 from typing import Any
 
+import numpy as np
 from ase.calculators.emt import EMT
 
 
@@ -21,3 +22,22 @@ class Moody(EMT):
         if len(atoms) == 4:
             os._exit(7)
         super().calculate(atoms, properties, changes)
+
+
+class Wrong(EMT):
+    """Forces times a factor, with noise on top that depends on the positions alone."""
+
+    def __init__(self, factor: float = 1.0, noise: float = 0.0) -> None:
+        super().__init__()
+        self.factor, self.noise = factor, noise
+
+    def calculate(self, atoms: Any, properties: Any, changes: Any) -> None:
+        super().calculate(atoms, properties, changes)
+        forces = self.results["forces"]
+        self.results["forces"] = self.factor * forces + self.noise * np.sin(1e4 * atoms.positions)
+
+
+class Never(EMT):
+    """Is not converged where an atom is displaced by more than a little."""
+
+    converged = False
