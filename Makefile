@@ -1,6 +1,7 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
 # make test     every test but the exhaustive ones: about 15 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
+# make test-learn   learning from EMT as its certificate promises: minutes
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean
 #
@@ -21,7 +22,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines cluster lint format docs constraints clean
+.PHONY: demo test test-engines test-learn cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -40,6 +41,9 @@ test: $(VENV)/.package $(VENV)/.downstream
 
 test-engines: $(VENV)-engines/.made
 	OMP_NUM_THREADS=1 PYTHONPATH=.ci $(VENV)-engines/bin/python -m pytest -p no_skips tests/engines $(PYTEST_FLAGS)
+
+test-learn: $(VENV)/.package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/learning -m exhaustive $(PYTEST_FLAGS)
 
 cluster: $(VENV)/.cluster
 

@@ -145,6 +145,7 @@ def _append(path: Path, frame: Atoms) -> Atoms:
 def _parse(text: str) -> Iterator[Atoms]:
     for frame in ase.io.iread(io.StringIO(text), index=":", format="extxyz"):
         frame.info["digest"] = str(frame.info["digest"])  # one of digits alone is read as a number
+        frame.info["round"] = int(frame.info["round"])
         yield frame
 
 

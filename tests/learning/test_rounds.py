@@ -116,8 +116,8 @@ def test_interruptions_change_nothing(
             learn(settings(structures, tmp_path / "run"))
     monkeypatch.undo()
     assert len(LabelStore(tmp_path / "run")) == 13
+    monkeypatch.setattr(rounds, "train_committee", stopped_after_one)
     with pytest.raises(KeyboardInterrupt):
-        monkeypatch.setattr(rounds, "train_committee", stopped_after_one)
         learn(settings(structures, tmp_path / "run", resume=True))
     monkeypatch.undo()
     assert (tmp_path / "run/round-0/committee/member-1/last.ckpt").is_file()
@@ -257,3 +257,21 @@ def test_labels_on_the_disk_are_those_of_the_teacher(finished: LearnResult) -> N
     forces = frame.get_forces()
     frame.calc = Teacher(EMT).make()
     assert np.abs(frame.get_forces() - forces).max() < 1e-8
+
+
+@pytest.mark.exhaustive
+def test_intervals_hold_along_the_own_dynamics(tmp_path: Path) -> None:
+    """From one structure: what the certificate states is true of its labels, and its target is reached."""
+    options = {
+        "epochs": 100,
+        "labels": 40,
+        "test_labels": 20,
+        "ps": 10.0,
+        "cutoff": 4.5,
+        "model": {},
+        "max_labels": 600,
+    }
+    found = learn(settings(copper(tmp_path / "copper.xyz"), tmp_path / "run", target_force_error=20.0, **options))
+    assert found.reached
+    assert found.certificate["ps"] == pytest.approx(10.0)
+    assert 0.9 <= found.certificate["forces_coverage"]["95%"] <= 0.98

