@@ -134,7 +134,15 @@ def _draw_map(axes: Axes, model: Committee, store: LabelStore) -> None:
     for kind, color in _COLORS.items():
         own = kinds == kind
         if own.any():
-            axes.scatter(*points[own].T, s=12, color=color, alpha=0.7, linewidths=0, label=f"{kind} ({own.sum()})")
+            axes.scatter(
+                points[own, 0],
+                points[own, 1],
+                s=12,
+                color=color,
+                alpha=0.7,
+                linewidths=0,
+                label=f"{kind} ({own.sum()})",
+            )
     axes.set(xlabel="first principal component", ylabel="second")
     axes.set_title("labelled structures, by the student's last layer", fontsize=10)
     axes.legend(frameon=False, fontsize=8)

@@ -261,7 +261,7 @@ class _Learning:
                 "'teacher' must have labels for a displaced start structure, got none: "
                 f"{self.store.failed[-1].info['reason']}"
             )
-        noise = 1e3 * judge_probe(*found, line)
+        noise = 1e3 * judge_probe(found[0], found[1], line)
         target = self.settings.target_force_error
         self.say(f"forces are the gradient of the energy; the noise of the teacher is {noise:.2g} meV/A")
         if noise > target:
