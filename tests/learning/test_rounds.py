@@ -27,6 +27,7 @@ from pyg_mpnn.models import Committee
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 TEACHERS = Path(__file__).with_name("teachers.py")
 EMT = "ase.calculators.emt:EMT"
+FORGETFUL = f"{TEACHERS}:Forgetful"
 
 
 def copper(path: Path) -> str:
@@ -37,7 +38,7 @@ def copper(path: Path) -> str:
 def settings(structures: str, out: Path, **options: Any) -> LearnSettings:
     small: dict[str, Any] = {"labels": 20, "test_labels": 10, "ps": 0.2, "timestep": 4.0, "epochs": 2, "committee": 2}
     quick: dict[str, Any] = {"model": TINY, "cutoff": 3.0, "max_labels": 86, "threads": 1, "compile": "off"}
-    given: dict[str, Any] = {"teacher": {"class": EMT}, "target_force_error": 1.0, **small, **quick}
+    given: dict[str, Any] = {"teacher": {"class": FORGETFUL}, "target_force_error": 1.0, **small, **quick}
     return LearnSettings(structures=structures, out=str(out), **{**given, **options})
 
 
