@@ -63,6 +63,7 @@ def write_certificate(
             "name": settings.as_teacher.name,
             "arguments": dict(settings.as_teacher.arguments),
             "noise of its forces (meV/A)": state["noise_meV_per_A"],
+            "doubts about its units": "; ".join(state["doubts"]) or "none",
         },
         "labels": labels_of(store),
         "where it was tested": dynamics,

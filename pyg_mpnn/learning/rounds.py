@@ -18,6 +18,7 @@ from ase.data import chemical_symbols
 from pyg_mpnn.data import LabelNames, to_data
 from pyg_mpnn.data.read import iterate_structures
 from pyg_mpnn.files import hold_folder, write_json
+from pyg_mpnn.inspection import check_energy_units, check_force_units
 from pyg_mpnn.learning.certificate import write_certificate
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore
@@ -154,18 +155,15 @@ class _Learning:
         kept = json.loads(json.dumps(kept))
         if settings.resume:
             self.state = json.loads((self.out / STATE).read_text())
-            differing = [f"'{name}' (was {self.state['settings'].get(name)})" for name, value in kept.items()]
-            differing = [
-                text
-                for text, name in zip(differing, kept, strict=True)
-                if self.state["settings"].get(name) != kept[name]
-            ]
+            before = self.state["settings"]
+            differing = [f"'{name}' (was {before.get(name)})" for name in kept if before.get(name) != kept[name]]
             if differing:
                 raise ValueError(
                     f"'resume' must go on with the same settings, got other values for {', '.join(differing)}"
                 )
         else:
-            self.state = {"settings": kept, "noise_meV_per_A": None, "rounds": [], "seconds": 0.0, "stopped": None}
+            self.state = {"settings": kept, "noise_meV_per_A": None, "doubts": [], "rounds": [], "seconds": 0.0}
+        self.state["stopped"] = None
         self.before = float(self.state["seconds"])
         self.store = LabelStore(self.out)
         self.keep()
@@ -247,6 +245,7 @@ class _Learning:
                 f"{failed} of {len(waiting)} have no label: {self.store.failed[-1].info['reason']} (the last of "
                 f"{self.store.failures})"
             )
+        self.keep()
         return [frame for atoms in structures if (frame := self.store.find(atoms)) is not None]
 
     def probe(self) -> None:
@@ -302,6 +301,14 @@ class _Learning:
             raise ValueError(
                 f"'structures' must be near a minimum, got a force of {steepest:.3g} eV/A: relax them first"
             )
+        data = [to_data(atoms) for atoms in found]
+        self.state["doubts"] = [
+            f"{finding.name}: {finding.finding}"
+            for finding in (check_energy_units(data), check_force_units(data))
+            if finding.severity == "warning"
+        ]
+        for doubt in self.state["doubts"]:
+            self.say(f"WARNING: {doubt}")
 
     def sample(self, number: int, record: dict[str, Any]) -> list[Atoms]:
         """Structures to label in this round."""
@@ -435,6 +442,7 @@ class _Learning:
         self.folder(number).mkdir(exist_ok=True)
         with open(self.folder(number) / "training.txt", "a") as log, contextlib.redirect_stdout(log):
             train_committee(of, frames=train, valid=valid)
+        self.keep()
         return len(frames)
 
     def test(self, number: int, record: dict[str, Any]) -> bool:

@@ -63,8 +63,8 @@ class LearnSettings:
         ValueError: A value is out of range.
 
     Example:
-        >>> LearnSettings("ase.calculators.emt:EMT", "copper.xyz", "run").teacher
-        {'class': 'ase.calculators.emt:EMT'}
+        >>> str(LearnSettings({"class": "ase.calculators.emt:EMT"}, "copper.xyz", "run").as_teacher)
+        'ase.calculators.emt:EMT()'
     """
 
     teacher: dict[str, Any]
@@ -94,8 +94,6 @@ class LearnSettings:
     trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.teacher, str):
-            object.__setattr__(self, "teacher", {"class": self.teacher})
         object.__setattr__(self, "trust", tuple(self.trust or ()))
         _ = self.as_teacher  # which may be unusable
         for name in ("target_force_error", "temperature", "timestep", "ps", "label_seconds"):

@@ -19,6 +19,7 @@ from ase.constraints import FixAtoms
 from ase.io import read, write
 
 from pyg_mpnn import load_potential
+from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.learning import LearnResult, LearnSettings, Teacher, learn, rounds
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore
@@ -279,3 +280,16 @@ def test_intervals_hold_along_the_own_dynamics(tmp_path: Path) -> None:
     assert found.reached
     assert found.certificate["ps"] == pytest.approx(10.0)
     assert 0.9 <= found.certificate["forces_coverage"]["95%"] <= 0.98
+
+
+def test_units_that_agree_with_each_other_are_doubted(
+    begun: Callable[..., rounds._Learning], capsys: pytest.CaptureFixture[str]
+) -> None:
+    learning = begun()
+    frames = []
+    for frame in ethanol("train")[:20]:
+        frame.energy, frame.forces = frame.energy / 27.2114, frame.forces / 27.2114  # in hartree and hartree/A
+        frames.append(to_atoms(frame))
+    learning.check_first(frames)
+    assert len(learning.state["doubts"]) == 2
+    assert "WARNING: unit of the forces" in capsys.readouterr().out
