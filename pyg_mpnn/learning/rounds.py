@@ -21,7 +21,7 @@ from pyg_mpnn.files import hold_folder, write_json
 from pyg_mpnn.inspection import check_energy_units, check_force_units
 from pyg_mpnn.learning.certificate import write_certificate
 from pyg_mpnn.learning.labelling import Labeller
-from pyg_mpnn.learning.labels import LabelStore
+from pyg_mpnn.learning.labels import LabelStore, digest
 from pyg_mpnn.learning.picture import plot_learning
 from pyg_mpnn.learning.probe import judge_probe, probe_line, probe_start
 from pyg_mpnn.learning.sampling import (
@@ -152,7 +152,7 @@ class _Learning:
         self.elements = {int(z) for atoms in starts for z in atoms.numbers}
         self.clock = time.monotonic()
         kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
-        kept = json.loads(json.dumps(kept))
+        kept = json.loads(json.dumps({**kept, "starts": [digest(atoms) for atoms in starts]}))
         if settings.resume:
             self.state = json.loads((self.out / STATE).read_text())
             before = self.state["settings"]
