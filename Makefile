@@ -2,6 +2,7 @@
 # make test     every test but the exhaustive ones: about 15 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
+# make test-learn   learning from EMT as its certificate promises: minutes
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean
 #
@@ -23,7 +24,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines versions cluster lint format docs constraints clean
+.PHONY: demo test test-engines test-learn versions cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -50,6 +51,9 @@ versions:
 	  $(VENV)-torch-$$release/bin/python -m pip install --quiet $(PIP_FLAGS) torch==$$release -e ".[train,md,test]"; \
 	  OMP_NUM_THREADS=1 $(VENV)-torch-$$release/bin/python -m benchmarks.versions; \
 	done
+
+test-learn: $(VENV)/.package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/learning -m exhaustive $(PYTEST_FLAGS)
 
 cluster: $(VENV)/.cluster
 

@@ -99,6 +99,40 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def append_text(path: str | Path, text: str) -> None:
+    """Add text to the end of a file, and wait until it is on the disk.
+
+    Where that fails, the file is as it was. After a kill the text may be there in part.
+
+    Args:
+        path: the file, made if absent.
+        text: what to add.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full; the message names the file.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
+        >>> append_text(path, "1 2"), append_text(path, " 3"), path.read_text()
+        (None, None, '1 2 3')
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            content = text.encode("utf-8", "surrogateescape")
+            try:
+                while content:
+                    content = content[file.write(content) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise _named(error, path) from error
+
+
 def write_picture(path: str | Path, save: Callable[..., Any], **options: Any) -> None:
     """Write a picture, whole or not at all.
 

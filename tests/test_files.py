@@ -14,6 +14,7 @@ import torch
 from pyg_mpnn import files
 from pyg_mpnn.files import (
     LOCK,
+    append_text,
     hold_folder,
     refuse_held_folder,
     refuse_input_as_output,
@@ -27,6 +28,7 @@ from pyg_mpnn.files import (
 WRITERS: dict[str, Callable[[Path], Any]] = {
     "text": lambda path: write_text(path, "x" * 20_000),
     "json": lambda path: write_json(path, ["x" * 20_000]),
+    "appended": lambda path: append_text(path, "x" * 20_000),
     "tensors": lambda path: write_tensors(path, {"weight": torch.zeros(20_000)}),
     "picture": lambda path: write_picture(path, lambda file, format: file.write(b"x" * 20_000)),
 }

@@ -24,6 +24,7 @@ _EPILOG = """examples:
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
+  pyg-mpnn learn --teacher ase.calculators.emt:EMT --structures copper.xyz --out student --minutes 20
   pyg-mpnn calibrate --runs run --out run/uncertain.pt --test ethanol
   pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
   pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
@@ -32,6 +33,7 @@ _EPILOG = """examples:
 """
 _NOT_RUN = 1  # exit code of a check of a model that does not run
 _BROKEN = 3  # exit code of a check that found a broken law
+_NOT_REACHED = 3  # exit code of a run of learning that ended above its target
 _NOT_CONVERGED = 3  # exit code of a relaxation that gave up
 
 
@@ -60,6 +62,12 @@ COMMANDS = {
         "learn a potential from structures with energies and forces",
         "pyg_mpnn.cli.train:train_command",
         settings="pyg_mpnn.training:TrainingSettings",
+    ),
+    "learn": Command(
+        "from a teacher (any ASE calculator) and a structure to a certified potential",
+        "pyg_mpnn.cli.learn:learn_command",
+        settings="pyg_mpnn.learning:LearnSettings",
+        exit_code=lambda result: 0 if result.reached else _NOT_REACHED,
     ),
     "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
     "calibrate": Command("error bars for one training or a committee", "pyg_mpnn.cli.calibrate:calibrate_command"),
@@ -130,7 +138,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = join_files(sys.argv[1:] if arguments is None else arguments)
-    words = join_composition(words) if words[:1] in (["train"], ["ablate"]) else words
+    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"]) else words
+    words = join_composition(words, "--teacher") if words[:1] == ["learn"] else words
     words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
     parsed = make_parser(words[:1]).parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
@@ -159,8 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_command(arguments)
     except KeyboardInterrupt:
         print(
-            "\npyg-mpnn: interrupted; a training or md continues with the same command and --resume, an ablation "
-            "without it",
+            "\npyg-mpnn: interrupted; a training, md or learn continues with the same command and --resume, an "
+            "ablation without it",
             file=sys.stderr,
         )
         return 130

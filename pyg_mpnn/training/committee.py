@@ -57,7 +57,8 @@ def train_committee(
 
     Member k is trained as by :func:`train`, with the seed ``settings.seed`` + k and the validation structures of
     ``settings.split_seed`` (or ``settings.seed``), in the folder ``member-k`` of ``settings.out``. A member that is
-    complete is not trained again with ``resume``.
+    complete is not trained again with ``resume``. Where ``start_from`` is the folder of a committee, each member starts
+    from its own predecessor.
 
     Args:
         settings: What to train on and how; ``committee`` is the number of members.
@@ -97,10 +98,28 @@ def train_committee(
             print("is trained already")
             continue
         own = replace(
-            settings, committee=1, out=str(run), seed=settings.seed + number, split_seed=split_seed, resume=started
+            settings,
+            committee=1,
+            out=str(run),
+            seed=settings.seed + number,
+            split_seed=split_seed,
+            resume=started,
+            start_from=_start_of(settings.start_from, number),
         )
         train(own, frames=frames, valid=valid, test=test)
     return add_error_bars(runs, out / "committee.pt", frames=frames, valid=valid, test=test, trust=settings.trust)
+
+
+def _start_of(start_from: str | None, number: int) -> str | None:
+    """What a member starts from: the file of all, or the member of this number in the folder of a committee."""
+    if start_from is None or not Path(start_from).is_dir():
+        return start_from
+    own = Path(start_from) / f"member-{number}" / "best.ckpt"
+    if not own.is_file():
+        raise FileNotFoundError(
+            f"'start_from' must hold as many members as are trained, got {start_from} without {own}"
+        )
+    return str(own)
 
 
 def _same_length(run: Path, settings: TrainingSettings) -> bool:

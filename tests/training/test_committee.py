@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -53,6 +54,28 @@ def test_committee_has_members_of_other_seeds_and_one_split(committee: Path) -> 
     assert report["test"]["forces"]["count"] == 12 * 27
     assert report["validation"]["energy"]["factor"] == pytest.approx(model.calibration["energy_std"])
     assert (committee / "committee.png").is_file()
+
+
+def test_each_member_starts_from_its_own(
+    committee: Path, frames: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str | None] = []
+    monkeypatch.setattr("pyg_mpnn.training.committee.train", lambda of, **_: started.append(of.start_from))
+    monkeypatch.setattr("pyg_mpnn.training.committee.add_error_bars", lambda *_, **__: None)
+
+    def begin(out: str, start_from: Path, members: int = 2) -> None:
+        settings = TrainingSettings(
+            "tiny", str(tmp_path / out), epochs=1, committee=members, start_from=str(start_from)
+        )
+        with contextlib.suppress(TypeError):  # of None in place of a result, where types are checked
+            train_committee(settings, frames=frames)
+
+    begin("folder", committee)
+    begin("file", committee / "member-1" / "best.ckpt")
+    own = [str(committee / f"member-{k}" / "best.ckpt") for k in (0, 1)]
+    assert started == [*own, own[1], own[1]]
+    with pytest.raises(FileNotFoundError, match=r"'start_from' must hold as many members as are trained.*member-2"):
+        begin("more", committee, 3)
 
 
 def test_members_that_are_complete_are_not_trained_again(

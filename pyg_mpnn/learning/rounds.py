@@ -1,0 +1,553 @@
+"""Rounds of sampling, selecting, labelling, training and testing, until the student is good enough."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from pyg_mpnn.data import LabelNames, to_data
+from pyg_mpnn.data.read import iterate_structures
+from pyg_mpnn.files import hold_folder, write_json
+from pyg_mpnn.inspection import check_energy_units, check_force_units
+from pyg_mpnn.learning.certificate import write_certificate
+from pyg_mpnn.learning.labelling import Labeller
+from pyg_mpnn.learning.labels import LabelStore, digest
+from pyg_mpnn.learning.picture import plot_learning
+from pyg_mpnn.learning.probe import judge_probe, probe_line, probe_start
+from pyg_mpnn.learning.sampling import (
+    CLOSEST,
+    STRAIN,
+    Walk,
+    closeness,
+    displaced,
+    read_structures_file,
+    read_walk,
+    strained,
+    walk,
+    write_structures_file,
+)
+from pyg_mpnn.learning.selection import describe, select
+from pyg_mpnn.learning.settings import FEWEST, FREE, LearnSettings
+from pyg_mpnn.learning.teacher import Label, as_written
+from pyg_mpnn.models import Committee, load_potential
+from pyg_mpnn.training import TrainingSettings, calibrate, deviations, reliability, train_committee
+
+STATE = "state.json"
+KINDS = ("displaced", "sampled", "test", "certificate")
+"""What labels are for, in the order of a round, but those of the probe."""
+
+_STEEP = 25.0  # eV/A: force in a start structure, from which dynamics explodes
+_WALKS = 4  # in a round
+_HOTTEST, _HEATING = 3.0, 1.25  # of the temperature asked for; from a round to the next
+_WIDE = 5.0  # times the usual error bar, where a dynamics is stopped
+_BETTER = 0.95  # of the best error so far
+_SAID_EVERY = 30.0  # s
+
+
+@dataclass(frozen=True)
+class LearnResult:
+    """What a run of learning leaves.
+
+    Args:
+        model: The student, in potential.pt.
+        reached: Whether the error on the certificate's dynamics is below the target.
+        stopped: Why no further round began.
+        rounds: What each round found, as in state.json.
+        certificate: Errors and error bars along the student's own dynamics that nothing was fitted to.
+        out: The folder.
+
+    Units:
+        As the names say.
+    """
+
+    model: Committee
+    reached: bool
+    stopped: str
+    rounds: list[dict[str, Any]]
+    certificate: dict[str, Any]
+    out: Path
+
+
+def learn(settings: LearnSettings) -> LearnResult:
+    """Learn a potential from a teacher, and certify it.
+
+    Each round samples structures (displaced and strained at first, then by dynamics with the student at rising
+    temperatures, stopped where it knows too little), selects those of large error bars that are far from each other and
+    from all that have labels, asks the teacher for their labels, trains a committee on all labels from the weights of
+    the round before, and tests it: on structures of a new dynamics of the student, labelled by the teacher, which also
+    calibrate its error bars. When its error there, and the error that it states along the whole dynamics, are below the
+    target, another dynamics of the student, longer and with labels that nothing is fitted to, is the certificate. If
+    that is below the target too, the run is done.
+
+    A run goes on with ``resume`` after a kill, a full disk or the end of a budget; no label is computed twice.
+
+    Args:
+        settings: Whom to learn from, how well, and at what price.
+
+    Returns:
+        The student and what it is worth.
+
+    Units:
+        A, eV, fs, K; errors in meV/A.
+
+    Raises:
+        FileExistsError: The folder is not empty, or another process works in it.
+        FileNotFoundError: There is no file of structures, or nothing to resume.
+        ValueError: The teacher cannot be made, its forces are not the gradient of its energy, its noise is above the
+            target, or it fails too often; start structures are unusable; or what is resumed is not the same.
+        OSError: The disk is full; make room and resume.
+
+    Source:
+        own design; of the kind of Zhang et al., Phys. Rev. Mater. 3, 023804 (2019), arXiv:1810.11890.
+    """
+    out = Path(settings.out)
+    if settings.resume and not (out / STATE).is_file():
+        raise FileNotFoundError(f"'out' must hold {STATE} to resume, got {out} without: start without 'resume'")
+    if not settings.resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"'out' must be a new or empty folder, got {out}: choose another, or say 'resume'")
+    starts = _starts(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    labels = {"processes": settings.processes, "seconds": settings.label_seconds}
+    with hold_folder(out), Labeller(settings.as_teacher, out / "teacher.txt", **labels) as labeller:  # type: ignore[arg-type]
+        return _Learning(settings, starts, labeller).run()
+
+
+def _starts(settings: LearnSettings) -> list[Atoms]:
+    """The structures to start from, at most half as many as a round labels."""
+    found = []
+    for index, atoms in enumerate(iterate_structures(settings.structures, "test", LabelNames())):
+        where = f"structure {index} of {settings.structures}"
+        if len(atoms) < 2:
+            raise ValueError(f"'structures' must have at least 2 atoms each, got {len(atoms)} in {where}")
+        if atoms.constraints:
+            raise ValueError(
+                f"'structures' must have no constraints, which labels would not have, got some in {where}: remove them"
+            )
+        if closeness(atoms) <= CLOSEST:
+            raise ValueError(
+                f"'structures' must not have atoms on top of each other, got two at {closeness(atoms):.2f} of the sum "
+                f"of their covalent radii in {where}: relax it first"
+            )
+        found.append(as_written(atoms))
+    most = settings.labels // 2
+    if len(found) > most:
+        print(f"{len(found)} start structures: {most} of them are used, evenly over the file (half of --labels)")
+        found = [found[place] for place in np.linspace(0, len(found) - 1, most).round().astype(int)]
+    return found
+
+
+class _Learning:
+    def __init__(self, settings: LearnSettings, starts: list[Atoms], labeller: Labeller) -> None:
+        self.settings, self.starts, self.labeller, self.out = settings, starts, labeller, Path(settings.out)
+        self.elements = {int(z) for atoms in starts for z in atoms.numbers}
+        self.clock = time.monotonic()
+        kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
+        kept = json.loads(json.dumps({**kept, "starts": [digest(atoms) for atoms in starts]}))
+        if settings.resume:
+            self.state = json.loads((self.out / STATE).read_text())
+            before = self.state["settings"]
+            differing = [f"'{name}' (was {before.get(name)})" for name in kept if before.get(name) != kept[name]]
+            if differing:
+                raise ValueError(
+                    f"'resume' must go on with the same settings, got other values for {', '.join(differing)}"
+                )
+        else:
+            self.state = {"settings": kept, "noise_meV_per_A": None, "doubts": [], "rounds": [], "seconds": 0.0}
+        self.state["stopped"] = None
+        self.before = float(self.state["seconds"])
+        self.store = LabelStore(self.out)
+        self.keep()
+
+    @property
+    def rounds(self) -> list[dict[str, Any]]:
+        rounds: list[dict[str, Any]] = self.state["rounds"]
+        return rounds
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.clock
+
+    @property
+    def asked(self) -> int:
+        return len(self.store) + len(self.store.failed)
+
+    def keep(self) -> None:
+        self.state["seconds"] = self.seconds
+        write_json(self.out / STATE, self.state)
+
+    def say(self, text: str) -> None:
+        print(f"[{self.seconds / 60:6.1f} min, {self.asked:4d} labels] {text}", flush=True)
+
+    def folder(self, number: int) -> Path:
+        return self.out / f"round-{number}"
+
+    def run(self) -> LearnResult:
+        settings = self.settings
+        self.say(f"teacher {settings.as_teacher}; target {settings.target_force_error:g} meV/A")
+        self.probe()
+        while (stopped := self.why_stopped()) is None:
+            self.round(len(self.rounds))
+        self.state["stopped"] = stopped
+        self.keep()
+        return self.finish(stopped)
+
+    def why_stopped(self) -> str | None:
+        """Why no further round begins."""
+        settings, rounds = self.settings, self.rounds
+        if not rounds:
+            return None
+        target = settings.target_force_error
+        certificate = rounds[-1].get("certificate")
+        if certificate and _reached(certificate, target):
+            return f"the target of {target:g} meV/A is reached"
+        if self.asked + settings.labels + 3 * settings.test_labels > settings.max_labels:
+            return f"--max-labels {settings.max_labels} leaves none for another round with its test and certificate"
+        if settings.minutes is not None and self.seconds > 60 * settings.minutes:
+            return f"--minutes {settings.minutes:g} are over"
+        errors = [found["error_meV_per_A"] or float("inf") for found in rounds]
+        best, since = float("inf"), 0
+        for error in errors:
+            best, since = (error, 0) if error < _BETTER * best else (best, since + 1)
+        if since >= settings.patience:
+            return f"the student has not become better in {since} rounds (--patience)"
+        return None
+
+    def ask(self, structures: Sequence[Atoms], kind: str, number: int) -> list[Atoms]:
+        """Labels of structures, in their order; those without one are set aside."""
+        for atoms in structures:
+            new = {int(z) for z in atoms.numbers} - self.elements
+            if new:
+                symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
+                raise ValueError(f"structures must have elements of the start structures, got {symbols} too")
+        waiting = [atoms for atoms in structures if not self.store.knows(atoms)]
+        failed, said = 0, time.monotonic()
+        for done, (place, found) in enumerate(self.labeller.label(waiting), start=1):
+            if isinstance(found, Label):
+                self.store.add(waiting[place], found, kind, number)
+            else:
+                self.store.add_failure(waiting[place], found, kind, number)
+                failed += 1
+            if time.monotonic() - said > _SAID_EVERY:
+                said = time.monotonic()
+                self.say(f"labelled {done} of {len(waiting)}, {failed} failed")
+        if failed:
+            self.say(
+                f"{failed} of {len(waiting)} have no label: {self.store.failed[-1].info['reason']} (the last of "
+                f"{self.store.failures})"
+            )
+        self.keep()
+        return [frame for atoms in structures if (frame := self.store.find(atoms)) is not None]
+
+    def probe(self) -> None:
+        """Refuse a teacher whose forces are wrong or noisier than the target."""
+        if self.state["noise_meV_per_A"] is not None:
+            return
+        first, moved = probe_start(self.starts[0], self.settings.seed)
+        found = self.ask([first, moved], "probe", 0)
+        line = self.ask(probe_line(found[0]), "probe", 0) if len(found) == 2 else []
+        if len(line) < 4:
+            raise ValueError(
+                "'teacher' must have labels for a displaced start structure, got none: "
+                f"{self.store.failed[-1].info['reason']}"
+            )
+        noise = 1e3 * judge_probe(found[0], found[1], line)
+        target = self.settings.target_force_error
+        self.say(f"forces are the gradient of the energy; the noise of the teacher is {noise:.2g} meV/A")
+        if noise > target:
+            raise ValueError(
+                f"'target_force_error' must be above the noise of the teacher's forces, got {target:g} meV/A beside "
+                f"{noise:.3g}: they differ so much from the gradient of its energy or between two places in space; "
+                "converge it better, or ask for less"
+            )
+        self.state["noise_meV_per_A"] = noise
+        self.keep()
+
+    def round(self, number: int) -> None:
+        """One round, from where it was interrupted."""
+        began = self.seconds
+        record: dict[str, Any] = {"round": number}
+        chosen = self.sample(number, record)
+        found = self.ask(chosen, "sampled" if number else "displaced", number)
+        if number == 0:
+            self.check_first(found)
+        record["labels"], record["failures"] = len(self.store), len(self.store.failed)
+        record["trained_on"] = self.train(number)
+        reached = self.test(number, record)
+        if reached:
+            record["certificate"] = self.certify(number)
+        record["seconds"] = self.seconds - began
+        record["labels"], record["failures"] = len(self.store), len(self.store.failed)
+        self.rounds.append(record)
+        self.keep()
+
+    def check_first(self, found: Sequence[Atoms]) -> None:
+        if len(found) < FEWEST:
+            reason = self.store.failed[-1].info["reason"] if self.store.failed else "none failed"
+            raise ValueError(
+                f"'teacher' must have labels for at least {FEWEST} structures to begin with, got {len(found)}: {reason}"
+            )
+        steepest = max(float(np.abs(atoms.get_forces()).max()) for atoms in found[: len(self.starts)])
+        if steepest > _STEEP:
+            raise ValueError(
+                f"'structures' must be near a minimum, got a force of {steepest:.3g} eV/A: relax them first"
+            )
+        data = [to_data(atoms) for atoms in found]
+        self.state["doubts"] = [
+            f"{finding.name}: {finding.finding}"
+            for finding in (check_energy_units(data), check_force_units(data))
+            if finding.severity == "warning"
+        ]
+        for doubt in self.state["doubts"]:
+            self.say(f"WARNING: {doubt}")
+
+    def sample(self, number: int, record: dict[str, Any]) -> list[Atoms]:
+        """Structures to label in this round."""
+        settings, folder = self.settings, self.folder(number)
+        path, notes = folder / "selected.xyz", folder / "sampling.json"
+        if path.is_file() and notes.is_file():
+            record |= json.loads(notes.read_text())
+            return read_structures_file(path)
+        if number == 0:
+            chosen = displaced(self.starts, settings.labels, settings.seed)
+            said: dict[str, Any] = {"candidates": len(chosen), "selected": len(chosen), "walks": []}
+            self.say(f"round 0: {len(chosen)} structures, displaced and strained")
+        else:
+            chosen, said = self.explore(number)
+        record |= said
+        write_json(notes, said)
+        write_structures_file(path, chosen)
+        return chosen
+
+    def explore(self, number: int) -> tuple[list[Atoms], dict[str, Any]]:
+        settings = self.settings
+        file = self.folder(number - 1) / "student.pt"
+        model = self.load(file)
+        labelled = self.training_frames()
+        known, usual = describe(model, labelled)
+        limit = max(_WIDE * float(np.sqrt(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
+        top = self.rounds[-1]["next_hottest"]
+        self.say(
+            f"round {number}: {_WALKS} dynamics at {settings.temperature:g} to "
+            f"{top * settings.temperature:g} K, stopped at an error bar of {limit:.2g} eV/A"
+        )
+        rng = np.random.default_rng([settings.seed, number])
+        candidates: list[Atoms] = []
+        walks = []
+        for place, factor in enumerate(np.linspace(1.0, top, _WALKS)):
+            start = self.starts[(place + number) % len(self.starts)]
+            start = as_written(strained(start, 0.5 * STRAIN, rng) if place % 2 else start)
+            found = self.walk(file, start, number, f"walk-{place}", settings.test_steps, factor, limit)
+            usable = [atoms for atoms in found.frames[1:] if closeness(atoms) > CLOSEST]
+            candidates += usable
+            walks.append(
+                {
+                    "temperature_K": factor * settings.temperature,
+                    "time_fs": found.times[-1] if found.times else 0.0,
+                    "ended": found.ended,
+                    "too_close": len(found.frames[1:]) - len(usable),
+                }
+            )
+        early = sum(of["ended"] is not None for of in walks)
+        chosen: list[Atoms] = []
+        if candidates:
+            features, bars = describe(model, candidates)
+            chosen = [candidates[place] for place in select(features, bars, known, settings.labels)]
+        self.say(f"{len(candidates)} structures, {early} of {_WALKS} dynamics stopped; {len(chosen)} selected")
+        hotter = min(top * _HEATING, _HOTTEST) if early <= 1 else top
+        said = {"candidates": len(candidates), "selected": len(chosen), "walks": walks}
+        return chosen, said | {"limit_eV_per_A": limit, "next_hottest": hotter}
+
+    def walk(
+        self, file: Path, start: Atoms, number: int, name: str, steps: int, factor: float, limit: float | None = None
+    ) -> Walk:
+        settings = self.settings
+        return walk(
+            file,
+            start,
+            self.folder(number) / name,
+            steps=steps,
+            timestep=settings.timestep,
+            temperature=factor * settings.temperature,
+            seed=settings.seed + 1000 * number + sum(map(ord, name)),
+            limit=limit,
+            threads=settings.threads,
+            compile=settings.compile,
+            trust=settings.trust,
+        )
+
+    def load(self, file: Path) -> Committee:
+        model = load_potential(file, trust=self.settings.trust)
+        assert isinstance(model, Committee)
+        return model.eval()
+
+    def training_frames(self) -> list[Atoms]:
+        """All labels but those of the probe, in an order that the number of processes does not change."""
+
+        def place(frame: Atoms) -> tuple[int, int, str]:
+            return frame.info["round"], KINDS.index(frame.info["config_type"]), frame.info["digest"]
+
+        return sorted(self.store.frames(KINDS), key=place)
+
+    def train(self, number: int) -> int:
+        """Train the committee of this round on all labels there are before its test."""
+        settings, folder = self.settings, self.folder(number) / "committee"
+        fresh = KINDS[2:]  # of this round: what it is tested on
+        frames = [
+            of
+            for of in self.training_frames()
+            if (of.info["round"], of.info["config_type"]) not in [(number, kind) for kind in fresh]
+        ]
+        if (folder / "committee.pt").is_file():
+            return len(frames)
+        for member in folder.glob("member-*"):
+            if not (member / "last.ckpt").is_file():
+                shutil.rmtree(member)
+        resume = any(folder.glob("member-*"))
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        data = [to_data(atoms) for atoms in frames]
+        held_out = [_validates(place) for place in range(len(data))]
+        train = [frame for frame, out in zip(data, held_out, strict=True) if not out]
+        valid = [frame for frame, out in zip(data, held_out, strict=True) if out]
+        minutes = (settings.train_minutes or 1.0) if settings.epochs is None else None
+        length = f"{settings.epochs} epochs" if minutes is None else f"{minutes:g} min"
+        self.say(f"training {settings.committee} members for {length} each on {len(train)} structures")
+        model: dict[str, Any] = {"start_from": str(self.folder(number - 1) / "committee")}
+        if number == 0:
+            model = {"size": settings.size, "cutoff": settings.cutoff, "model": settings.model}
+        of = TrainingSettings(
+            "labels.xyz",
+            str(folder),
+            epochs=settings.epochs,
+            minutes=minutes,
+            seed=settings.seed + 100 * number,
+            committee=settings.committee,
+            resume=resume,
+            force_data=True,  # sampling seeks what stands apart
+            threads=settings.threads,
+            compile=settings.compile,
+            trust=settings.trust,
+            **model,
+        )
+        self.folder(number).mkdir(exist_ok=True)
+        with open(self.folder(number) / "training.txt", "a") as log, contextlib.redirect_stdout(log):
+            train_committee(of, frames=train, valid=valid)
+        self.keep()
+        return len(frames)
+
+    def test(self, number: int, record: dict[str, Any]) -> bool:
+        """Test the student on its own dynamics, and calibrate its error bars there; whether it is good enough."""
+        settings, folder = self.settings, self.folder(number)
+        file = folder / "committee" / "committee.pt"
+        start = self.starts[number % len(self.starts)]
+        found = self.walk(file, start, number, "test", settings.test_steps, 1.0)
+        labelled = self.ask(_spread(found.frames, settings.test_labels), "test", number)
+        model = self.load(file)
+        record.setdefault("next_hottest", 1.5)
+        record["test"] = {"ended": found.ended, "structures": len(labelled)}
+        record["error_meV_per_A"] = None
+        if len(labelled) >= 10:
+            data = [to_data(atoms) for atoms in labelled]
+            record["test"] |= _judged(model, data)
+            calibrate(model, data)
+            _, bars = describe(model, found.frames)
+            stated = 1e3 * float(np.sqrt(np.mean(bars**2)))
+            record["test"]["stated_meV_per_A"] = stated
+            record["error_meV_per_A"] = max(stated, record["test"]["forces_rmse_meV_per_A"])
+        model.save(folder / "student.pt")
+        error = record["error_meV_per_A"]
+        if error is None or found.ended:
+            self.say(f"round {number}: the test ended early: {found.ended or 'too few labels'}")
+            return False
+        inside = record["test"]["forces_coverage"]["95%"]
+        self.say(
+            f"round {number}: error along its own dynamics {error:.1f} meV/A (target {settings.target_force_error:g}); "
+            f"{inside:.0%} of the errors were inside the 95% intervals before calibration"
+        )
+        return bool(error <= settings.target_force_error)
+
+    def certify(self, number: int) -> dict[str, Any]:
+        """Test the calibrated student on a longer dynamics, with labels that nothing is fitted to."""
+        settings = self.settings
+        file = self.folder(number) / "student.pt"
+        start = self.starts[number % len(self.starts)]
+        self.say(f"certificate: {settings.ps:g} ps at {settings.temperature:g} K with the student of round {number}")
+        found = self.walk(file, start, number, "certificate", 5 * settings.test_steps, 1.0)
+        labelled = self.ask(_spread(found.frames, 2 * settings.test_labels), "certificate", number)
+        judged: dict[str, Any] = {"ended": found.ended, "structures": len(labelled), "ps": 1e-3 * found.times[-1]}
+        if not labelled:
+            raise ValueError(
+                "'teacher' must have labels for structures of the student's own dynamics, got none: "
+                f"{found.ended or self.store.failed[-1].info['reason']}"
+            )
+        judged |= _judged(self.load(file), [to_data(atoms) for atoms in labelled])
+        self.say(
+            f"certificate: force RMSE {judged['forces_rmse_meV_per_A']:.1f} meV/A; "
+            f"{judged['forces_coverage']['95%']:.1%} of the errors inside the 95% intervals"
+        )
+        return judged
+
+    def finish(self, stopped: str) -> LearnResult:
+        """Certify the last student where that is not done, and write what there is to read."""
+        last = self.rounds[-1]
+        if last.get("certificate") is None:
+            last["certificate"] = self.certify(last["round"])
+            self.keep()
+        number, certificate = last["round"], last["certificate"]
+        model = self.load(self.folder(number) / "student.pt")
+        model.save(self.out / "potential.pt")
+        frames = self.store.frames(["certificate"], number)
+        target = self.settings.target_force_error
+        reached = _reached(certificate, target)
+        write_certificate(self.out, self.settings, self.state, model, self.store, frames)
+        ran = read_walk(self.folder(number) / "certificate")
+        assert ran is not None
+        plot_learning(self.out / "learning.png", self.state, target, model, self.store, ran, frames)
+        self.say(f"stopped: {stopped}")
+        how = "is as good as asked for" if reached else f"is NOT as good as asked for ({target:g})"
+        self.say(
+            f"the student {how}: {certificate['forces_rmse_meV_per_A']:.1f} meV/A along its own dynamics. In "
+            f"{self.out}: potential.pt, model_card.md, learning.png, labels.xyz"
+        )
+        return LearnResult(model, reached, stopped, self.rounds, certificate, self.out)
+
+
+def _reached(certificate: dict[str, Any], target: float) -> bool:
+    return bool(certificate["forces_rmse_meV_per_A"] <= target and not certificate["ended"])
+
+
+def _validates(place: int) -> bool:
+    """Whether the label of this number validates trainings, in all rounds: ten of the first twenty, then a tenth."""
+    return place % 2 == 1 if place < FEWEST else place % 10 == 9
+
+
+def _spread(frames: Sequence[Atoms], count: int) -> list[Atoms]:
+    """Some structures of a dynamics, evenly spaced, but the first and those with atoms too close."""
+    usable = [atoms for atoms in frames[1:] if closeness(atoms) > CLOSEST]
+    if not usable:
+        return []
+    places = np.unique(np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int))
+    return [usable[place] for place in places]
+
+
+def _judged(model: Committee, data: Sequence[Any]) -> dict[str, Any]:
+    """Errors of a student and what its error bars are worth."""
+    found = reliability(model, deviations(model, data))
+    judged: dict[str, Any] = {"forces_rmse_meV_per_A": 1e3 * found["forces"].rmse}
+    for name, of in found.items():
+        unit = {"energy": "meV", "forces": "meV_per_A", "stress": "meV_per_A3"}[name]
+        judged[f"{name}_rmse_{unit}"] = 1e3 * of.rmse
+        judged[f"{name}_std_{unit}"] = 1e3 * of.rms_std
+        judged[f"{name}_coverage"] = of.coverage
+        judged[f"{name}_rank_correlation"] = of.rank_correlation
+    return judged
