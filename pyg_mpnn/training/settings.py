@@ -76,8 +76,8 @@ class TrainingSettings:
             ``epochs`` or ``minutes`` may grow.
         start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
             and all else of the model are those of the file; the reference energies are corrected by least squares to
-<<<<<<< HEAD
-            what it leaves on the new training structures; an element that it does not know is an error.
+            what it leaves on the new training structures; an element that it does not know is an error. With
+            ``committee`` also the folder of one, of which each member starts from its own.
         replay: File or files of structures that ``start_from`` was trained on, so that it does not forget them: some
             are trained on beside the new ones, others show at the end what was forgotten (``out``/replay.json).
         replay_share: Part of the structures of an epoch that are old ones.
@@ -85,10 +85,6 @@ class TrainingSettings:
             brought to the new reference energies, or ``start``, what ``start_from`` predicts (at another level of
             theory than that of the new structures this is not the truth either).
         freeze: Parts of the model that are not trained, for instance ``representation.layers.0``.
-=======
-            what it leaves on the new training structures; an element that it does not know is an error. With
-            ``committee`` also the folder of one, of which each member starts from its own.
->>>>>>> learn
         patience: Stop after this many epochs without a better validation score (force MAE in meV/A plus energy MAE in
             meV/atom); never without it. The learning rate still falls as if all ``epochs`` or ``minutes`` were used.
         batch_size: Structures per step, those of all processes together.
