@@ -156,7 +156,8 @@ class Verdict(NamedTuple):
     @classmethod
     def of(cls, folder: Path, reason: str, deviation: dict[str, float], **others: Any) -> Verdict:
         """The verdict on the code in a folder; it is proven where there is no reason why not."""
-        return cls(proven=not reason, reason=reason, deviation=deviation, **others, **_what_it_is_on(folder))
+        known: dict[str, Any] = others | _what_it_is_on(folder)
+        return cls(proven=not reason, reason=reason, deviation=deviation, **known)
 
 
 def judge(folder: Path, found: list[dict[str, Tensor]], trials: list[Trial], **others: Any) -> Verdict:
@@ -308,7 +309,7 @@ def work() -> None:
     folder, scratch = map(Path, sys.argv[1:])
     task = torch.load(scratch / "task.pt", weights_only=False)
     for library in task["libraries"]:
-        torch.ops.load_library(library)
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     torch.set_num_threads(task["threads"])
     try:
         run = MAKERS[task["purpose"]](task["traced"], task["example"], folder)
