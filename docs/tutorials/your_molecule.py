@@ -77,7 +77,7 @@ run("pyg-mpnn evaluate --model run/best.ckpt --data test.extxyz --json later.jso
 # Run
 # ---
 #
-# 0.1 ps at constant energy. The drift of the conserved energy comes with its error, here larger than the drift itself:
+# 0.1 ps at constant energy. The drift of the conserved energy comes with its error, here as large as the drift itself:
 # the time is too short to tell. Look at the fluctuation, and run for longer.
 
 run(
