@@ -113,6 +113,7 @@ def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
+@pytest.mark.slow
 def test_edges_are_those_of_the_potential(tmp_path):
     path = tmp_path / "ethanol.db"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])

@@ -72,6 +72,7 @@ def verdicts():
     return [json.loads(path.read_text()) for path in sorted(code_folder().glob("*/verdict.json"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("periodic", [False, True])
 @pytest.mark.parametrize("trained", [False, True])
 def test_trials_cover_what_is_compiled(build, trained, periodic):

@@ -26,6 +26,7 @@ def crystal(silicon):
     return RadiusGraph(4.0)(silicon)
 
 
+@pytest.mark.slow
 def test_graph_is_free_in_its_sizes(potential, crystal):
     kind = Kind(trained=False, stress=True, periodic=True, scales=1)
     traced = trace(potential, kind, torch.float64, torch.device("cpu"))

@@ -27,6 +27,7 @@ def _settings(out: Path, **changes: Any) -> TrainingSettings:
     return TrainingSettings("ethanol frames", str(out), **{**defaults, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cutoff", [(3.0, 5.0), (2.0, 3.5, 5.0)])
 def test_scales_train_from_data_to_report(cutoff: tuple[float, ...], frames: list[Data], tmp_path: Path) -> None:
     result = train(_settings(tmp_path / "run", cutoff=cutoff), frames=frames[:6], test=frames[6:8])

@@ -19,6 +19,7 @@ def chain(length: int) -> Atoms:
     return Atoms("Cu" * length, positions=[[2.5 * k, 0.1 * k, 0.0] for k in range(length)])
 
 
+@pytest.mark.slow
 def test_failures_are_told_and_the_rest_is_labelled(tmp_path: Path) -> None:
     structures = [chain(length) for length in (1, 2, 3, 4, 5, 6)]
     with Labeller(Teacher(MOODY), tmp_path / "teacher.log", processes=2, seconds=3.0) as labeller:
@@ -35,6 +36,7 @@ def test_failures_are_told_and_the_rest_is_labelled(tmp_path: Path) -> None:
     assert not any(process.is_alive() for process in processes)
 
 
+@pytest.mark.slow
 def test_processes_stay_for_the_next_structures(tmp_path: Path) -> None:
     with Labeller(Teacher("ase.calculators.emt:EMT"), tmp_path / "log") as labeller:
         assert len(list(labeller.label([bulk("Cu")] * 3))) == 3
@@ -44,6 +46,7 @@ def test_processes_stay_for_the_next_structures(tmp_path: Path) -> None:
         assert list(labeller.label([])) == []
 
 
+@pytest.mark.slow
 def test_teacher_that_cannot_be_made(tmp_path: Path) -> None:
     with (
         Labeller(Teacher("no_such_package:EMT"), tmp_path / "log") as labeller,

@@ -50,6 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> LearnResult:
     return learn(settings(copper(folder / "copper.xyz"), folder / "run"))
 
 
+@pytest.mark.slow
 def test_run_says_how_far_it_got(finished: LearnResult) -> None:
     assert not finished.reached
     assert finished.stopped == "--max-labels 86 leaves none for another round with its test and certificate"

@@ -50,6 +50,7 @@ def total_energies(atoms: Atoms, calculator: Calculator, timestep: float, durati
     return timestep / 1000 * np.arange(len(energies)), np.array(energies)
 
 
+@pytest.mark.slow
 def test_energy_is_conserved_to_second_order(potential: Potential, molecule: Atoms) -> None:
     calculator = PotentialCalculator(potential)
     coarse = energy_drift(*total_energies(molecule, calculator, 1.0, 60.0))
@@ -108,6 +109,7 @@ def test_crystal_does_not_move(saved: Path, crystal: Atoms, tmp_path: Path) -> N
         assert frame.pbc.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("structure", ["ethanol", pytest.param("silicon", marks=pytest.mark.slow)])
 def test_skin_gives_the_same_trajectory_to_the_last_bit(

@@ -58,6 +58,7 @@ def test_stops_and_keeps_the_structure(committee: Path, tmp_path: Path) -> None:
     assert frame.calc is None or not frame.calc.results  # no labels that a training could take
 
 
+@pytest.mark.slow
 def test_goes_on_past_what_it_stopped_at(committee: Path, tmp_path: Path) -> None:
     """As the message advises: the same command with --on-uncertain store and --resume."""
     _run(committee, tmp_path / "run", steps=6, max_uncertainty=1e3)

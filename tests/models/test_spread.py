@@ -44,6 +44,7 @@ def test_is_saved_with_its_calibration(
         torch.testing.assert_close(found(molecules[0])[name], value, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["committee", "last layer"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_laws_hold(make_uncertain: MakeUncertain, kind: str, dtype: torch.dtype, molecules: list[Data]) -> None:

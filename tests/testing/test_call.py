@@ -60,6 +60,7 @@ def test_our_calculator_obeys():
     assert not report.not_applicable
 
 
+@pytest.mark.slow
 def test_calculators_of_ase_are_judged():
     smooth = LennardJones(sigma=1.0, epsilon=0.1, rc=3.0, ro=2.0, smooth=True)
     report = check_potential(smooth, [molecule(), crystal()], cutoff=3.0, smoothness=1, laws=CHOSEN)

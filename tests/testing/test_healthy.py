@@ -6,6 +6,7 @@ import torch
 from pyg_mpnn.testing import Healthy, check_potential, crystal, molecule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", [torch.float64, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=["float64", "float32"]
 )

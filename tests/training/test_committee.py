@@ -56,6 +56,7 @@ def test_committee_has_members_of_other_seeds_and_one_split(committee: Path) -> 
     assert (committee / "committee.png").is_file()
 
 
+@pytest.mark.slow
 def test_each_member_starts_from_its_own(
     committee: Path, frames: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_training_by_minutes_stops_when_they_are_over(
     assert rows[-1]["minutes"] == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_resumed_training_runs_the_minutes_that_remain(
     settings: Settings, frames: list[Data], clock: Iterator[list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def forgotten(result: TrainingResult, when: str = "after", what: str = "forces_m
     return found
 
 
+@pytest.mark.slow
 def test_replay_keeps_what_plain_fine_tuning_forgets(
     tune: Callable[..., TrainingResult], files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def test_resume_without_a_checkpoint_is_an_error(settings: Settings, frames: lis
         train(settings(resume=True), frames=frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -228,6 +229,7 @@ def test_repulsion_ends_where_the_training_structures_begin(settings: Settings, 
     assert given.potential.zbl is None, "a model that is given stays what it is"
 
 
+@pytest.mark.slow
 def test_difference_to_a_baseline_is_learned_and_added_again(settings: Settings, frames: list[Data]) -> None:
     baseline = ZBL(2.5).double().eval()
     whole = [frame.clone() for frame in frames]

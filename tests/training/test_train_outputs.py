@@ -97,6 +97,7 @@ def _named(frames: list[Data], target: str) -> list[Data]:
     return [Data(z=frame.z, pos=frame.pos, **{target: frame.target}) for frame in frames]
 
 
+@pytest.mark.slow
 def test_command_trains_on_the_split_of_qm9(tmp_path: Path, drawn: None) -> None:
     out = tmp_path / "cli"
     flags = ["--epochs", "1", "--size", "small", "--device", "cpu", "--batch-atoms", "100", "--model.num_layers", "1"]
@@ -111,6 +112,7 @@ def test_command_trains_on_the_split_of_qm9(tmp_path: Path, drawn: None) -> None
     assert (out / "parity.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_interrupted_training_goes_on_exactly(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_interrupted_training_goes_on_exactly(
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_parts_of_a_step_train_as_the_whole(settings: Settings, tmp_path: Path) -> None:
     start = Potential.from_size("small", energy=False, outputs={"gap": target_output("gap")}, **TINY).double()
     models = []
