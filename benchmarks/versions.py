@@ -54,8 +54,8 @@ def main() -> None:
         print(record)
         return
     path = RESULTS / "versions.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
     found = {} if options.quick else {kind: compiled(kind) for kind in KINDS}
+    known = json.loads(path.read_text()) if path.exists() else {}
     write(path, {**known, torch.__version__: record | {"compiled": found}})
 
 

@@ -18,10 +18,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from pyg_mpnn.deploy.support import CompilationError, digest, machine
 from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, eager_function, example_tensors
@@ -244,10 +246,10 @@ def in_own_process(
         CompilationError: the code could not be made, which may be another time.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        plain = torch.fx.GraphModule(traced.graph, traced.graph.graph)  # without what pickle does not take
         task = {
             "purpose": purpose,
-            "traced": traced._replace(graph=plain),
+            "graph": _pack(traced.graph),
+            "dynamic": traced.dynamic,
             "example": example,
             "batches": [trial.tensors for trial in trials],
             "threads": torch.get_num_threads(),
@@ -311,13 +313,32 @@ def work() -> None:
     for library in task["libraries"]:
         torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     torch.set_num_threads(task["threads"])
+    traced = Traced(_unpack(*task["graph"]), (), task["dynamic"])
     try:
-        run = MAKERS[task["purpose"]](task["traced"], task["example"], folder)
+        run = MAKERS[task["purpose"]](traced, task["example"], folder)
         results = [results_of(run, tensors, task["purpose"] == "training") for tensors in task["batches"]]
     except Exception as error:
         (scratch / "failure.txt").write_text(why_not_made(error))
         return
     torch.save(results, scratch / "results.pt")
+
+
+def _pack(graph: GraphModule) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """Code, globals and constants of a graph; pickle would trace it anew, to other code than what is compiled here."""
+    source = graph.graph.python_code("self")
+    plain = {name: value for name, value in source.globals.items() if not isinstance(value, ModuleType)}
+    return source.src, plain, dict(graph.named_buffers())
+
+
+def _unpack(code: str, plain: dict[str, Any], constants: dict[str, Tensor]) -> GraphModule:
+    """A module with the code of a graph."""
+    graph = GraphModule(nn.Module(), torch.fx.Graph())
+    for name, tensor in constants.items():
+        graph.register_buffer(name, tensor)
+    scope = {"torch": torch, **plain}
+    exec(code, scope)
+    type(graph).forward = scope["forward"]  # each has a class of its own
+    return graph
 
 
 def _batch(module: nn.Module, kind: Kind, sizes: tuple[int, ...], random: torch.Generator) -> Inputs:
@@ -366,7 +387,9 @@ def _moved(tensor: Tensor, random: torch.Generator, trained: bool) -> Tensor:
     return moved if trained else moved.contiguous()
 
 
-def _what_it_is_on(folder: Path) -> dict[str, str]:
+_OWN = digest(Path(__file__).read_text())
+
+
+def _what_it_is_on(folder: Path) -> dict[str, Any]:
     """What a verdict is on: torch, processor, code, and the way to prove, by the text of this file."""
-    own = digest(Path(__file__).read_text())
-    return {"torch": torch.__version__, "machine": machine(), "code": folder.name, "proof": own}
+    return {"torch": torch.__version__, "machine": machine(), "code": folder.name, "proof": _OWN}

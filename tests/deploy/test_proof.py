@@ -305,6 +305,11 @@ def test_code_of_another_process_is_loaded_not_made_again(purpose, tmp_path):
     potential = tiny().train(purpose == "training").compile("on")
     potential(pair())
     assert verdicts()[0]["own_process"]
+    (verdict,) = code_folder().glob("*/verdict.json")
+    assert all(path.stat().st_mtime < verdict.stat().st_mtime for path in verdict.parent.rglob("*.so"))
+    assert all(path.stat().st_mtime < verdict.stat().st_mtime for path in verdict.parent.rglob("*.cpp")), (
+        "compiled twice"
+    )
     codes = sorted(code_folder().rglob("*.cpp"))
     done = subprocess.run(
         [sys.executable, "-c", OTHER.format(folder=str(Path(__file__).parent)), purpose],
