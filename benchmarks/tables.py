@@ -50,7 +50,7 @@ def build() -> str:
             train.table(train.FOLDER / "adam"),
             "The same with the three layers that the base size had before, at an older commit:",
             train.table(train.FOLDER / "three-layers"),
-            "## Products at the atom: `ProductMPNN` on rMD17, split 01",
+            "## Products at the atom, layers, angles and widths: trainings on rMD17, split 01",
             "Force errors in meV/A, one seed; validation frames chose, test frames were used once.",
             products.table(),
             "Processor time of a call, compiled, one thread, and how many times that of base in the same run:",

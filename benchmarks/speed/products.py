@@ -26,6 +26,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "base": {"isolated": "free"},
     "base, isolated atoms zero": {},
     "base, isolated atoms zero, ZBL": {"zbl": True},
+    "large": {"size": "large"},
     "products": {"class": "ProductMPNN"},
     "products, half as wide": {"class": "ProductMPNN", "hidden_channels": 64, "channels": 16},
     "products, twice as wide": {"class": "ProductMPNN", "hidden_channels": 256, "channels": 64},
@@ -83,7 +84,7 @@ def compare(
 def make_call(config: dict[str, Any], structures: Structures, trained: bool, smoke: bool) -> Callable[[], None]:
     """Energies and forces, or with the gradient of a loss; compiled and warm."""
     torch.manual_seed(0)
-    potential = Potential.from_size("base", **config)
+    potential = Potential.from_size(**{"size": "base", **config})
     potential.set_reference(REFERENCE, 1.0, [14.0])
     if potential.zbl is not None:
         potential.zbl.set_distances(DISTANCES)
