@@ -42,7 +42,10 @@ def program(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=CASES)
+FIRST, SECOND = CASES
+
+
+@pytest.fixture(scope="module", params=[FIRST, pytest.param(SECOND, marks=pytest.mark.exhaustive)])
 def case(request):
     return request.param
 

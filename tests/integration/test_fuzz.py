@@ -161,9 +161,7 @@ def test_calls(eager: Potential, tmp_path: Path) -> None:
     compiled = copy.deepcopy(eager).compile("on")
     package = tmp_path / "potential.pt2"
     eager.export(package)
-    exported = torch._inductor.aoti_load_package(
-        str(eager.export(tmp_path / "potential.pt2") or tmp_path / "potential.pt2")
-    )
+    exported = torch._inductor.aoti_load_package(str(package))
     call(compiled, arguments(structures(random.Random(0))))
     seen = {"agree": 0, "exported": 0, "refused": 0}
     for draw in cases("calls"):
