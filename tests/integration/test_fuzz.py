@@ -27,8 +27,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
 ]
 CUTOFF = 4.0
-SECONDS = {"calls": 40.0, "files": 20.0}
-FEWEST = {"calls": 60, "files": 40}
+SECONDS = {"calls": 12.0, "files": 6.0}
+FEWEST = {"calls": 15, "files": 10}
 SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 1, "num_radial": 4, "l_max": 1}
 ELEMENTS = (1, 6, 8, 14)
 
