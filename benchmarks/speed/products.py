@@ -1,6 +1,7 @@
 """What do products at the atom cost, the subtraction of isolated atoms, ZBL? Compiled, beside base without any.
 
     python -m benchmarks.speed.products             writes benchmarks/results/products/cost.json
+    python -m benchmarks.speed.products --no-training --only large --out cost-large.json
     python -m benchmarks.speed.products --smoke     eager, one round, nothing written
 
 "base" is the MPNN of dec9c62 (isolated="free"). Rounds are interleaved; times are processor time of this process, so
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--no-training", action="store_true", help="leave out the training step")
     parser.add_argument("--only", nargs="*", help="names of networks beside base")
+    parser.add_argument("--out", default="cost.json", help="name of the file in benchmarks/results/products")
     options = parser.parse_args()
     for name in [name for name in MODELS if options.only is not None and name not in ("base", *options.only)]:
         del MODELS[name]
@@ -58,7 +60,7 @@ def main() -> None:
         records.append(compare(name, structures, repeats, rounds, trained=name in steps, smoke=options.smoke))
     if not options.smoke:
         units = "ms of processor time a call, median over the rounds"
-        write(RESULTS / "products" / "cost.json", provenance() | {"dtype": "float32", "units": units, "works": records})
+        write(RESULTS / "products" / options.out, provenance() | {"dtype": "float32", "units": units, "works": records})
 
 
 def compare(
