@@ -89,10 +89,16 @@ def add_replay(
 
     Raises:
         FileNotFoundError: A file is absent.
-        ValueError: A structure without labels, or with an element that the potential did not know; too few structures
-            to hold one out.
+        ValueError: A potential with other outputs than energies and forces; a structure without labels, or with an
+            element that the potential did not know; too few structures to hold one out.
     """
     assert settings.replay is not None
+    if not potential.has_energy or potential.all_outputs():
+        given = ", ".join([*(["energy"] if potential.has_energy else []), *potential.all_outputs()])
+        raise ValueError(
+            f"'replay' is for energies and forces alone, got a potential with {given}: join the old structures to "
+            "'data', where all labels of theirs are read."
+        )
     of_start = settings.replay_labels == "start"
     found = load_frames(settings.replay, labels=settings.labels, wanted=() if of_start else LABELS)
     frames = found.take(place for place, frame in enumerate(found) if len(frame.z) > 1)
