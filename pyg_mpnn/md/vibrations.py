@@ -197,6 +197,8 @@ def run_vibrations(
             matrix = hessian(potential, atoms, progress=True)
             modes = normal_modes(atoms, matrix, free)
             derivatives = dipole_derivatives(potential, atoms)
+            if derivatives is None and "dipole" in potential.all_outputs():
+                print("no infrared intensities: they need a molecule, and a dipole in e*A or D")
             intensities = None if derivatives is None else infrared_intensities(atoms, modes, derivatives)
             summary = _summarize(atoms, modes, intensities, settings)
         with write_whole(folder / "hessian.npy", "wb") as file:
