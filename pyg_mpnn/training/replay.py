@@ -61,6 +61,23 @@ def freeze(potential: Potential, names: Sequence[str]) -> int:
     return frozen
 
 
+def check_replay(potential: Potential) -> None:
+    """Refuse what old structures cannot teach, before any is read.
+
+    Args:
+        potential: What is to be trained.
+
+    Raises:
+        ValueError: A potential with other outputs than energies and forces.
+    """
+    if not potential.has_energy or potential.all_outputs():
+        given = ", ".join([*(["energy"] if potential.has_energy else []), *potential.all_outputs()])
+        raise ValueError(
+            f"'replay' is for energies and forces alone, got a potential with {given}: join the old structures to "
+            "'data', where all labels of theirs are read."
+        )
+
+
 def add_replay(
     data: TrainingData, settings: TrainingSettings, potential: Potential, old: Mapping[int, float]
 ) -> tuple[TrainingData, Replay]:
@@ -89,16 +106,10 @@ def add_replay(
 
     Raises:
         FileNotFoundError: A file is absent.
-        ValueError: A potential with other outputs than energies and forces; a structure without labels, or with an
-            element that the potential did not know; too few structures to hold one out.
+        ValueError: A structure without labels, or with an element that the potential did not know; too few structures
+            to hold one out.
     """
     assert settings.replay is not None
-    if not potential.has_energy or potential.all_outputs():
-        given = ", ".join([*(["energy"] if potential.has_energy else []), *potential.all_outputs()])
-        raise ValueError(
-            f"'replay' is for energies and forces alone, got a potential with {given}: join the old structures to "
-            "'data', where all labels of theirs are read."
-        )
     of_start = settings.replay_labels == "start"
     found = load_frames(settings.replay, labels=settings.labels, wanted=() if of_start else LABELS)
     frames = found.take(place for place, frame in enumerate(found) if len(frame.z) > 1)

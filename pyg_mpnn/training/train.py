@@ -36,7 +36,7 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.output_reference import fit_output, target_output
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
-from pyg_mpnn.training.replay import add_replay, freeze, report_forgotten
+from pyg_mpnn.training.replay import add_replay, check_replay, freeze, report_forgotten
 from pyg_mpnn.training.report import final_errors, write_report
 from pyg_mpnn.training.resumption import check_folder, read_last, training_folder, why_finished
 from pyg_mpnn.training.sampler import BatchShare, divide
@@ -136,6 +136,8 @@ def train(
     choose_device(settings.device)
     seed_generators(settings.seed)
     potential = _build(settings) if potential is None else _checked(potential, settings)
+    if settings.replay is not None:
+        check_replay(potential)
     shapes = label_shapes(potential)
     data = load_training_data(
         settings, potential.cutoffs, frames, test, valid=valid, energy=potential.has_energy, labels=shapes

@@ -14,7 +14,7 @@ from ase.calculators.emt import EMT
 
 from pyg_mpnn import Potential
 from pyg_mpnn.training import TrainingResult, TrainingSettings, train
-from pyg_mpnn.training.replay import add_replay, freeze
+from pyg_mpnn.training.replay import check_replay, freeze
 
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 
@@ -153,8 +153,7 @@ def test_what_cannot_be_done_is_an_error_before_the_training(
     with pytest.raises(ValueError, match=r"'replay' is for a training that starts from a potential"):
         settings(files["new"], tmp_path / "run", replay=files["old"], epochs=1)
     potential = Potential.from_size("small", **TINY, outputs={"dipole": {"class": "DipoleOutput"}})
-    old = settings(files["new"], tmp_path / "run", replay=files["old"], start_from="x")
     with pytest.raises(ValueError, match=r"'replay' is for energies and forces alone, got .* energy, dipole"):
-        add_replay(None, old, potential, {})  # type: ignore[arg-type]
+        check_replay(potential)
     with pytest.raises(ValueError, match=r"'replay_share' must be in \(0, 1\), got 1"):
         settings(files["new"], tmp_path / "run", replay=files["old"], start_from="x", replay_share=1.0)
