@@ -29,25 +29,25 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--ps", type=float, default=3.0, help="of dynamics at constant volume")
-    parser.add_argument("--npt-ps", type=float, default=1.5, help="of dynamics at constant pressure")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--ps", type=float, default=2.2, help="of dynamics at constant volume")
+    parser.add_argument("--npt-ps", type=float, default=0.6, help="of dynamics at constant pressure")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
         options.epochs, options.ps, options.npt_ps = 1, 0.05, 0.05
     train = (
-        f"train --data {HERE}/water.extxyz.xz --test {HERE}/water_test.extxyz.xz --valid-size 6 --size small --cutoff 4.5 "
+        f"train --data {HERE}/water.extxyz.xz --test {HERE}/water_test.extxyz.xz --valid-size 6 --size small --cutoff 4 "
         f"--batch-size 1 --epochs {options.epochs} --compile off --out run"
     )
     common = "md --model run/best.ckpt --timestep 0.5 --temperature 300 --compile off --threads 1"
-    warm = f"{common} --structure start.xyz --ensemble nvt --steps {round(options.ps / 0.0005) // 6} --out warm"
+    warm = f"{common} --structure start.xyz --ensemble nvt --steps {round(options.ps / 0.0005) // 8} --out warm"
     nvt = (
         f"{common} --structure warm/trajectory.traj --velocities file --ensemble nvt --integrator Bussi --tdamp 200 "
         f"--steps {round(options.ps / 0.0005)} --out nvt"
     )
     npt = (
-        f"{common} --structure nvt/trajectory.traj --velocities file --ensemble npt --pressure 1bar --pdamp 300 "
+        f"{common} --structure nvt/trajectory.traj --velocities file --ensemble npt --pressure 1bar --pdamp 100 "
         f"--steps {round(options.npt_ps / 0.0005)} --out npt"
     )
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):

@@ -53,7 +53,7 @@ def run(command: str) -> None:
         assert main(shlex.split(command)[1:]) == 0
 
 
-run("pyg-mpnn inspect --data water.extxyz.xz --test water_test.extxyz.xz --cutoff 4.5 --steps 0")
+run("pyg-mpnn inspect --data water.extxyz.xz --test water_test.extxyz.xz --cutoff 4 --steps 0")
 
 # %%
 # Train
@@ -76,7 +76,7 @@ run("pyg-mpnn evaluate --model water.pt --data water_test.extxyz.xz --json error
 # time in which the volume follows.
 
 run(
-    "pyg-mpnn md --model water.pt --structure water_test.extxyz.xz --frame 0 --ensemble npt --pressure 1bar --pdamp 300 "
+    "pyg-mpnn md --model water.pt --structure water_test.extxyz.xz --frame 0 --ensemble npt --pressure 1bar --pdamp 100 "
     "--temperature 300 --timestep 0.5 --steps 200 --compile off --out npt"
 )
 pictures = [folder / "npt/energy_drift.png"]
