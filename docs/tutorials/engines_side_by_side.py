@@ -76,7 +76,7 @@ assert np.ptp(total) < 0.05 * np.ptp(potential)
 # ----------
 #
 # Each function returns energy and forces of the same molecule in eV and eV/Å. LAMMPS moves in a box; its walls are far
-# away.
+# away. OpenMM keeps energies in kJ/mol, and its last digits of the constants differ.
 
 
 def in_openmm() -> tuple[float, np.ndarray]:
@@ -129,7 +129,8 @@ def in_ipi() -> tuple[float, np.ndarray]:
     ase.io.write(folder / "start.xyz", atoms)
     boxed = atoms.copy()
     boxed.cell = [20, 20, 20]
-    nve = "<motion mode='dynamics'><dynamics mode='nve'><timestep units='femtosecond'> 0.25 </timestep></dynamics></motion>"
+    step = "<timestep units='femtosecond'> 0.25 </timestep>"
+    nve = f"<motion mode='dynamics'><dynamics mode='nve'>{step}</dynamics></motion>"
     forcefield = ipi_forcefield(model, folder / "start.xyz")
     simulation = InteractiveSimulation(simulation_xml(boxed, forcefield, nve, temperature=300))
     system = simulation.syslist[0]

@@ -74,7 +74,8 @@ plt.show()
 # The start
 # ---------
 #
-# A training as any other, on the old structures. This page shows of the trainings only what it needs; the rest is in ``report.html`` of each folder.
+# A training as any other, on the old structures. This page shows of the trainings only what it needs; the rest is
+# in ``report.html`` of each folder.
 
 
 def run(command: str) -> str:

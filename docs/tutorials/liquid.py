@@ -12,8 +12,8 @@ laboratory.
 # Look at the frames
 # ------------------
 #
-# A liquid needs frames at several densities and temperatures, or the pressure is a guess. For constant pressure it needs
-# the stress.
+# A liquid needs frames at several densities and temperatures, or the pressure is a guess. For constant pressure it
+# needs the stress.
 
 import contextlib
 import json
@@ -23,7 +23,6 @@ from pathlib import Path
 
 import ase.io
 import matplotlib.pyplot as plt
-import numpy as np
 from ase import units
 from ase.visualize.plot import plot_atoms
 
@@ -59,8 +58,8 @@ run("pyg-mpnn inspect --data water.extxyz.xz --test water_test.extxyz.xz --cutof
 # Train
 # -----
 #
-# This was done before, by a script (``python -m benchmarks.water.run``), and the potential is in the clone. Its command,
-# and its errors on frames that it was not trained on:
+# This was done before, by a script (``python -m benchmarks.water.run``), and the potential is in the clone. Its
+# command, and its errors on frames that it was not trained on:
 
 results = root / "benchmarks/results/water"
 record = json.loads((results / "water.json").read_text())
@@ -76,8 +75,8 @@ run("pyg-mpnn evaluate --model water.pt --data water_test.extxyz.xz --json error
 # time in which the volume follows.
 
 run(
-    "pyg-mpnn md --model water.pt --structure water_test.extxyz.xz --frame 0 --ensemble npt --pressure 1bar --pdamp 100 "
-    "--temperature 300 --timestep 0.5 --steps 200 --compile off --out npt"
+    "pyg-mpnn md --model water.pt --structure water_test.extxyz.xz --frame 0 --ensemble npt --pressure 1bar "
+    "--pdamp 100 --temperature 300 --timestep 0.5 --steps 200 --compile off --out npt"
 )
 pictures = [folder / "npt/energy_drift.png"]
 

@@ -83,7 +83,7 @@ def parser_of(
 
 
 def join_files(words: Sequence[str]) -> list[str]:
-    """Arguments in which several files after ``--data``, ``--test`` or ``--replay`` are one list, as the parser takes it.
+    """Arguments in which several files after a flag of files (``--data``) are one list, as the parser takes it.
 
     Args:
         words: the arguments as the shell gave them.

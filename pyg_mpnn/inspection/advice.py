@@ -83,7 +83,7 @@ def advise(
     flags += _length(frames, found, mean, batch_size, reasons)
     if len(frames) < FEW_FRAMES:
         reasons.append(
-            f"{len(frames)} structures are few: enough to try the way, not to trust the errors of the few that validate; "
+            f"{len(frames)} structures are few: enough to try the way, not to trust the errors of those that validate; "
             "a hundred and more, from where the potential will go, are a start."
         )
     if not any("forces" in frame for frame in frames):
@@ -139,7 +139,9 @@ def _length(
             f"Size small: {STEPS} steps of {timed} would take {minutes:.0f} minutes here; with a GPU take base."
         )
     else:
-        reasons.append(f"Size {size}: what was timed; base pays for most data; large takes two to three times as long a step.")
+        reasons.append(
+            f"Size {size}: what was timed; base pays for most data; large takes two to three times as long a step."
+        )
     if size != timed:
         reasons.append(
             f"20 minutes: steps of this size were not timed (inspect --size {size}); {STEPS} are a fair start."

@@ -65,8 +65,8 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
 
     Args:
         errors: of structures that were not trained on.
-        relative: what :func:`relative_force_error` gives for them; None of structures whose forces are zero, of which no
-            error of forces is worth a verdict.
+        relative: what :func:`relative_force_error` gives for them; None where the forces are zero, whose errors
+            are worth no verdict.
 
     Returns:
         one verdict for each purpose.
@@ -83,7 +83,9 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
     if mae is None or rmse is None:
         return _unknown("the structures have no forces")
     if relative is None:
-        return _unknown("their forces are zero, so errors of forces say nothing: test with atoms that are off their sites")
+        return _unknown(
+            "their forces are zero, so errors of forces say nothing: test with atoms that are off their sites"
+        )
     energy = errors.energy_rmse_meV_per_atom
     force_limit, energy_limit = DYNAMICS
     dynamics = rmse <= force_limit and (energy is None or energy <= energy_limit)
