@@ -134,8 +134,8 @@ plt.show()
 assert errors["tuned", "old"] > 2 * errors["replayed", "old"]
 
 # %%
-# Fine-tuned alone, the potential has forgotten the crystals. With replay it knows both, and is better on the new ones too:
-# half of what it trains on then is about the same bonds.
+# Fine-tuned alone, the potential has forgotten the crystals. With replay it knows both, and is better on the new
+# ones too: half of what it trains on then is about the same bonds.
 #
 # Three things to know. Energies: the reference energies of the elements are corrected to the new structures, so the
 # total energies of old ones move by so much an atom; the comparison that ``--replay`` prints brings both to the same
