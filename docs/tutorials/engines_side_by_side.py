@@ -3,7 +3,8 @@ One file in ASE, OpenMM, LAMMPS, i-PI, TorchSim, metatomic
 ==========================================================
 
 A trained file gives the same energy and forces wherever it runs. This page drives it in every engine that is installed
-where the page is built: ASE always, the others where their packages are. What each can and cannot do: :doc:`/engines`.
+where the page is built: ASE always, the others where their packages are (``make test-engines`` makes an environment
+with all five). What each can and cannot do: :doc:`/engines`.
 """
 
 # %%
