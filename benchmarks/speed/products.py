@@ -28,6 +28,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "base, isolated atoms zero": {},
     "base, isolated atoms zero, ZBL": {"zbl": True},
     "large": {"size": "large"},
+    "three narrow layers": {"hidden_channels": 96, "edge_dim": 48, "num_layers": 3},
+    "three narrow layers, three invariants": {
+        "hidden_channels": 96,
+        "edge_dim": 48,
+        "num_layers": 3,
+        "invariants": ("receiver", "sender", "pair"),
+    },
     "products": {"class": "ProductMPNN"},
     "products, half as wide": {"class": "ProductMPNN", "hidden_channels": 64, "channels": 16},
     "products, twice as wide": {"class": "ProductMPNN", "hidden_channels": 256, "channels": 64},

@@ -88,6 +88,7 @@ def test_page_says_where_the_errors_are(page: Path) -> None:
     assert content["properties"]["energy error"]["values"] == pytest.approx([1.0] * 6, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="NOT LOOKED AT in a browser: apt-get install chromium")
 @pytest.mark.parametrize("dark", [False, True])
