@@ -43,6 +43,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "invariants": ("receiver", "sender", "pair"),
     },
     "three invariants, 8 channels": {"channels": 8, "invariants": ("receiver", "sender", "pair")},
+    "base and a product": {"num_products": 1},
     "products": {"class": "ProductMPNN"},
     "products, half as wide": {"class": "ProductMPNN", "hidden_channels": 64, "channels": 16},
     "products, twice as wide": {"class": "ProductMPNN", "hidden_channels": 256, "channels": 64},

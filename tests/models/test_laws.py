@@ -31,19 +31,21 @@ COMPOSITIONS = {
     "bump": {"envelope": "bump"},
     "learned readout": {"readout": "learned"},
     "last head": {"potential_heads": "last"},
+    "product": {"num_products": 1},
     "sigmoid, gaussian, cosine, learned readout": {
         "attention": "sigmoid",
         "basis": "gaussian",
         "envelope": "cosine",
         "readout": "learned",
     },
-    "softmax, exp_normal, bump, last head, three invariants": {
+    "softmax, exp_normal, bump, last head, three invariants, product": {
         "attention": "softmax",
         "heads": 2,
         "basis": "exp_normal",
         "envelope": "bump",
         "potential_heads": "last",
         "invariants": ("receiver", "sender", "pair"),
+        "num_products": 1,
     },
 }
 REFERENCE = {1: -13.6, 6: -146.0, 8: -430.0, 14: -103.0}
@@ -82,6 +84,7 @@ def paths(name: str) -> list[str]:
     options = {**TINY, **COMPOSITIONS[name]}
     found = [] if options.get("directions") in ("radial", "raw") else ["density"]
     found += [".attention."] if options.get("attention") else []
+    found += [".products."] if options.get("num_products") else []
     if isinstance(options["cutoff"], tuple):
         found += [f".messages.{scale}.filter" for scale in range(len(options["cutoff"]))]
     return found
@@ -105,7 +108,7 @@ CHOSEN = (
     "radial",
     "raw",
     "sigmoid, gaussian, cosine, learned readout",
-    "softmax, exp_normal, bump, last head, three invariants",
+    "softmax, exp_normal, bump, last head, three invariants, product",
 )
 IN_BOTH = "contracted"
 
