@@ -128,6 +128,22 @@ def make_parser(with_flags: Collection[str] = tuple(COMMANDS)) -> jsonargparse.A
     return parser
 
 
+def parse_command(arguments: Sequence[str]) -> jsonargparse.Namespace:
+    """Parse a command as a shell gives it.
+
+    Args:
+        arguments: The command and its flags.
+
+    Returns:
+        The command as ``subcommand``, and its values under that name.
+    """
+    words = join_files(arguments)
+    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"]) else words
+    words = join_composition(words, "--teacher") if words[:1] == ["learn"] else words
+    words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
+    return make_parser(words[:1]).parse_args(words)
+
+
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run the command.
 
@@ -137,11 +153,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    words = join_files(sys.argv[1:] if arguments is None else arguments)
-    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"]) else words
-    words = join_composition(words, "--teacher") if words[:1] == ["learn"] else words
-    words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
-    parsed = make_parser(words[:1]).parse_args(words)
+    parsed = parse_command(sys.argv[1:] if arguments is None else arguments)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
 
