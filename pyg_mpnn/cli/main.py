@@ -25,6 +25,7 @@ _EPILOG = """examples:
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
   pyg-mpnn learn --teacher ase.calculators.emt:EMT --structures copper.xyz --out student --minutes 20
+  pyg-mpnn distill --teacher run/best.ckpt --structures ethanol --sample 1000 --size small --out fast
   pyg-mpnn calibrate --runs run --out run/uncertain.pt --test ethanol
   pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
   pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
@@ -68,6 +69,11 @@ COMMANDS = {
         "pyg_mpnn.cli.learn:learn_command",
         settings="pyg_mpnn.learning:LearnSettings",
         exit_code=lambda result: 0 if result.reached else _NOT_REACHED,
+    ),
+    "distill": Command(
+        "a fast student of a teacher (a trained potential, or any ASE calculator)",
+        "pyg_mpnn.cli.distill:distill_command",
+        settings="pyg_mpnn.learning:DistillSettings",
     ),
     "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
     "calibrate": Command("error bars for one training or a committee", "pyg_mpnn.cli.calibrate:calibrate_command"),
@@ -138,8 +144,9 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = join_files(sys.argv[1:] if arguments is None else arguments)
-    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"]) else words
-    words = join_composition(words, "--teacher") if words[:1] == ["learn"] else words
+    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"], ["distill"]) else words
+    words = join_composition(words, "--teacher") if words[:1] in (["learn"], ["distill"]) else words
+    words = join_composition(words, "--training") if words[:1] == ["distill"] else words
     words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
     parsed = make_parser(words[:1]).parse_args(words)
     values = parsed[parsed.subcommand].as_dict()
@@ -168,8 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_command(arguments)
     except KeyboardInterrupt:
         print(
-            "\npyg-mpnn: interrupted; a training, md or learn continues with the same command and --resume, an "
-            "ablation without it",
+            "\npyg-mpnn: interrupted; a training, md, learn or distill continues with the same command and --resume, "
+            "an ablation without it",
             file=sys.stderr,
         )
         return 130
