@@ -32,7 +32,8 @@ class DistillSettings:
             folder.
         use_labels: The file has the teacher's own labels: take them as they are, after three were compared with it.
         max_structures: Label so many structures of the file at most, evenly over it; all without it.
-        sample: Structures to draw by the teacher's own dynamics from those of the file, and to label, in all.
+        sample: Structures to draw by the teacher's own dynamics from those of the file, and to label, in all;
+            rounded up to as many from each walk.
         walks: Number of dynamics for these, side by side.
         temperature: Of these in K; several are given to them in turn.
         timestep: Of these in fs: 0.5 with hydrogen, 2 to 5 in a metal.

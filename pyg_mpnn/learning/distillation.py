@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +30,7 @@ from pyg_mpnn.learning.own_teacher import is_own, load_own, own_teacher
 from pyg_mpnn.learning.teacher import Label, Teacher, as_written
 from pyg_mpnn.learning.walks import KIND, Walks
 from pyg_mpnn.models import Committee, EnergyModel, Potential
-from pyg_mpnn.training import Errors, compute_errors, predict, train
+from pyg_mpnn.training import compute_errors, predict, train
 from pyg_mpnn.training.table import error_table
 
 STATE, REPORT = "state.json", "distillation.json"
@@ -130,6 +132,11 @@ def _read(settings: DistillSettings) -> list[Atoms]:
                 f"'structures' must have at least 2 atoms each, got {len(atoms)} in structure {index} of "
                 f"{settings.structures}"
             )
+        if settings.use_labels and (absent := {"energy", "forces"} - set(atoms.calc.results)):
+            raise ValueError(
+                f"'use_labels' is for structures with energy and forces, got structure {index} of "
+                f"{settings.structures} without {' and '.join(sorted(absent))}"
+            )
         plain = as_written(atoms)
         plain.calc = atoms.calc if settings.use_labels else None
         found.setdefault(digest(plain), plain)
@@ -153,6 +160,10 @@ def _check_elements(
             raise ValueError(f"{name!r} must have elements of 'structures' ({sorted(seen)}), got {unknown} too")
 
 
+def _hash(structures: Sequence[Atoms]) -> str:
+    return hashlib.sha256("".join(map(digest, structures)).encode()).hexdigest()
+
+
 class _Distillation:
     def __init__(
         self, settings: DistillSettings, given: list[Atoms], own: EnergyModel | None, labeller: Labeller
@@ -160,7 +171,7 @@ class _Distillation:
         self.settings, self.given, self.own, self.labeller = settings, given, own, labeller
         self.out, self.clock = Path(settings.out), time.monotonic()
         kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
-        kept = json.loads(json.dumps({**kept, "structures_digest": [digest(atoms) for atoms in given]}))
+        kept = json.loads(json.dumps({**kept, "structures_sha256": _hash(given)}))
         self.state: dict[str, Any] = {"settings": kept, "noise_meV_per_A": None, "seconds": 0.0}
         if settings.resume:
             self.state = json.loads((self.out / STATE).read_text())
@@ -298,6 +309,8 @@ class _Distillation:
 
     def train(self, frames: Sequence[Atoms], valid: Sequence[Atoms], truth: CheckedFrames | None) -> Potential:
         folder = self.out / "training"
+        if folder.exists() and not (folder / "last.ckpt").is_file():  # killed before its first epoch was over
+            shutil.rmtree(folder)
         of = self.settings.of_training(str(folder), (folder / "last.ckpt").is_file())
         data = [to_data(atoms) for atoms in frames]
         if truth is not None:
@@ -324,21 +337,23 @@ class _Distillation:
     ) -> DistillResult:
         """Compare teacher and student, say it, and write the report."""
         settings = self.settings
-        columns: dict[str, Errors] = {"student": compute_errors(predict(student, [to_data(of) for of in valid]))}
-        print(f"\nStudent against teacher, on {len(valid)} structures that validated the training\n")
-        print(error_table(columns))
+        errors = compute_errors(predict(student, [to_data(of) for of in valid]))
+        print(
+            f"\nStudent against teacher, on {len(valid)} structures that validated the training: forces MAE "
+            f"{errors.forces_mae_meV_per_A:.1f} meV/A, energy MAE {errors.energy_mae_meV_per_atom:.2f} meV/atom"
+        )
         report: dict[str, Any] = {
             "teacher": self.name,
             "noise of its forces (meV/A)": self.state["noise_meV_per_A"],
             "structures": {"trained on": trained_on, "validated on": len(valid), "true": true},
             "without a label": len(self.store.failed),
             "energy of teacher minus truth (meV per atom)": offset,
-            "student against teacher": asdict(columns["student"]),
+            "student against teacher": asdict(errors),
         }
         if isinstance(self.own, Committee):
             spread = spread_of(self.own, valid)
             report["spread of the teacher's members (meV/A)"] = spread
-            print(f"\nThe members of the teacher are {spread:.3g} meV/A apart there (forces, root mean square)")
+            print(f"The members of the teacher are {spread:.3g} meV/A apart there (forces, root mean square)")
         if judged is not None:
             frames, labelled = judged
             both = {
@@ -346,8 +361,13 @@ class _Distillation:
                 "student": compute_errors(predict(student, frames)),
             }
             report["against the reference"] = {name: asdict(errors) for name, errors in both.items()}
-            report["energy of teacher minus reference (meV per atom)"] = mean_offset(labelled, frames)
+            level = report["energy of teacher minus reference (meV per atom)"] = mean_offset(labelled, frames)
             print(f"\nAgainst the reference, on {len(frames)} structures of {settings.test}\n\n{error_table(both)}")
+            if level is not None and abs(level) > 1e3 * _OTHER_LEVEL:
+                print(
+                    f"\nThe teacher's energies are {level:.4g} meV per atom off the reference's on average: it is of "
+                    "another level of theory, and only forces compare"
+                )
         report["time"] = self.time_both(valid, student)
         report["seconds"] = self.seconds
         write_json(self.out / REPORT, report)

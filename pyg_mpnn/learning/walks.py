@@ -104,7 +104,8 @@ class Walks:
         """Walk until so many structures are labelled.
 
         Args:
-            count: Their number, those of an earlier call included.
+            count: Their number, those of an earlier call included; all walks end with the same step, so up to one for
+                each walk more.
 
         Raises:
             ValueError: A walk breaks off again and again before its first structure; all labels are kept.
@@ -112,7 +113,7 @@ class Walks:
         """
         begun, said, before, steps = time.monotonic(), time.monotonic(), self.kept, 0
         while self.kept < count:
-            if self._advance(count):
+            if self._advance():
                 self._write()
             steps += 1
             now = time.monotonic()
@@ -122,7 +123,7 @@ class Walks:
                 pace = 1e3 * (now - begun) / steps / len(self.walks)
                 self.say(f"sampled {self.kept} of {count}, {pace:.3g} ms a step of each walk{rest}")
 
-    def _advance(self, count: int) -> bool:
+    def _advance(self) -> bool:
         """One step of all walks; whether a structure was kept."""
         for place, walk in enumerate(self.walks):
             if walk.forces is not None and (why := self._drift(place, walk)):
@@ -142,7 +143,7 @@ class Walks:
                 walk.step += 1
             first = walk.forces is None
             walk.forces = found.forces
-            if first or walk.step % self.every or self.kept >= count:
+            if first or walk.step % self.every:
                 continue
             if (near := closeness(atoms)) <= CLOSEST:
                 self._break(place, f"two atoms came to {near:.2f} of the sum of their covalent radii")
@@ -158,7 +159,8 @@ class Walks:
         step, masses = self.timestep * units.fs, self._masses(walk)
         kept = np.exp(-_FRICTION * self.timestep)
         thermal = np.sqrt((1 - kept**2) * units.kB * self.temperatures[place] / masses)
-        noise = np.random.default_rng([self.seed, place, walk.attempt, walk.step]).standard_normal((len(masses), 3))
+        rng = np.random.default_rng([self.seed, place, walk.attempt, walk.step + 1])  # 0 would be the start's
+        noise = rng.standard_normal((len(masses), 3))
         walk.velocities += 0.5 * step * walk.forces / masses
         way = 0.5 * step * walk.velocities
         walk.velocities = kept * walk.velocities + thermal * noise
