@@ -42,8 +42,8 @@ class Command(NamedTuple):
     """What a command says of itself, and where the function is that it calls, as ``module:name``.
 
     The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object; where
-    ``positional`` says so, those without a default are given by their place. Each flag of ``compositions`` takes a part by
-    its name, and arguments of the part below it (``--model.basis.degree 12``).
+    ``positional`` says so, those without a default are given by their place. Each flag of ``compositions`` takes a part
+    by its name, and arguments of the part below it (``--model.basis.degree 12``).
     """
 
     help: str
