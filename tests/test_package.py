@@ -66,6 +66,7 @@ def test_import_needs_no_optional_package():
     assert float(seconds) < 0.4, "seconds of CPU above PyG's own"
 
 
+@pytest.mark.slow
 def test_names_are_imported_on_first_use():
     assert "pyg_mpnn.models" not in run("import sys, pyg_mpnn; print(*sys.modules)").split()
     assert (

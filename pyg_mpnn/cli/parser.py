@@ -41,6 +41,7 @@ class Parser(jsonargparse.ArgumentParser):
             args = (args[0], _ALIASES[args[0]])
         lists = {
             "--cutoff": float,
+            "--temperature": float,
             "--only": str,
             "--trust": str,
             "--runs": str,

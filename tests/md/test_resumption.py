@@ -56,6 +56,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ensemble", "integrator", "structure"), RUNS)
 def test_resumed_is_equal_to_the_last_bit(
     ensemble: str, integrator: str, structure: str, saved: Path, small_crystal: Path, tmp_path: Path, unchecked: None

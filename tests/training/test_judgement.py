@@ -102,6 +102,7 @@ def test_structures_without_forces_are_judged_by_those_of_validation() -> None:
     assert [verdict.passed for verdict in judge_sets([without, trained], {})] == [None] * 3, "no training structures"
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="NOT LOOKED AT in a browser: apt-get install chromium")
 @pytest.mark.parametrize("dark", [False, True])
