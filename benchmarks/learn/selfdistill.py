@@ -120,7 +120,7 @@ def length(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
 
 def committee(options: argparse.Namespace, files: dict[str, Path]) -> Path:
     """Train the members of the teacher, or go on."""
-    out = options.runs / "teacher"
+    out = Path(options.runs) / "teacher"
     if not (out / "committee.pt").is_file():
         frames = {name: read_structures(files[name]) for name in ("train", "valid")}
         settings = TrainingSettings(
