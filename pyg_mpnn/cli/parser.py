@@ -11,7 +11,7 @@ from typing import Any
 import jsonargparse
 import yaml
 
-_FILES = ("--data", "--test")  # flags that take one file or several
+_FILES = ("--data", "--test", "--replay")  # flags that take one file or several
 _ALIASES = {"--structure": "--structures", "--structures": "--structure"}  # one or many, by command: take either
 
 
@@ -47,6 +47,7 @@ class Parser(jsonargparse.ArgumentParser):
             "--runs": str,
             "--axes": str,
             "--fix": str,
+            "--freeze": str,
         }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             given = {"type": lists[args[0]], "nargs": "+", "help": kwargs["help"]}
@@ -83,7 +84,7 @@ def parser_of(
 
 
 def join_files(words: Sequence[str]) -> list[str]:
-    """Arguments in which several files after ``--data`` or ``--test`` are one list, as the parser takes it.
+    """Arguments in which several files after a flag of files (``--data``) are one list, as the parser takes it.
 
     Args:
         words: the arguments as the shell gave them.
