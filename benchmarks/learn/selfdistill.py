@@ -45,8 +45,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         options.runs = Path(folder)
-        options.members, options.frames, options.walks = 2, 16, 2
-        options.parts = ["distilled:small", "alone:small"]
+        options.members, options.frames, options.walks = 2, 24, 2
+        options.parts = ["distilled:small"]
         run(options)
 
 
