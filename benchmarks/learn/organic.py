@@ -2,8 +2,11 @@
 
     python -m benchmarks.learn.organic label --qm9 DIR --rmd17 DIR      walks from QM9's molecules, labelled by tblite
     python -m benchmarks.learn.organic train --size base --minutes 40   a training; run again to go on after a kill
-    python -m benchmarks.learn.organic test --size base                 errors by element, size of molecule, molecule
+    python -m benchmarks.learn.organic test --size base                 errors, laws and model card
     python -m benchmarks.learn.organic --smoke                          all three in a minute, with EMT, nothing kept
+
+The results are benchmarks/results/learn/organic-SIZE.json, pyg_mpnn/models/pretrained/organic.pt (organic-small.pt) and
+the model card beside it.
 
 Molecules whose gdb number is 0 modulo 25 are for validation, 1 for the test; no frame of them is trained on. The ten
 molecules of rMD17, and all others of their compositions, are left out; frames of rMD17's test files, labelled anew,
@@ -14,21 +17,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from ase import Atoms
+from ase.build import molecule
+from ase.calculators.emt import EMT
 from ase.data import atomic_numbers
 from torch_geometric.data import Data
 
+from benchmarks.learn.organic_card import card
 from benchmarks.learn.organic_labels import Molecules, draw, pack, read_molecules, walk_chunk
-from benchmarks.record import write
+from benchmarks.record import RESULTS, provenance, write
+from pyg_mpnn import Potential
+from pyg_mpnn.data.record import kept_distances, kept_structures
 from pyg_mpnn.learning.teacher import label
+from pyg_mpnn.models import pretrained
+from pyg_mpnn.testing import check_potential
 from pyg_mpnn.training import TrainingSettings, train
+from pyg_mpnn.training.breakdown import Breakdown, Group
+from pyg_mpnn.training.evaluate import predict
+from pyg_mpnn.training.metrics import Predictions, compute_errors
 
 CHUNK = 500  # walks in a file
 HELD_OUT = 25  # one molecule in so many is for validation, one for the test
@@ -48,11 +64,22 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
-    if options.part == "label":
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as scratch:
+            smoke(options, Path(scratch))
+    elif options.part == "label":
         label_all(options)
-    elif options.part == "train":
-        train_one(options)
+    elif options.part is None:
+        parser.error("say which part: label, train or test")
+    else:
+        name = "organic" if options.size == "base" else f"organic-{options.size}"
+        shipped = Path(pretrained.__file__).with_name(f"{name}.pt")
+        if options.part == "train":
+            train_one(options, shipped)
+        else:
+            test(options, RESULTS / "learn" / f"organic-{options.size}.json", shipped)
 
 
 def label_all(options: argparse.Namespace) -> None:
@@ -99,8 +126,8 @@ def free_atom(name: str, unpaired: int) -> float:
     return float(atom.get_potential_energy())
 
 
-def train_one(options: argparse.Namespace, **chosen: Any) -> None:
-    """Train on what is labelled, or go on."""
+def train_one(options: argparse.Namespace, shipped: Path, **chosen: Any) -> None:
+    """Train on what is labelled, or go on, and ship the best checkpoint."""
     parts = read_labels(options.runs / "labels")
     out = options.runs / options.size
     isolated = json.loads((options.runs / "labels" / "atoms.json").read_text())
@@ -112,23 +139,100 @@ def train_one(options: argparse.Namespace, **chosen: Any) -> None:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        isolated={atomic_numbers[name]: energy for name, energy in isolated.items()},
         threads=1,
         device="cpu",
         resume=(out / "last.ckpt").exists(),
-        **{"compile": "on", **chosen},
+        **{
+            "compile": "on",
+            "isolated": {atomic_numbers[name]: energy for name, energy in isolated.items()},
+            **chosen,
+        },
     )
     train(settings, frames=parts["train"], valid=parts["valid"][:: -(-len(parts["valid"]) // VALID_SIZE)])
+    Potential.load(out / "best.ckpt").save(shipped)
+
+
+def test(options: argparse.Namespace, out: Path, shipped: Path) -> None:
+    """Errors of what is shipped on molecules that were not trained on, the laws it keeps, and its card."""
+    folder = options.runs / "labels"
+    potential = Potential.load(shipped)
+    parts, trained = read_labels(folder), json.loads((options.runs / options.size / "model_card.json").read_text())
+    frames = parts["test"]
+    predictions = predict(potential, frames)
+    found = Breakdown(predictions, frames)
+    unseen = {path.stem.partition("_")[2]: unpack(np.load(path)) for path in sorted(folder.glob("unseen_*.npz"))}
+    chunks = [np.load(path) for path in sorted(folder.glob("walks_*[0-9].npz"))]
+    kept = kept_structures(potential.record)[:2]
+    laws = check_potential(potential, kept, dtype=torch.float64, distances=kept_distances(potential.record))
+    record: dict[str, Any] = {
+        "name": shipped.stem,
+        "size": options.size,
+        "bytes": shipped.stat().st_size,
+        "parameters": trained["model"]["parameters"],
+        "training": trained["training"],
+        "labels": {
+            "level": "GFN2-xTB (tblite), neutral closed-shell molecules in vacuum",
+            "walks": sum(int(one["walks"]) for one in chunks),
+            "frames": {name: len(part) for name, part in parts.items()},
+            "molecules": dict(Counter(part_of(origin) for origin in {int(o) for one in chunks for o in one["origin"]})),
+            "walks_that_ended_early": sorted({str(why) for one in chunks for why in one["ended"]}),
+            "cpu_seconds": round(sum(float(one["seconds"]) for one in chunks)),
+            "isolated_atoms_eV": json.loads((folder / "atoms.json").read_text()),
+        },
+        "test": asdict(compute_errors(predictions)),
+        "mean_absolute_force_meV_per_A": 1e3 * float(torch.cat([frame.forces for frame in frames]).abs().mean()),
+        "groups are": "number of structures (of atoms by element), energy MAE meV/atom, force MAE meV/A, relative",
+        "by_element": listed(found.by_element()),
+        "by_kind": by_kind(predictions, frames),
+        "unseen": {name: asdict(compute_errors(predict(potential, part))) for name, part in unseen.items()},
+        "laws": {name: result.verdict for name, result in laws.results.items()},
+        "warnings": [str(laws.findings[name]) for name in laws.warnings],
+    }
+    write(out, provenance() | record)
+    shipped.with_suffix(".md").write_text(card(record))
+    print(laws)
+
+
+def by_kind(predictions: Predictions, frames: Sequence[Data]) -> list[dict[str, Any]]:
+    """Errors by the number of atoms that are not hydrogen, and of molecules with fluorine."""
+    found = []
+    for kind in (lambda z: f"{int((z > 1).sum())} heavy atoms", lambda z: "with fluorine" if 9 in z else "without"):
+        named = [Data(**{**frame.to_dict(), "config_type": kind(frame.z)}) for frame in frames]
+        found += [group for group in listed(Breakdown(predictions, named).by_kind()) if group["name"] != "without"]
+    return found
+
+
+def listed(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Groups as plain values."""
+    return [group._asdict() for group in groups]
+
+
+def smoke(options: argparse.Namespace, scratch: Path) -> None:
+    """Label with EMT, train for a few steps and test."""
+    names = ("CH4", "NH3", "H2O", "CH3OH", "C2H6", "C2H4", "H2CO", "HCN", "CH3CHO", "N2H4", "HCOOH", "CH3CONH2")
+    atoms = [molecule(name) for name in names]
+    options.runs, options.size, options.minutes = scratch, "small", 0.02
+    folder = scratch / "labels"
+    folder.mkdir()
+    (folder / "atoms.json").write_text("{}")
+    label_walks(Molecules(np.arange(len(names)), [""] * len(names), atoms), list(range(12)), folder, EMT)
+    train_one(options, scratch / "organic.pt", compile="off", isolated=None)
+    test(options, scratch / "organic.json", scratch / "organic.pt")
 
 
 def read_labels(folder: Path) -> dict[str, list[Data]]:
     """Labelled frames to train on, to validate and to test, by molecule."""
     parts: dict[str, list[Data]] = {"train": [], "valid": [], "test": []}
-    for path in sorted(folder.glob("walks_*.npz")):
+    for path in sorted(folder.glob("walks_*[0-9].npz")):
         stored = np.load(path)
         for origin, frame in zip(stored["origin"].tolist(), unpack(stored), strict=True):
-            parts[{0: "valid", 1: "test"}.get(origin % HELD_OUT, "train")].append(frame)
+            parts[part_of(origin)].append(frame)
     return parts
+
+
+def part_of(origin: int) -> str:
+    """What the frames of a molecule are for, by its gdb number."""
+    return {0: "valid", 1: "test"}.get(origin % HELD_OUT, "train")
 
 
 def unpack(stored: Any) -> list[Data]:

@@ -4,12 +4,12 @@ One cell a molecule, number of training frames and start; one JSON each in bench
 exist are not run again, an interrupted training goes on where it was.
 
     python -m benchmarks.learn.organic_finetune --data DIR --minutes 5          all cells
-    python -m benchmarks.learn.organic_finetune --data DIR --look 0.01 0.003    learning rates, on validation frames only
+    python -m benchmarks.learn.organic_finetune --data DIR --look 0.01 0.003    learning rates, by validation frames
     python -m benchmarks.learn.organic_finetune table                           Markdown table of all result files
     python -m benchmarks.learn.organic_finetune --smoke                         a few seconds on the shipped ethanol
 
-Training frames are the first N of rMD17's training file of split 01, validation frames its last 50, test frames the 1000
-of its test file. Random weights have the learning rate that is the default, 0.01.
+Training frames are the first N of rMD17's training file of split 01, validation frames its last 50, test frames the
+1000 of its test file. Random weights have the learning rate that is the default, 0.01.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ def main() -> None:
             options.data, options.runs, options.minutes = None, Path(scratch), 0.02
             run(Cell("ethanol", 10, "organic"), RATES["organic"], options, Path(scratch) / "cell.json")
     else:
-        cells = [Cell(*cell) for cell in product(options.molecules, options.frames, options.starts)]
+        cells = [
+            Cell(molecule, frames, start)
+            for frames, molecule, start in product(options.frames, options.molecules, options.starts)
+        ]
         looks = [(cell, rate, f"look-{cell.name}-{rate:g}") for cell in cells for rate in options.look or ()]
         for cell, rate, name in looks or [(cell, RATES[cell.start], cell.name) for cell in cells]:
             if not (FOLDER / f"{name}.json").exists():

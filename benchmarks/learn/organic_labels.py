@@ -7,8 +7,8 @@ of overdamped Langevin dynamics under the teacher's forces with the network as i
 
     x' = x + h H^-1 F + sqrt(2 h kT) H^-1/2 (xi + xi') / 2,    h = 0.3,
 
-so that frames go from the network's guess towards the teacher's own distribution and nothing is computed in between; the
-mean of the normal numbers of two steps makes the distribution of a harmonic well exact at any h (Leimkuhler and
+so that frames go from the network's guess towards the teacher's own distribution and nothing is computed in between;
+the mean of the normal numbers of two steps makes the distribution of a harmonic well exact at any h (Leimkuhler and
 Matthews, Appl. Math. Res. Express 2013, 34).
 """
 
