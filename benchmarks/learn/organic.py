@@ -38,7 +38,7 @@ from benchmarks.learn.organic_labels import Molecules, draw, pack, read_molecule
 from benchmarks.record import RESULTS, provenance, write
 from pyg_mpnn import Potential
 from pyg_mpnn.data.record import kept_distances, kept_structures
-from pyg_mpnn.learning.teacher import label
+from pyg_mpnn.learning.teacher import Teacher, label
 from pyg_mpnn.models import pretrained
 from pyg_mpnn.testing import check_potential
 from pyg_mpnn.training import TrainingSettings, train
@@ -114,9 +114,7 @@ def label_walks(molecules: Molecules, places: list[int], folder: Path, make: Cal
 
 def tblite(**arguments: Any) -> Any:
     """GFN2-xTB as an ASE calculator."""
-    from tblite.ase import TBLite
-
-    return TBLite(method="GFN2-xTB", verbosity=0, **arguments)
+    return Teacher("tblite.ase:TBLite", {"method": "GFN2-xTB", "verbosity": 0, **arguments}).make()
 
 
 def free_atom(name: str, unpaired: int) -> float:
@@ -195,11 +193,16 @@ def test(options: argparse.Namespace, out: Path, shipped: Path) -> None:
 
 def by_kind(predictions: Predictions, frames: Sequence[Data]) -> list[dict[str, Any]]:
     """Errors by the number of atoms that are not hydrogen, and of molecules with fluorine."""
-    found = []
-    for kind in (lambda z: f"{int((z > 1).sum())} heavy atoms", lambda z: "with fluorine" if 9 in z else "without"):
-        named = [Data(**{**frame.to_dict(), "config_type": kind(frame.z)}) for frame in frames]
-        found += [group for group in listed(Breakdown(predictions, named).by_kind()) if group["name"] != "without"]
-    return found
+    found: list[dict[str, Any]] = []
+    sizes = [f"{int((frame.z > 1).sum())} heavy atoms" for frame in frames]
+    fluorine = ["with fluorine" if 9 in frame.z else "without" for frame in frames]
+    for kinds in (sizes, fluorine):
+        named = [
+            Data(**{**frame.to_dict(), "config_type": kind})  # type: ignore[no-untyped-call]
+            for frame, kind in zip(frames, kinds, strict=True)
+        ]
+        found += listed(Breakdown(predictions, named).by_kind())
+    return [group for group in found if group["name"] != "without"]
 
 
 def listed(groups: Sequence[Group]) -> list[dict[str, Any]]:

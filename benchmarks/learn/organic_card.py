@@ -15,17 +15,19 @@ def card(record: Mapping[str, Any]) -> str:
     lines = [
         f"# {record['name']}",
         "",
-        f"A potential for neutral closed-shell molecules of H, C, N, O and F in vacuum, size `{record['size']}`,"
-        f" {record['parameters']:,} parameters in float32, {record['bytes'] / 1e6:.2f} MB. It is a start for training at "
+        f"A potential for neutral closed-shell molecules of H, C, N, O and F in vacuum, size "
+        f"`{record['size']}`, {record['parameters']:,} parameters in float32, {record['bytes'] / 1e6:.2f} MB. "
+        f"It is a start for training at "
         f"a better level of theory (`pyg-mpnn train --start-from {record['name']}`), not a replacement for one.",
         "",
-        "- Level of theory: GFN2-xTB (Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652, 2019), by tblite; "
-        "energies are total energies in eV, those of isolated atoms in their ground states are exact: "
+        "- Level of theory: GFN2-xTB (Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652, 2019), by "
+        "tblite; energies are total energies in eV, those of isolated atoms in their ground states are exact: "
         + ", ".join(f"{name} {energy:.4f}" for name, energy in labels["isolated_atoms_eV"].items())
         + ".",
         "- Structures: geometries of QM9 (Ramakrishnan et al., Sci. Data 1, 140022, 2014, CC0) with at most nine heavy "
-        "atoms, one in six with one to three hydrogens replaced by fluorine, half with a single bond turned, in walks "
-        f"at 200 to 1200 K ({labels['walks']:,} walks of 4 frames). Frames to train on, to validate, to test, of as many "
+        "atoms, one in six with one to three hydrogens replaced by fluorine, half with a single bond turned, in "
+        f"walks at 200 to 1200 K ({labels['walks']:,} walks of 4 frames). Frames to train on, to validate, to test, "
+        f"of as many "
         f"molecules, each molecule in one part only: {counts}.",
         "- Left out: the ten molecules of rMD17 and all isomers of them.",
         f"- Training: {record['training']['minutes_done']:g} minutes on one CPU core, "

@@ -125,7 +125,8 @@ def _ratios(atoms: Atoms) -> Floats:
 
 def fluorinate(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     """A molecule with one to three of its hydrogens at carbon replaced by fluorine."""
-    bonded, made = bonds(atoms), atoms.copy()
+    bonded = bonds(atoms)
+    made: Atoms = atoms.copy()
     found = [(h, int(c)) for h in np.flatnonzero(atoms.numbers == 1) for c in np.flatnonzero(bonded[h])]
     found = [(h, c) for h, c in found if atoms.numbers[c] == 6]
     for place in rng.permutation(len(found))[: rng.integers(1, 4)]:
@@ -148,14 +149,15 @@ def turn(atoms: Atoms, rng: np.random.Generator) -> Atoms:
         if parts[i] == parts[j]:
             continue
         for _ in range(10):
-            made = atoms.copy()
+            made: Atoms = atoms.copy()
             side = made[parts == parts[j]]
             axis = atoms.positions[j] - atoms.positions[i]
             side.rotate(rng.uniform(-180, 180), axis, center=atoms.positions[j])
             made.positions[parts == parts[j]] = side.positions
             if (_ratios(made)[~bonded] > BOND).all():
                 return made
-    return atoms.copy()
+    unturned: Atoms = atoms.copy()
+    return unturned
 
 
 def network(atoms: Atoms) -> Floats:
@@ -191,7 +193,9 @@ def walk(start: Atoms, calculator: Any, temperature: float, rng: np.random.Gener
     """Walk from a molecule; every frame is labelled."""
     root = network(start)
     noise, inverse = np.sqrt(kB * temperature) * root, root @ root
-    kept, energies, forces = [], [], []
+    kept: list[Atoms] = []
+    energies: list[float] = []
+    forces: list[Floats] = []
     before, after = rng.standard_normal((2, start.positions.size))
     pos = start.positions + (noise @ before).reshape(-1, 3)
     for _ in range(frames):
