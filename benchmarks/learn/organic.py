@@ -197,10 +197,7 @@ def by_kind(predictions: Predictions, frames: Sequence[Data]) -> list[dict[str, 
     sizes = [f"{int((frame.z > 1).sum())} heavy atoms" for frame in frames]
     fluorine = ["with fluorine" if 9 in frame.z else "without" for frame in frames]
     for kinds in (sizes, fluorine):
-        named = [
-            Data(**{**frame.to_dict(), "config_type": kind})  # type: ignore[no-untyped-call]
-            for frame, kind in zip(frames, kinds, strict=True)
-        ]
+        named = [Data(**{**frame.to_dict(), "config_type": kind}) for frame, kind in zip(frames, kinds, strict=True)]
         found += listed(Breakdown(predictions, named).by_kind())
     return [group for group in found if group["name"] != "without"]
 
