@@ -40,7 +40,8 @@ from pyg_mpnn import Potential
 from pyg_mpnn.data.record import kept_distances, kept_structures
 from pyg_mpnn.learning.teacher import Teacher, label
 from pyg_mpnn.models import pretrained
-from pyg_mpnn.testing import check_potential
+from pyg_mpnn.testing import LAWS, Law, check_potential
+from pyg_mpnn.testing.laws import forces, rotation
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.breakdown import Breakdown, Group
 from pyg_mpnn.training.evaluate import predict
@@ -150,7 +151,7 @@ def train_one(options: argparse.Namespace, shipped: Path, **chosen: Any) -> None
     Potential.load(out / "best.ckpt").save(shipped)
 
 
-def test(options: argparse.Namespace, out: Path, shipped: Path) -> None:
+def test(options: argparse.Namespace, out: Path, shipped: Path, laws: Sequence[Law] = LAWS) -> None:
     """Errors of what is shipped on molecules that were not trained on, the laws it keeps, and its card."""
     folder = options.runs / "labels"
     potential = Potential.load(shipped)
@@ -161,7 +162,8 @@ def test(options: argparse.Namespace, out: Path, shipped: Path) -> None:
     unseen = {path.stem.partition("_")[2]: unpack(np.load(path)) for path in sorted(folder.glob("unseen_*.npz"))}
     chunks = [np.load(path) for path in sorted(folder.glob("walks_*[0-9].npz"))]
     kept = kept_structures(potential.record)[:2]
-    laws = check_potential(potential, kept, dtype=torch.float64, distances=kept_distances(potential.record))
+    distances = kept_distances(potential.record)
+    report = check_potential(potential, kept, dtype=torch.float64, distances=distances, laws=laws)
     record: dict[str, Any] = {
         "name": shipped.stem,
         "size": options.size,
@@ -183,12 +185,12 @@ def test(options: argparse.Namespace, out: Path, shipped: Path) -> None:
         "by_element": listed(found.by_element()),
         "by_kind": by_kind(predictions, frames),
         "unseen": {name: asdict(compute_errors(predict(potential, part))) for name, part in unseen.items()},
-        "laws": {name: result.verdict for name, result in laws.results.items()},
-        "warnings": [str(laws.findings[name]) for name in laws.warnings],
+        "laws": {name: result.verdict for name, result in report.results.items()},
+        "warnings": [str(report.findings[name]) for name in report.warnings],
     }
     write(out, provenance() | record)
     shipped.with_suffix(".md").write_text(card(record))
-    print(laws)
+    print(report)
 
 
 def by_kind(predictions: Predictions, frames: Sequence[Data]) -> list[dict[str, Any]]:
@@ -217,7 +219,7 @@ def smoke(options: argparse.Namespace, scratch: Path) -> None:
     (folder / "atoms.json").write_text("{}")
     label_walks(Molecules(np.arange(len(names)), [""] * len(names), atoms), list(range(12)), folder, EMT)
     train_one(options, scratch / "organic.pt", compile="off", isolated=None)
-    test(options, scratch / "organic.json", scratch / "organic.pt")
+    test(options, scratch / "organic.json", scratch / "organic.pt", laws=[rotation, forces])
 
 
 def read_labels(folder: Path) -> dict[str, list[Data]]:
