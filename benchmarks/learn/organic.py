@@ -41,7 +41,6 @@ from pyg_mpnn.data.record import kept_distances, kept_structures
 from pyg_mpnn.learning.teacher import Teacher, label
 from pyg_mpnn.models import pretrained
 from pyg_mpnn.testing import LAWS, Law, check_potential
-from pyg_mpnn.testing.laws import forces, rotation
 from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.breakdown import Breakdown, Group
 from pyg_mpnn.training.evaluate import predict
@@ -80,7 +79,7 @@ def main() -> None:
         if options.part == "train":
             train_one(options, shipped)
         else:
-            test(options, RESULTS / "learn" / f"organic-{options.size}.json", shipped)
+            assess(options, RESULTS / "learn" / f"organic-{options.size}.json", shipped)
 
 
 def label_all(options: argparse.Namespace) -> None:
@@ -151,7 +150,7 @@ def train_one(options: argparse.Namespace, shipped: Path, **chosen: Any) -> None
     Potential.load(out / "best.ckpt").save(shipped)
 
 
-def test(options: argparse.Namespace, out: Path, shipped: Path, laws: Sequence[Law] = LAWS) -> None:
+def assess(options: argparse.Namespace, out: Path, shipped: Path, laws: Sequence[Law] = LAWS) -> None:
     """Errors of what is shipped on molecules that were not trained on, the laws it keeps, and its card."""
     folder = options.runs / "labels"
     potential = Potential.load(shipped)
@@ -219,7 +218,12 @@ def smoke(options: argparse.Namespace, scratch: Path) -> None:
     (folder / "atoms.json").write_text("{}")
     label_walks(Molecules(np.arange(len(names)), [""] * len(names), atoms), list(range(12)), folder, EMT)
     train_one(options, scratch / "organic.pt", compile="off", isolated=None)
-    test(options, scratch / "organic.json", scratch / "organic.pt", laws=[rotation, forces])
+    assess(
+        options,
+        scratch / "organic.json",
+        scratch / "organic.pt",
+        laws=[law for law in LAWS if law.name in ("rotation", "forces")],
+    )
 
 
 def read_labels(folder: Path) -> dict[str, list[Data]]:

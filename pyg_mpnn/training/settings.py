@@ -75,7 +75,7 @@ class TrainingSettings:
         resume: Continue from ``out``/last.ckpt; the other settings must be those of the interrupted training, only
             ``epochs`` or ``minutes`` may grow.
         start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning), or the name of
-            one that comes with the package (``organic``, ``organic-small``). Size, cutoff and all else of the model are
+            one that comes with the package (``organic``). Size, cutoff and all else of the model are
             those of the file; the reference energies are corrected by least squares to what it leaves on the new
             training structures; an element that it does not know is an error. With ``committee`` also the folder of
             one, of which each member starts from its own.
