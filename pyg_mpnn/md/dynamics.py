@@ -30,6 +30,7 @@ from pyg_mpnn.md.run import Run
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.watch import Watch, check_watch
 from pyg_mpnn.models import EnergyModel, open_potential
+from pyg_mpnn.models.pretrained import model_file
 from pyg_mpnn.units import GPA
 
 __all__ = ["run_dynamics"]
@@ -163,7 +164,7 @@ def run_dynamics(
         raise ValueError(f"'velocities' must be drawn, for {structure} has none in this frame, got 'file'")
     fix_atoms(atoms, fix)
     conditions = choose(atoms, settings)
-    settings["digests"] = [digest(model), digest(structure)]
+    settings["digests"] = [digest(model_file(model)), digest(structure)]
     folder, step, states = Path(out), 0, None
     if resume:
         step, states, kept = read_states(folder, settings)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pyg_mpnn.files import write_tensors
 from pyg_mpnn.models.build import Described, Trust, build, find_object, foreign_names, sources, takes_arguments
+from pyg_mpnn.models.pretrained import PRETRAINED, model_file
 from pyg_mpnn.models.rebuild import check_rebuilds, digest, probe, same_energy, take_weights
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Stored(Described):
         No code runs but that of this package and what ``trust`` names.
 
         Args:
-            path: file to read.
+            path: file to read, or the name of a potential that comes with the package (``"organic"``).
             map_location: device to load to.
             trust: code of the user's that may run, for a model with parts of the user's own: files (``"my_net.py"``),
                 modules or packages, or classes that are imported already.
@@ -245,8 +246,9 @@ def read_content(path: str | Path, map_location: str | torch.device, expected: s
         FileNotFoundError: there is no such file.
         ValueError: a damaged file, one of another program, or one of another format.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"'path' must be {expected}, got {path}, {_what_is_there(Path(path))}")
+    path = model_file(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"'path' must be {expected}, got {path}, {_what_is_there(path)}")
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
@@ -368,4 +370,7 @@ def _what_is_there(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     found = sorted(str(file) for pattern in ("*.ckpt", "*.pt") for file in folder.glob(pattern))
     kind = "which is a folder" if path.is_dir() else "which does not exist"
-    return f"{kind}: did you mean {' or '.join(found)}?" if found else kind
+    kind = f"{kind}: did you mean {' or '.join(found)}?" if found else kind
+    if path.is_dir() or path.suffix or path.name != str(path):
+        return kind
+    return f"{kind}; the potentials that come with the package are {', '.join(PRETRAINED)}"

@@ -15,13 +15,14 @@ from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.data.reference import fit_energies
 from pyg_mpnn.models import Potential
 from pyg_mpnn.models.build import Trust
+from pyg_mpnn.models.pretrained import PRETRAINED, model_file
 
 
 def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Potential:
     """Read the potential that a training starts from; no code runs but that of this package and what is trusted.
 
     Args:
-        path: Checkpoint of a training or saved potential.
+        path: Checkpoint of a training, saved potential, or name of a potential that comes with the package.
         dtype: Precision to train in.
         trust: Code of the user's that may run.
 
@@ -32,8 +33,11 @@ def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Poten
         FileNotFoundError: There is no such file.
         ValueError: It holds no potential of this package.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"'start_from' must be a file, got {str(path)!r}: give the best.ckpt of a training.")
+    if not model_file(path).is_file():
+        raise FileNotFoundError(
+            f"'start_from' must be a file, got {str(path)!r}: give the best.ckpt of a training, or the name of a "
+            f"potential that comes with the package ({', '.join(PRETRAINED)})."
+        )
     return Potential.load(path, trust=trust).to(dtype).train()
 
 

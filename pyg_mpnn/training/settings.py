@@ -74,10 +74,11 @@ class TrainingSettings:
             bars of energies, forces and stress.
         resume: Continue from ``out``/last.ckpt; the other settings must be those of the interrupted training, only
             ``epochs`` or ``minutes`` may grow.
-        start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning). Size, cutoff
-            and all else of the model are those of the file; the reference energies are corrected by least squares to
-            what it leaves on the new training structures; an element that it does not know is an error. With
-            ``committee`` also the folder of one, of which each member starts from its own.
+        start_from: Checkpoint or saved potential to start from in place of random weights (fine-tuning), or the name of
+            one that comes with the package (``organic``). Size, cutoff and all else of the model are
+            those of the file; the reference energies are corrected by least squares to what it leaves on the new
+            training structures; an element that it does not know is an error. With ``committee`` also the folder of
+            one, of which each member starts from its own.
         replay: File or files of structures that ``start_from`` was trained on, so that it does not forget them: some
             are trained on beside the new ones, others show at the end what was forgotten (``out``/replay.json).
         replay_share: Part of the structures of an epoch that are old ones.
