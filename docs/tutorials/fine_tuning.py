@@ -93,7 +93,8 @@ run("pyg-mpnn train --data old.extxyz --size small --cutoff 5 --batch-size 4 --e
 # Go on with the new ones
 # -----------------------
 #
-# ``--start-from`` takes size, cutoff and weights of the file. For comparison the same from random weights, which has to
+# ``--start-from`` takes size, cutoff and weights of the file. For molecules of H, C, N, O and F a start comes with the
+# package, ``--start-from organic`` (:doc:`/training`). For comparison the same from random weights, which has to
 # find everything in twelve frames.
 
 again = "--data new.extxyz --test test.extxyz --valid-size 2 --batch-size 2 --epochs 16 --compile off"
