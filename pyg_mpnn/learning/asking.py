@@ -14,6 +14,7 @@ from pyg_mpnn.learning.probe import judge_probe, probe_line, probe_start
 from pyg_mpnn.learning.teacher import Label
 
 _SAID_EVERY = 30.0  # s
+_REASONS = 3  # that are told
 _HOPELESS = 20  # failures from the first structure on, after which nothing more is asked
 
 
@@ -56,6 +57,7 @@ class Asking:
                 symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
                 raise ValueError(f"structures must have elements of the start structures, got {symbols} too")
         waiting = [atoms for atoms in structures if not self.store.knows(atoms)]
+        reasons: list[str] = []
         failed, begun = 0, time.monotonic()
         said = begun
         for done, (place, found) in enumerate(self.labeller.label(waiting), start=1):
@@ -63,21 +65,18 @@ class Asking:
                 self.store.add(waiting[place], found, kind, number)
             else:
                 self.store.add_failure(waiting[place], found, kind, number)
-                failed += 1
+                failed, reasons = failed + 1, [*reasons, *([] if found in reasons else [found])]
             if failed == done == _HOPELESS:
                 raise ValueError(
-                    f"'teacher' must have labels for structures, got none for the first {failed}: {found}; they are in "
-                    f"{self.store.failures}"
+                    f"'teacher' must have labels for structures, got none for the first {failed}: {_told(reasons)}; "
+                    f"they are in {self.store.failures}"
                 )
             if time.monotonic() - said > _SAID_EVERY:
                 said = time.monotonic()
                 rest = (said - begun) / done * (len(waiting) - done) / 60
                 self.say(f"labelled {done} of {len(waiting)}, {failed} failed; {rest:.1f} min to go")
         if failed:
-            self.say(
-                f"{failed} of {len(waiting)} have no label: {self.store.failed[-1].info['reason']} (the last of "
-                f"{self.store.failures})"
-            )
+            self.say(f"{failed} of {len(waiting)} have no label: {_told(reasons)} (in {self.store.failures})")
         return [frame for atoms in structures if (frame := self.store.find(atoms)) is not None]
 
     def probe(self, start: Atoms, seed: int) -> float:
@@ -99,10 +98,17 @@ class Asking:
         found = self(probe_start(start, seed), "probe", 0)
         line = self(probe_line(found[0]), "probe", 0) if len(found) == 2 else []
         if len(line) < 4:
+            reasons = [of.info["reason"] for of in self.store.failed if of.info["config_type"] == "probe"]
             raise ValueError(
                 "'teacher' must have labels for a displaced start structure, got none: "
-                f"{self.store.failed[-1].info['reason']}"
+                f"{_told(list(dict.fromkeys(reasons)))}"
             )
         noise = 1e3 * judge_probe(found[0], found[1], line)
         self.say(f"forces are the gradient of the energy; the noise of the teacher is {noise:.2g} meV/A")
         return noise
+
+
+def _told(reasons: Sequence[str]) -> str:
+    """The first reasons why there is no label."""
+    more = f"; and {len(reasons) - _REASONS} others" if len(reasons) > _REASONS else ""
+    return "; ".join(reasons[:_REASONS]) + more

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from pyg_mpnn.learning import Teacher
 from pyg_mpnn.learning.asking import Asking
 from pyg_mpnn.learning.labels import LabelStore
 from pyg_mpnn.learning.sampling import displaced
+from pyg_mpnn.learning.teacher import Label
 from tests.learning.in_process import InProcess
 
 TEACHERS = "tests.learning.teachers"
@@ -36,8 +38,25 @@ def test_failures_are_set_aside_and_said(tmp_path: Path) -> None:
     said: list[str] = []
     of = asking(tmp_path, Teacher(f"{TEACHERS}:Nan", {"good": 2}), said)
     assert len(of(structures(5), "given", 0)) == 4
-    assert said == [f"1 of 5 have no label: forces is not finite (the last of {tmp_path / 'failures.xyz'})"]
+    assert said == [f"1 of 5 have no label: forces is not finite (in {tmp_path / 'failures.xyz'})"]
     assert [atoms.info["reason"] for atoms in of.store.failed] == ["forces is not finite"]
+
+
+def test_all_reasons_are_told_the_first_one_first(tmp_path: Path) -> None:
+    """EMT raises another error the second time, which says nothing of the element."""
+
+    class Once(InProcess):
+        def label(self, structures: Sequence[Atoms]) -> Iterator[tuple[int, Label | str]]:
+            yield from enumerate(["no lithium", "no such attribute", "no such attribute", "a", "b"][: len(structures)])
+
+    said: list[str] = []
+    of = Asking(LabelStore(tmp_path), Once(Teacher("a:B"), tmp_path / "log"), said.append, {29})
+    of(structures(3), "given", 0)
+    of(displaced([bulk("Cu")], 5, seed=1), "given", 0)
+    told = [line.partition(": ")[2].partition(" (in")[0] for line in said]
+    assert told == ["no lithium; no such attribute", "no lithium; no such attribute; a; and 1 others"]
+    with pytest.raises(ValueError, match="displaced start structure, got none: no lithium; no such attribute"):
+        of.probe(bulk("Cu", cubic=True), 0)
 
 
 def test_teacher_that_only_fails_is_not_asked_on(tmp_path: Path) -> None:
