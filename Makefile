@@ -3,6 +3,7 @@
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
 # make test-learn   learning from EMT as its certificate promises: minutes
+# make test-exhaustive   more of what other tests show, most of it compiling: an hour and more on two cores
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
 # make lint docs clean
 #
@@ -24,7 +25,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines test-learn versions cluster lint format docs constraints clean
+.PHONY: demo test test-engines test-exhaustive test-learn versions cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -54,6 +55,9 @@ versions:
 
 test-learn: $(VENV)/.package
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/learning -m exhaustive $(PYTEST_FLAGS)
+
+test-exhaustive: $(VENV)/.package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m exhaustive $(PYTEST_FLAGS)
 
 cluster: $(VENV)/.cluster
 

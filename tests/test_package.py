@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import pkgutil
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import pyg_mpnn
+from pyg_mpnn.cli.main import parse_command
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
@@ -64,6 +66,7 @@ def test_import_needs_no_optional_package():
     assert float(seconds) < 0.4, "seconds of CPU above PyG's own"
 
 
+@pytest.mark.slow
 def test_names_are_imported_on_first_use():
     assert "pyg_mpnn.models" not in run("import sys, pyg_mpnn; print(*sys.modules)").split()
     assert (
@@ -137,6 +140,26 @@ def test_readme_commands_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"^make ([a-z]+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
+
+
+def commands_of(path: Path) -> list[str]:
+    """Commands of the package in the code blocks of a page, one line each."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("pyg-mpnn ")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_commands_of_the_pages_are_understood(page):
+    for command in commands_of(ROOT / page):
+        parse_command(shlex.split(command, comments=True)[1:])
+
+
+def test_commands_of_the_pages_are_found_and_a_wrong_one_is_not_understood():
+    assert len(commands_of(ROOT / "README.md")) > 10
+    with pytest.raises(SystemExit, match="2"):
+        parse_command(["train", "--data", "ethanol", "--out", "run", "--frieze", "atomwise"])
 
 
 def said(source: Path) -> list[str]:

@@ -25,6 +25,7 @@ _EPILOG = """examples:
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
   pyg-mpnn check --model run/best.ckpt --picture scan.png
   pyg-mpnn learn --teacher ase.calculators.emt:EMT --structures copper.xyz --out student --minutes 20
+  pyg-mpnn distill --teacher run/best.ckpt --structures ethanol --sample 1000 --size small --out fast
   pyg-mpnn calibrate --runs run --out run/uncertain.pt --test ethanol
   pyg-mpnn train --data ethanol --model my_net.py:MyNet --model.width 64 --out own
   pyg-mpnn evaluate --model own/best.ckpt --data ethanol --trust my_net.py
@@ -41,7 +42,8 @@ class Command(NamedTuple):
     """What a command says of itself, and where the function is that it calls, as ``module:name``.
 
     The arguments of the function are the flags, or the fields of ``settings`` if it takes those in one object; where
-    ``positional`` says so, those without a default are given by their place.
+    ``positional`` says so, those without a default are given by their place. Each flag of ``compositions`` takes a part
+    by its name, and arguments of the part below it (``--model.basis.degree 12``).
     """
 
     help: str
@@ -49,6 +51,7 @@ class Command(NamedTuple):
     settings: str | None = None
     exit_code: Callable[[Any], int] = lambda result: 0
     positional: bool = False
+    compositions: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -62,12 +65,20 @@ COMMANDS = {
         "learn a potential from structures with energies and forces",
         "pyg_mpnn.cli.train:train_command",
         settings="pyg_mpnn.training:TrainingSettings",
+        compositions=("--model", "--outputs"),
     ),
     "learn": Command(
         "from a teacher (any ASE calculator) and a structure to a certified potential",
         "pyg_mpnn.cli.learn:learn_command",
         settings="pyg_mpnn.learning:LearnSettings",
+        compositions=("--model", "--teacher"),
         exit_code=lambda result: 0 if result.reached else _NOT_REACHED,
+    ),
+    "distill": Command(
+        "a fast student of a teacher (a trained potential, or any ASE calculator)",
+        "pyg_mpnn.cli.distill:distill_command",
+        settings="pyg_mpnn.learning:DistillSettings",
+        compositions=("--model", "--teacher", "--training"),
     ),
     "evaluate": Command("errors of a trained potential", "pyg_mpnn.cli.evaluate:evaluate_command"),
     "calibrate": Command("error bars for one training or a committee", "pyg_mpnn.cli.calibrate:calibrate_command"),
@@ -90,6 +101,7 @@ COMMANDS = {
         "which building block pays on given structures",
         "pyg_mpnn.training.ablation:ablate",
         settings="pyg_mpnn.training.ablation:AblationSettings",
+        compositions=("--model",),
     ),
 }
 """All commands by name, in the order of the help."""
@@ -128,6 +140,21 @@ def make_parser(with_flags: Collection[str] = tuple(COMMANDS)) -> jsonargparse.A
     return parser
 
 
+def parse_command(arguments: Sequence[str]) -> jsonargparse.Namespace:
+    """Parse a command as a shell gives it.
+
+    Args:
+        arguments: The command and its flags.
+
+    Returns:
+        The command as ``subcommand``, and its values under that name.
+    """
+    words = join_files(arguments)
+    for flag in COMMANDS[words[0]].compositions if words[:1] and words[0] in COMMANDS else ():
+        words = join_composition(words, flag)
+    return make_parser(words[:1]).parse_args(words)
+
+
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and run the command.
 
@@ -137,11 +164,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    words = join_files(sys.argv[1:] if arguments is None else arguments)
-    words = join_composition(words) if words[:1] in (["train"], ["ablate"], ["learn"]) else words
-    words = join_composition(words, "--teacher") if words[:1] == ["learn"] else words
-    words = join_composition(words, "--outputs") if words[:1] == ["train"] else words
-    parsed = make_parser(words[:1]).parse_args(words)
+    parsed = parse_command(sys.argv[1:] if arguments is None else arguments)
     values = parsed[parsed.subcommand].as_dict()
     values.pop("config", None)
 
@@ -168,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_command(arguments)
     except KeyboardInterrupt:
         print(
-            "\npyg-mpnn: interrupted; a training, md or learn continues with the same command and --resume, an "
-            "ablation without it",
+            "\npyg-mpnn: interrupted; a training, md, learn or distill continues with the same command and --resume, "
+            "an ablation without it",
             file=sys.stderr,
         )
         return 130

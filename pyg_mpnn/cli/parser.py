@@ -11,7 +11,7 @@ from typing import Any
 import jsonargparse
 import yaml
 
-_FILES = ("--data", "--test")  # flags that take one file or several
+_FILES = ("--data", "--test", "--replay")  # flags that take one file or several
 _ALIASES = {"--structure": "--structures", "--structures": "--structure"}  # one or many, by command: take either
 
 
@@ -41,11 +41,13 @@ class Parser(jsonargparse.ArgumentParser):
             args = (args[0], _ALIASES[args[0]])
         lists = {
             "--cutoff": float,
+            "--temperature": float,
             "--only": str,
             "--trust": str,
             "--runs": str,
             "--axes": str,
             "--fix": str,
+            "--freeze": str,
         }  # in place of the syntax of jsonargparse for lists
         if args and args[0] in lists and kwargs.get("type") is not float:
             given = {"type": lists[args[0]], "nargs": "+", "help": kwargs["help"]}
@@ -82,7 +84,7 @@ def parser_of(
 
 
 def join_files(words: Sequence[str]) -> list[str]:
-    """Arguments in which several files after ``--data`` or ``--test`` are one list, as the parser takes it.
+    """Arguments in which several files after a flag of files (``--data``) are one list, as the parser takes it.
 
     Args:
         words: the arguments as the shell gave them.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pyg_mpnn.data.ase_files import in_angstrom, iterate_images, read_ase, read_images
+from pyg_mpnn.data.ase_files import read_ase, read_images
+from pyg_mpnn.data.ase_images import in_angstrom, iterate_images
 from pyg_mpnn.data.contents import Contents
 from pyg_mpnn.data.convert import to_atoms
 from pyg_mpnn.data.cp2k import (

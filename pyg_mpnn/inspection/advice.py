@@ -17,6 +17,7 @@ __all__ = ["Advice", "advise"]
 STEPS = 5000  # of a training: what ethanol takes in ten minutes, and has mostly learned by
 LONG = 60.0  # minutes
 MANY_ATOMS = 256  # of a step
+FEW_FRAMES = 50  # of which train sets aside a tenth to validate
 FEW = 2000  # components of forces, which a small model has enough parameters for
 
 
@@ -80,6 +81,11 @@ def advise(
     )
     flags += _batch(mean, largest, reasons)
     flags += _length(frames, found, mean, batch_size, reasons)
+    if len(frames) < FEW_FRAMES:
+        reasons.append(
+            f"{len(frames)} structures are few: enough to try the way, not to trust the errors of those that validate; "
+            "a hundred and more, from where the potential will go, are a start."
+        )
     if not any("forces" in frame for frame in frames):
         reasons.append("There are no forces: energies alone need many more structures; compute forces if you can.")
     if any("stress" in frame and bool(frame.stress.isfinite().any()) for frame in frames):
@@ -133,7 +139,9 @@ def _length(
             f"Size small: {STEPS} steps of {timed} would take {minutes:.0f} minutes here; with a GPU take base."
         )
     else:
-        reasons.append(f"Size {size}: what was timed; base pays for most data, large was not tuned.")
+        reasons.append(
+            f"Size {size}: what was timed; base pays for most data; large takes two to three times as long a step."
+        )
     if size != timed:
         reasons.append(
             f"20 minutes: steps of this size were not timed (inspect --size {size}); {STEPS} are a fair start."

@@ -14,24 +14,26 @@ from pyg_mpnn.layers.message_layer import MessageLayer
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.layers.product_interaction import ProductUpdate
 
 
 class Interaction(MessageLayer):
     r"""One message-passing layer: messages, their sum, the density carried on, and the node update.
 
     .. math::
-        A_i' = A_i + \Delta A_i(m), \quad
+        A_i' = P_n \circ \ldots \circ P_1 \big( A_i + \Delta A_i(m) \big), \quad
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
-    with the messages m of :class:`Messages`, the change of the directional density of :class:`DensityUpdate` and the
-    powers of :class:`DensityPowers`. Without ``density_update`` and ``powers`` the density passes unchanged and costs
-    nothing.
+    with the messages m of :class:`Messages`, the change of the directional density of :class:`DensityUpdate`, the
+    products :math:`P` of :class:`ProductUpdate`, of which there may be none, and the powers of :class:`DensityPowers`.
+    Without these parts the density passes unchanged and costs nothing.
 
     Args:
         messages: makes the weighted message of each edge.
         node_update: makes the new node features from the sum.
         density_update: change of the directional density, ``None`` for none.
         powers: invariants of the new density for the node update, ``None`` for none.
+        products: products of the new density with itself at the atom, one after the other; none without.
 
     Shapes:
         ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``envelope``
@@ -63,13 +65,14 @@ class Interaction(MessageLayer):
         node_update: NodeUpdate,
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
+        products: Sequence[ProductUpdate] = (),
     ) -> None:
         if messages.out_channels != node_update.message_channels:
             raise ValueError(
                 f"'node_update' must take messages of {messages.out_channels} channels, got "
                 f"{node_update.message_channels}"
             )
-        super().__init__(messages, node_update, density_update, powers)
+        super().__init__(messages, node_update, density_update, powers, products)
 
     def forward(
         self,
@@ -88,7 +91,7 @@ class MultiScale(MessageLayer):
     r"""One message-passing layer over several cutoffs: messages of every scale, one node update.
 
     .. math::
-        A_i' = A_i + \sum_s \Delta A_i(m^s), \quad
+        A_i' = P_n \circ \ldots \circ P_1 \big( A_i + \sum_s \Delta A_i(m^s) \big), \quad
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_s \sum_j m^s_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
     with one :class:`Messages` (its own edge network, attention and :math:`\nu`) for each scale s. Every tensor of the
@@ -101,6 +104,7 @@ class MultiScale(MessageLayer):
         density_update: change of the directional density, the same function of the messages for all scales, ``None``
             for none.
         powers: invariants of the new density for the node update, ``None`` for none.
+        products: products of the new density with itself at the atom, one after the other; none without.
 
     Shapes:
         ``x`` ``(nodes, in_channels)``; for each scale ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``,
@@ -134,6 +138,7 @@ class MultiScale(MessageLayer):
         node_update: NodeUpdate,
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
+        products: Sequence[ProductUpdate] = (),
     ) -> None:
         widths = {scale.out_channels for scale in messages}
         if widths != {node_update.message_channels}:
@@ -141,7 +146,7 @@ class MultiScale(MessageLayer):
                 f"'messages' must hold at least one scale, all with the {node_update.message_channels} channels of "
                 f"'node_update', got widths {sorted(widths)}"
             )
-        super().__init__(nn.ModuleList(messages), node_update, density_update, powers)
+        super().__init__(nn.ModuleList(messages), node_update, density_update, powers, products)
 
     def forward(
         self,

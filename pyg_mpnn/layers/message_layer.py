@@ -14,13 +14,14 @@ from pyg_mpnn.layers.edge_block import NodeDensity, NodeFeatures, edge_pairs, en
 from pyg_mpnn.layers.messages import Messages
 from pyg_mpnn.layers.node_update import NodeUpdate
 from pyg_mpnn.layers.powers import DensityPowers
+from pyg_mpnn.layers.product_interaction import ProductUpdate
 
 
 class MessageLayer(nn.Module):
     r"""Interface of the layers: messages of one or more scales, and what is made of them.
 
     .. math::
-        A_i' = A_i + \Delta A_i(m), \quad
+        A_i' = P_n \circ \ldots \circ P_1 \big( A_i + \Delta A_i(m) \big), \quad
         h_i' = h_i + \mathrm{MLP}\Big(h_i, \sum_j m_{ij}, \langle A_i' W, A_i' W' \rangle_l\Big)
 
     A composition: the sums are those of :class:`DensityUpdate` and :class:`NodeUpdate`. A subclass writes ``forward``
@@ -31,6 +32,8 @@ class MessageLayer(nn.Module):
         node_update: makes the new node features from the messages.
         density_update: change of the directional density, ``None`` for none.
         powers: invariants of the new density for the node update, ``None`` for none.
+        products: what multiplies the new density with itself at the atom, as :class:`ProductUpdate`, one after the
+            other; none without.
 
     Shapes:
         ``x`` ``(nodes, in_channels)``, ``density`` ``(nodes, angular, channels)``; edges as of the subclass.
@@ -50,10 +53,12 @@ class MessageLayer(nn.Module):
         node_update: NodeUpdate,
         density_update: DensityUpdate | None = None,
         powers: DensityPowers | None = None,
+        products: Sequence[ProductUpdate] = (),
     ) -> None:
         super().__init__()
         self.messages, self.node_update = messages, node_update
         self.density_update, self.powers = density_update, powers
+        self.products = nn.ModuleList(products)
 
     @property
     def scales(self) -> list[Messages]:
@@ -62,7 +67,7 @@ class MessageLayer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw new weights in every part."""
-        for part in (*self.scales, self.node_update, self.density_update, self.powers):
+        for part in (*self.scales, self.node_update, self.density_update, self.powers, *self.products):
             if part is not None:
                 part.reset_parameters()
 
@@ -81,6 +86,8 @@ class MessageLayer(nn.Module):
         message: Symmetry = messages.pop() if len(messages) == 1 else "unconstrained"
         if self.density_update is not None:
             density = self.density_update.symmetry(x, message, sphere, density)
+        for product in self.products:
+            density = product.symmetry(density, x)  # type: ignore[operator]
         powers: Symmetry = "invariant" if self.powers is None else self.powers.symmetry(density)
         return self.node_update.symmetry(x, message, powers), density
 
@@ -103,6 +110,8 @@ class MessageLayer(nn.Module):
             messages.append(message)
             if self.density_update is not None:
                 new_density = new_density + self.density_update(x, edges[0], message, edges[3], density)
+        for product in self.products:
+            new_density = product(new_density, ends(x)[1])
         powers = None if self.powers is None else self.powers(new_density)
         if len(messages) == 1:
             return self.node_update(x, pairs[0], messages[0], powers), new_density
@@ -110,4 +119,5 @@ class MessageLayer(nn.Module):
 
     def __repr__(self) -> str:
         messages = self.messages if isinstance(self.messages, Messages) else list(self.messages)
-        return f"{type(self).__name__}({messages}, {self.node_update}, {self.density_update}, {self.powers})"
+        parts = ", ".join(map(str, (messages, self.node_update, self.density_update, self.powers, *self.products)))
+        return f"{type(self).__name__}({parts})"

@@ -6,13 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pyg_mpnn.learning.distill_settings import DistillSettings
+    from pyg_mpnn.learning.distillation import DistillResult, distill
     from pyg_mpnn.learning.rounds import LearnResult, learn
     from pyg_mpnn.learning.settings import LearnSettings
     from pyg_mpnn.learning.teacher import Teacher
 
-__all__ = ["LearnSettings", "learn", "LearnResult", "Teacher"]
+__all__ = ["LearnSettings", "learn", "LearnResult", "DistillSettings", "distill", "DistillResult", "Teacher"]
 
-_HOMES = {"LearnSettings": "settings", "learn": "rounds", "LearnResult": "rounds", "Teacher": "teacher"}
+_HOMES = {
+    "LearnSettings": "settings",
+    "learn": "rounds",
+    "LearnResult": "rounds",
+    "DistillSettings": "distill_settings",
+    "distill": "distillation",
+    "DistillResult": "distillation",
+    "Teacher": "teacher",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
 
 from pyg_mpnn.data import LabelNames, to_data
 from pyg_mpnn.data.read import iterate_structures
 from pyg_mpnn.files import hold_folder, write_json
 from pyg_mpnn.inspection import check_energy_units, check_force_units
+from pyg_mpnn.learning.asking import Asking
 from pyg_mpnn.learning.certificate import write_certificate
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore, digest
 from pyg_mpnn.learning.picture import plot_learning
-from pyg_mpnn.learning.probe import judge_probe, probe_line, probe_start
 from pyg_mpnn.learning.sampling import (
     CLOSEST,
     STRAIN,
@@ -38,7 +37,7 @@ from pyg_mpnn.learning.sampling import (
 )
 from pyg_mpnn.learning.selection import describe, select
 from pyg_mpnn.learning.settings import FEWEST, FREE, LearnSettings
-from pyg_mpnn.learning.teacher import Label, as_written
+from pyg_mpnn.learning.teacher import as_written
 from pyg_mpnn.models import Committee, load_potential
 from pyg_mpnn.training import TrainingSettings, calibrate, deviations, reliability, train_committee
 
@@ -51,7 +50,6 @@ _WALKS = 4  # in a round
 _HOTTEST, _HEATING = 3.0, 1.25  # of the temperature asked for; from a round to the next
 _WIDE = 5.0  # times the usual error bar, where a dynamics is stopped
 _BETTER = 0.95  # of the best error so far
-_SAID_EVERY = 30.0  # s
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,7 @@ def _starts(settings: LearnSettings) -> list[Atoms]:
 
 class _Learning:
     def __init__(self, settings: LearnSettings, starts: list[Atoms], labeller: Labeller) -> None:
-        self.settings, self.starts, self.labeller, self.out = settings, starts, labeller, Path(settings.out)
-        self.elements = {int(z) for atoms in starts for z in atoms.numbers}
+        self.settings, self.starts, self.out = settings, starts, Path(settings.out)
         self.clock = time.monotonic()
         kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
         kept = json.loads(json.dumps({**kept, "starts": [digest(atoms) for atoms in starts]}))
@@ -166,6 +163,7 @@ class _Learning:
         self.state["stopped"] = None
         self.before = float(self.state["seconds"])
         self.store = LabelStore(self.out)
+        self.asking = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
         self.keep()
 
     @property
@@ -224,45 +222,16 @@ class _Learning:
 
     def ask(self, structures: Sequence[Atoms], kind: str, number: int) -> list[Atoms]:
         """Labels of structures, in their order; those without one are set aside."""
-        for atoms in structures:
-            new = {int(z) for z in atoms.numbers} - self.elements
-            if new:
-                symbols = ", ".join(chemical_symbols[z] for z in sorted(new))
-                raise ValueError(f"structures must have elements of the start structures, got {symbols} too")
-        waiting = [atoms for atoms in structures if not self.store.knows(atoms)]
-        failed, said = 0, time.monotonic()
-        for done, (place, found) in enumerate(self.labeller.label(waiting), start=1):
-            if isinstance(found, Label):
-                self.store.add(waiting[place], found, kind, number)
-            else:
-                self.store.add_failure(waiting[place], found, kind, number)
-                failed += 1
-            if time.monotonic() - said > _SAID_EVERY:
-                said = time.monotonic()
-                self.say(f"labelled {done} of {len(waiting)}, {failed} failed")
-        if failed:
-            self.say(
-                f"{failed} of {len(waiting)} have no label: {self.store.failed[-1].info['reason']} (the last of "
-                f"{self.store.failures})"
-            )
+        found = self.asking(structures, kind, number)
         self.keep()
-        return [frame for atoms in structures if (frame := self.store.find(atoms)) is not None]
+        return found
 
     def probe(self) -> None:
         """Refuse a teacher whose forces are wrong or noisier than the target."""
         if self.state["noise_meV_per_A"] is not None:
             return
-        first, moved = probe_start(self.starts[0], self.settings.seed)
-        found = self.ask([first, moved], "probe", 0)
-        line = self.ask(probe_line(found[0]), "probe", 0) if len(found) == 2 else []
-        if len(line) < 4:
-            raise ValueError(
-                "'teacher' must have labels for a displaced start structure, got none: "
-                f"{self.store.failed[-1].info['reason']}"
-            )
-        noise = 1e3 * judge_probe(found[0], found[1], line)
+        noise = self.asking.probe(self.starts[0], self.settings.seed)
         target = self.settings.target_force_error
-        self.say(f"forces are the gradient of the energy; the noise of the teacher is {noise:.2g} meV/A")
         if noise > target:
             raise ValueError(
                 f"'target_force_error' must be above the noise of the teacher's forces, got {target:g} meV/A beside "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,14 +26,16 @@ class Label:
         energy: The energy whose gradient the forces are (``free_energy`` where the calculator has one).
         forces: One row an atom, those of constraints not taken out.
         stress: In ASE's Voigt order; None where the teacher or the structure has none.
+        seconds: What it took.
 
     Units:
-        eV, eV/A, eV/A^3.
+        eV, eV/A, eV/A^3, s.
     """
 
     energy: float
     forces: NDArray[np.float64]
     stress: NDArray[np.float64] | None = None
+    seconds: float = 0.0
 
 
 class NoLabel(ValueError):
@@ -129,6 +132,7 @@ def label(calculator: Any, atoms: Atoms) -> Label:
     own.calc = calculator
     known = getattr(calculator, "implemented_properties", ())
     stress = None
+    begun = time.perf_counter()
     try:
         energy = own.get_potential_energy(force_consistent="free_energy" in known)
         forces = own.get_forces(apply_constraint=False)
@@ -139,12 +143,13 @@ def label(calculator: Any, atoms: Atoms) -> Label:
                 stress = None
     except Exception as error:  # of code that is not ours
         raise NoLabel(_told(error)) from error
+    seconds = time.perf_counter() - begun
     converged = getattr(calculator, "converged", None)
     converged = converged() if callable(converged) else converged
     if converged is not None and not converged:
         raise NoLabel("not converged")
     try:
-        found = Label(float(energy), np.array(forces, dtype=float), stress)
+        found = Label(float(energy), np.array(forces, dtype=float), stress, seconds)
     except (TypeError, ValueError) as error:
         raise NoLabel(f"energy and forces are no numbers: {_told(error)}") from error
     if found.forces.shape != (len(atoms), 3):

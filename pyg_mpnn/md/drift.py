@@ -72,7 +72,7 @@ def with_error(value: float, error: float) -> str:
     if not 1e-6 < error < 1e6:
         return f"{value:.3g} +- {error:.1g}"
     digits = -math.floor(math.log10(error))
-    return f"{round(value, digits):.{max(0, digits)}f} +- {round(error, digits):.{max(0, digits)}f}"
+    return f"{round(value, digits) + 0.0:.{max(0, digits)}f} +- {round(error, digits):.{max(0, digits)}f}"
 
 
 def block_mean(values: np.ndarray, blocks: int = 10) -> tuple[float, float]:

@@ -179,7 +179,7 @@ def run_dynamics(
     threads = threads_for(mode, threads)
     potential = open_potential(model, trust=trust)
     check_watch(potential, max_uncertainty, replicas)
-    print(f"{_first_line(model, potential, conditions, dtype)}", flush=True)
+    print(f"{_first_line(model, potential, conditions.describe(drawn=velocities == 'drawn'), dtype)}", flush=True)
     runs = [Run(atoms, conditions, seed + number, drawn=velocities == "drawn") for number in range(replicas)]
     for line in _facts(runs, drawn=velocities == "drawn", step=step, folder=folder):
         print(line, flush=True)
@@ -234,10 +234,10 @@ def run_dynamics(
     return summary
 
 
-def _first_line(model: str | Path, potential: EnergyModel, conditions: Conditions, dtype: str) -> str:
+def _first_line(model: str | Path, potential: EnergyModel, conditions: str, dtype: str) -> str:
     """Ensemble, units, potential and the labels of its training, conditions."""
     return (
-        f"pyg_mpnn in ASE {ase.__version__}: {conditions.describe()}; units eV, A, fs, K; potential "
+        f"pyg_mpnn in ASE {ase.__version__}: {conditions}; units eV, A, fs, K; potential "
         f"{describe(model, potential.record)}, {dtype}"
     )
 

@@ -161,8 +161,11 @@ class Conditions:
         _count(chains, dof)
         return chains
 
-    def describe(self) -> str:
+    def describe(self, *, drawn: bool = True) -> str:
         """Ensemble and conditions in words, for the first line of a run.
+
+        Args:
+            drawn: whether velocities are drawn at the temperature, and not those of a file.
 
         Returns:
             The words.
@@ -170,7 +173,7 @@ class Conditions:
         of = self.integrator
         texts = [f"{of.ensemble.upper()} by ASE's {self.name} ({of.words})", f"{self.temperature:g} K"]
         if of.ensemble == "nve":
-            texts[-1] += " at the start"
+            texts[-1] = f"{texts[-1]} at the start" if drawn else "velocities of the file"
         elif self.name == "Langevin":
             texts.append(f"friction {self.friction:g} 1/fs")
         else:

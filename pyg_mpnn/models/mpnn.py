@@ -24,6 +24,7 @@ from pyg_mpnn.layers import (
     Messages,
     MultiScale,
     NodeUpdate,
+    ProductUpdate,
     RadialFeatures,
     RawFeatures,
 )
@@ -77,8 +78,11 @@ class MPNN(nn.Module):
         attention: ``"sigmoid"``, ``"softmax"`` or ``None``, or a part of your own: what is called with
             ``hidden_channels``, ``edge_dim`` and ``heads`` for each layer and scale, as :class:`~pyg_mpnn.Attention`.
         heads: heads of the attention.
+        num_products: products of the density with itself at the atom in each layer, :class:`~pyg_mpnn.ProductUpdate`;
+            of no effect without contracted directions.
         layers: layers of your own, called as those of this package (``pyg_mpnn/layers/README.md``). What describes
-            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``) is of no effect then.
+            layers (``edge_dim``, ``num_layers``, ``invariants``, ``attention``, ``heads``, ``num_products``) is of no
+            effect then.
 
     Shapes:
         ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)``, ``edge_vec`` ``(edges, 3)``; output: the node features
@@ -119,6 +123,7 @@ class MPNN(nn.Module):
         invariants: Sequence[Invariant] = ("receiver",),
         attention: Part | None = None,
         heads: int = 1,
+        num_products: int = 0,
         layers: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
@@ -130,6 +135,7 @@ class MPNN(nn.Module):
         check_whole(
             hidden_channels=hidden_channels, edge_dim=edge_dim, channels=channels, num_layers=num_layers, heads=heads
         )
+        check_whole(0, num_products=num_products)
         if attention is None and heads != 1:
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if layers is not None and not layers:
@@ -148,6 +154,7 @@ class MPNN(nn.Module):
             "invariants": list(invariants),
             "attention": make_attention if isinstance(attention, Mapping) else attention,
             "heads": heads,
+            "num_products": num_products,
             "layers": None if layers is None else list(layers),
         }
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
@@ -173,9 +180,11 @@ class MPNN(nn.Module):
             update = NodeUpdate(hidden_channels, edge_dim, (l_max + 1) * channels if contracted else 0)
             density_update = DensityUpdate(hidden_channels, edge_dim, channels, l_max) if contracted else None
             powers = DensityPowers(channels, l_max, channels) if contracted else None
+            count = num_products if contracted else 0
+            products = [ProductUpdate(hidden_channels, channels, l_max) for _ in range(count)]
             if len(cutoffs) == 1:
-                return Interaction(make_messages(), update, density_update, powers)
-            return MultiScale([make_messages() for _ in cutoffs], update, density_update, powers)
+                return Interaction(make_messages(), update, density_update, powers, products)
+            return MultiScale([make_messages() for _ in cutoffs], update, density_update, powers, products)
 
         self.embedding = AtomEmbedding(hidden_channels)
         self.envelopes = nn.ModuleList(make_envelope(radius) for radius in cutoffs)

@@ -26,7 +26,7 @@ from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.page import Page
 from pyg_mpnn.training.plots import draw_learning_curve, draw_parity, draw_structure
 from pyg_mpnn.training.table import error_rows
-from pyg_mpnn.training.verdict import CAUTION, judge, relative_force_error
+from pyg_mpnn.training.verdict import CAUTION, Verdict, judge, relative_force_error
 
 PAGE = "report.html"
 STRUCTURES = "structures.chemiscope.json.gz"
@@ -94,7 +94,8 @@ def write_judgement(
         folder: Where to.
         title: Of the page.
         potential: What made the predictions.
-        sets: Structures with predictions; the first one is judged.
+        sets: Structures with predictions; the first one is judged. Where it has no forces, the verdicts are those of
+            the validation structures, and say so.
         units: Of other outputs by name.
         columns: Errors for the first table, in place of those of the sets.
         history: Of the training.
@@ -106,9 +107,8 @@ def write_judgement(
     """
     judged = sets[0]
     relative = relative_force_error(judged.predictions)
-    errors = compute_errors(judged.predictions, units)
     parts = Breakdown(judged.predictions, judged.frames)
-    verdicts = judge(errors, relative) if potential.has_energy else []
+    verdicts = judge_sets(sets, units) if potential.has_energy else []
     page = Page(title)
     page.text(f"{len(judged.frames)} {judged.name} structures, {type(potential).__name__}.", soft=True)
     if verdicts:
@@ -144,6 +144,26 @@ def write_judgement(
     )
     page.write(folder / PAGE)
     return [str(verdict) for verdict in verdicts]
+
+
+def judge_sets(sets: Sequence[JudgedSet], units: Mapping[str, str]) -> list[Verdict]:
+    """Verdicts on the first set, or where it has no forces on the validation structures, if there are any with forces.
+
+    Args:
+        sets: Structures with predictions.
+        units: Of other outputs by name.
+
+    Returns:
+        One verdict for each purpose, which says of what it is where that is not the first set.
+    """
+    first = sets[0]
+    for found in (first, *(found for found in sets[1:] if found.name == "validation")):
+        errors = compute_errors(found.predictions, units)
+        if errors.forces_mae_meV_per_A is not None:
+            verdicts = judge(errors, relative_force_error(found.predictions))
+            of = f"; of {len(found.frames)} validation structures, as the {first.name} structures have no forces"
+            return [verdict._replace(reason=verdict.reason + of * (found is not first)) for verdict in verdicts]
+    return judge(compute_errors(first.predictions, units), None)
 
 
 def _split(page: Page, parts: Breakdown) -> None:

@@ -152,6 +152,30 @@ def _by_shape(tensors: Iterable[Tensor]) -> dict[torch.Size, list[int]]:
     return found
 
 
+def find_optimizer(name: str) -> type[torch.optim.Optimizer]:
+    """The class of an optimizer of a name, before anything is read or trained.
+
+    Args:
+        name: ``"muon"``, ``"adamw"``, or a class as ``package.module:Class`` or ``file.py:Class``.
+
+    Returns:
+        the class.
+
+    Raises:
+        TypeError: the name is not that of an optimizer.
+        ValueError: there is no such name.
+    """
+    ours: dict[str, type[torch.optim.Optimizer]] = {"muon": Muon, "adamw": torch.optim.AdamW}
+    if name in ours:
+        return ours[name]
+    if ":" not in name:
+        raise ValueError(f"'optimizer' must be {', '.join(ours)} or package.module:Class, got {name!r}")
+    found = find_object(name)
+    if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
+        raise TypeError(f"'optimizer' must name a subclass of torch.optim.Optimizer, got {name!r}")
+    return found
+
+
 def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """The optimizer of a name.
 
@@ -169,16 +193,8 @@ def make_optimizer(name: str, model: nn.Module, learning_rate: float, weight_dec
         TypeError: the name is not that of an optimizer.
         ValueError: there is no such name.
     """
-    if name == "muon":
-        return Muon(model, lr=learning_rate, weight_decay=weight_decay)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    if name == "adamw":
-        return torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    if ":" not in name:
-        raise ValueError(f"'optimizer' must be {', '.join(LEARNING_RATES)} or package.module:Class, got {name!r}")
-    found = find_object(name)
-    if not (inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)):
-        raise TypeError(f"'optimizer' must name a subclass of torch.optim.Optimizer, got {name!r}")
-    kind: Any = found
-    made: torch.optim.Optimizer = kind(weights, lr=learning_rate, weight_decay=weight_decay)
+    kind: Any = find_optimizer(name)
+    weights: Any = model if kind is Muon else [weight for weight in model.parameters() if weight.requires_grad]
+    options = {"fused": True} if kind is torch.optim.AdamW else {}
+    made: torch.optim.Optimizer = kind(weights, lr=learning_rate, weight_decay=weight_decay, **options)
     return made

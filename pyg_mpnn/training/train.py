@@ -33,6 +33,7 @@ from pyg_mpnn.training.fine_tuning import correct_reference, load_start
 from pyg_mpnn.training.logs import CsvHistory, ProgressLine, check_loggers, make_loggers
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.training.module import PotentialModule
+from pyg_mpnn.training.optimizer import find_optimizer
 from pyg_mpnn.training.output_reference import fit_output, target_output
 from pyg_mpnn.training.random_state import seed_generators
 from pyg_mpnn.training.recovery import Recovery
@@ -133,6 +134,7 @@ def train(
     first = launched_rank(settings.devices, settings.num_nodes) == 0
     last = check_folder(out, settings.resume) if first else out / "last.ckpt" if settings.resume else None
     check_loggers(settings)
+    find_optimizer(settings.optimizer)
     choose_device(settings.device)
     seed_generators(settings.seed)
     potential = _build(settings) if potential is None else _checked(potential, settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch, Data
@@ -315,6 +316,10 @@ def plot_reliability(found: dict[str, Deviations], path: Path, heading: str) -> 
         axes.plot(bars, errors, color=ORANGE, linewidth=0.6, alpha=0.6)
         unit = f"m{QUANTITIES[name]}"
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+        for axis in (axes.xaxis, axes.yaxis):  # few numbers, and no powers of ten within one decade
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=f"error bar ({unit})", ylabel=f"RMS error ({unit})")
         axes.set_title(f"{name}: {len(given.errors)} errors in groups of equal size", fontsize=10)
         axes.legend(frameon=False, fontsize=8)

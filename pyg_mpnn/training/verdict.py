@@ -9,6 +9,7 @@ from pyg_mpnn.training.metrics import Errors, Predictions
 OPTIMISATION = 50.0  # meV/A, MAE
 DYNAMICS = (100.0, 2.0)  # meV/A and meV/atom, RMSE
 PHONONS = (10.0, 0.1)  # meV/A and relative, MAE
+ZERO = 1e-3  # eV/A, mean absolute force of structures whose forces vanish, as by symmetry
 CAUTION = (
     "These are rules of thumb. Small errors are necessary and not sufficient: a dynamics may leave the structures that "
     "were tested. Run what you need (md, relax, vib) and compare with the reference method."
@@ -42,13 +43,13 @@ def relative_force_error(predictions: Predictions) -> float | None:
         predictions: of any structures.
 
     Returns:
-        the ratio, 1 for a model that says zero; None where forces are unknown, or all zero.
+        the ratio, 1 for a model that says zero; None where forces are unknown, or zero (below 1 meV/A on average).
     """
     if predictions.forces is None or predictions.forces_ref is None:
         return None
     known = ~predictions.forces_ref.isnan()
     size = predictions.forces_ref[known].abs().mean()
-    if not bool(known.any()) or not float(size):
+    if not bool(known.any()) or float(size) < ZERO:
         return None
     return float((predictions.forces - predictions.forces_ref)[known].abs().mean() / size)
 
@@ -64,7 +65,8 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
 
     Args:
         errors: of structures that were not trained on.
-        relative: what :func:`relative_force_error` gives for them.
+        relative: what :func:`relative_force_error` gives for them; None where the forces are zero, whose errors
+            are worth no verdict.
 
     Returns:
         one verdict for each purpose.
@@ -79,17 +81,18 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
     """
     mae, rmse = errors.forces_mae_meV_per_A, errors.forces_rmse_meV_per_A
     if mae is None or rmse is None:
-        return [
-            Verdict(purpose, None, "the structures have no forces", "")
-            for purpose in ("optimisation", "dynamics at 300 K", "phonons")
-        ]
+        return _unknown("the structures have no forces")
+    if relative is None:
+        return _unknown(
+            "their forces are zero, so errors of forces say nothing: test with atoms that are off their sites"
+        )
     energy = errors.energy_rmse_meV_per_atom
     force_limit, energy_limit = DYNAMICS
     dynamics = rmse <= force_limit and (energy is None or energy <= energy_limit)
     of_energy = (
         "energies unknown" if energy is None else f"energy RMSE {energy:.2g} meV/atom (at most {energy_limit:g})"
     )
-    share = "unknown" if relative is None else f"{100 * relative:.1f} % of the mean force"
+    share = f"{100 * relative:.1f} % of the mean force"
     return [
         Verdict(
             "optimisation",
@@ -105,8 +108,12 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
         ),
         Verdict(
             "phonons",
-            mae <= PHONONS[0] and relative is not None and relative <= PHONONS[1],
+            mae <= PHONONS[0] and relative <= PHONONS[1],
             f"force MAE {mae:.3g} meV/A (at most {PHONONS[0]:g}), {share} (at most {100 * PHONONS[1]:g} %)",
             "own estimate for displacements of 0.01 A, phonopy's default",
         ),
     ]
+
+
+def _unknown(reason: str) -> list[Verdict]:
+    return [Verdict(purpose, None, reason, "") for purpose in ("optimisation", "dynamics at 300 K", "phonons")]

@@ -64,6 +64,7 @@ def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
     assert codes == {("bare",): 0, ("bare", "--strict"): 3, ("repelling", "--strict"): 0}
 
 
+@pytest.mark.slow
 def test_check_takes_any_model_and_says_what_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
         "import torch\n"

@@ -90,6 +90,22 @@ def test_several_files_are_one_list(tmp_path: Path) -> None:
     ]
 
 
+def test_parts_to_freeze_and_files_to_replay_are_several_words() -> None:
+    words = [
+        "train",
+        "--data",
+        "a.xyz",
+        "--out",
+        "y",
+        "--freeze",
+        "representation.embedding",
+        "representation.layers.0",
+    ]
+    parsed = make_parser().parse_args(join_files([*words, "--replay", "b.xyz", "c.xyz"])).train
+    assert parsed.freeze == ["representation.embedding", "representation.layers.0"]
+    assert parsed.replay == ["b.xyz", "c.xyz"]
+
+
 def test_part_of_a_flag_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["train", "--data", "ethanol", "--out", "x", "--epoch", "1"])

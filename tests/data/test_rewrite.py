@@ -70,6 +70,7 @@ def test_labels_of_another_method_and_odd_values_are_listed(tmp_path: Path) -> N
     assert float(read_structures(tmp_path / "out.xyz", forces=False)[0].energy) == -1.0
 
 
+@pytest.mark.slow
 def test_formats_of_arrays_are_written(tmp_path: Path) -> None:
     assert "1000 structures written" in convert_file("ethanol", tmp_path / "e.db")
     with pytest.raises(ValueError, match=r"'out' must end in .xyz, .extxyz \(also .gz\) or .db, got .*e.cif"):

@@ -21,6 +21,7 @@ def test_says_what_it_does_and_how_long_it_took(monkeypatch):
     assert sys.stderr.getvalue().endswith("...\nDone in 0 s\n")
 
 
+@pytest.mark.slow
 def test_counts_the_seconds_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with announce("Compiling", 2.0):

@@ -106,6 +106,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_wrong_results_mean_eager_or_an_error(mistake, silicon, made):
     potential = tiny().eval()
@@ -172,6 +173,7 @@ def test_weights_that_are_not_finite_prove_nothing(water, made):
     assert verdicts() == []
 
 
+@pytest.mark.slow
 def test_a_verdict_that_was_changed_is_not_trusted(water, made):
     made.change = MISTAKES["forces"]
     potential = tiny().eval()
@@ -203,6 +205,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("end", ENDS)
 def test_a_process_that_gives_no_results(end, water, made, monkeypatch):
@@ -249,6 +252,7 @@ def test_another_process_evaluates_the_batches(water, made, monkeypatch):
         assert made == []
 
 
+@pytest.mark.slow
 def test_what_a_process_started_ends_with_it(tmp_path):
     status, _ = proof._wait(["sh", "-c", f"sleep 99 & echo $! > {tmp_path}/pid; wait"], 3.0)
     assert status is None

@@ -54,6 +54,12 @@ def test_reasons_name_what_lacks() -> None:
     assert any("was not measured" in reason for reason in frames.reasons)
 
 
+def test_few_structures_are_named() -> None:
+    few, many = (" ".join(advise(crystals([32] * count), found(0.1), [5.0]).reasons) for count in (6, 60))
+    assert "6 structures are few" in few
+    assert "are few" not in many
+
+
 def test_command_is_what_a_shell_takes() -> None:
     advice = Advice(("--size", "base"), ())
     given = {"data": ["a b.xyz", "c.db"], "test": None, "energy_key": "dft energy"}

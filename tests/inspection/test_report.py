@@ -132,6 +132,7 @@ FAULTS: dict[str, tuple[str, Change, dict[str, str]]] = {
 QUICK = ("energies per atom", "gradients", "copies", "one force", "pressure")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAULTS]
 )
@@ -156,6 +157,7 @@ def test_clean_sets_give_no_alarm(kind: str, request: pytest.FixtureRequest) -> 
         assert judged["stress against energies"] == "ok"
 
 
+@pytest.mark.slow
 def test_table_and_json_say_the_same(frames: list[Data]) -> None:
     found = inspect_frames(one_energy(2.0)(frames), ethanol("test")[:100], cutoff=[3.0, 5.0], steps=0)
     text = str(found)

@@ -480,6 +480,7 @@ def test_a11_empty_line(
         assert np.array_equal(found["cut"][0].positions, found["whole"][0].positions)
 
 
+@pytest.mark.slow
 def test_a12_zbl_by_argument_of_the_model(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water())
     flags = ["--data", data, "--out", tmp_path / "run", *TRAIN]

@@ -159,6 +159,7 @@ def test_without_the_random_states_the_end_differs(
     assert max(float((whole[k] - cut[k]).abs().nan_to_num().max()) for k in whole) > 1e3 * TOLERANCE
 
 
+@pytest.mark.slow
 def test_best_score_survives_a_break(
     settings: TrainingSettings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+from ase.calculators.calculator import Calculator
 from ase.calculators.emt import EMT
 
 
@@ -50,3 +51,33 @@ class Forgetful(EMT):
         fresh = EMT()
         fresh.calculate(atoms, properties, changes)
         self.results = fresh.results
+
+
+class Nan(EMT):
+    """Gives forces that are not finite after a number of good ones."""
+
+    def __init__(self, good: int = 0) -> None:
+        super().__init__()
+        self.good = good
+
+    def calculate(self, atoms: Any, properties: Any, changes: Any) -> None:
+        super().calculate(atoms, properties, changes)
+        self.good -= 1
+        if self.good < 0:
+            self.results["forces"] = np.full((len(atoms), 3), np.nan)
+
+
+class Springs(Calculator):
+    """Each atom on a spring to its place in a crystal, whose force constant is 2 eV/A^2."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012 (ASE's types)
+
+    def __init__(self, places: Any, strength: float = 2.0, furthest: float = np.inf) -> None:
+        super().__init__()
+        self.places, self.strength, self.furthest = np.array(places), strength, furthest
+
+    def calculate(self, atoms: Any, properties: Any, changes: Any) -> None:
+        away = atoms.positions - self.places
+        if np.abs(away).max() > self.furthest:
+            raise RuntimeError("too far away")
+        self.results = {"energy": 0.5 * self.strength * (away**2).sum(), "forces": -self.strength * away}

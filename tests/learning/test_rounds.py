@@ -195,6 +195,7 @@ def test_bad_folders(tmp_path: Path) -> None:
         learn(settings(structures, tmp_path / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [

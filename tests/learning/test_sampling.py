@@ -53,6 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OPTIONS = {"steps": 20, "timestep": 1.0, "temperature": 300.0, "seed": 0, "threads": 1}
 
 
+@pytest.mark.slow
 def test_walk_is_not_run_again(
     model: Path, tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ def test_walk_stops_where_error_bars_are_large(model: Path, tmp_path: Path, undr
     assert len(found.frames) == len(found.largest) == 1
 
 
+@pytest.mark.slow
 def test_walk_that_explodes_is_one_that_ended(
     model: Path, tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,13 @@ def test_mean_of_blocks() -> None:
 
 @pytest.mark.parametrize(
     ("value", "error", "words"),
-    [(143.2, 4.6, "143 +- 5"), (-0.0123, 0.0087, "-0.012 +- 0.009"), (3.0, 0.0, "3 +- 0"), (12.0, 96.0, "10 +- 100")],
+    [
+        (143.2, 4.6, "143 +- 5"),
+        (-0.0123, 0.0087, "-0.012 +- 0.009"),
+        (3.0, 0.0, "3 +- 0"),
+        (12.0, 96.0, "10 +- 100"),
+        (-3.0, 6e3, "0 +- 6000"),
+    ],
 )
 def test_number_with_its_error(value: float, error: float, words: str) -> None:
     assert with_error(value, error) == words

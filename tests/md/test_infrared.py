@@ -63,6 +63,7 @@ def test_derivatives_are_those_of_the_dipole(polar: Potential, molecule: Atoms) 
     assert found.sum(axis=1) == pytest.approx(0.0, abs=1e-10)  # a neutral molecule: a translation changes no dipole
 
 
+@pytest.mark.slow
 def test_against_ase(polar: Potential, triangle: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ASE's Infrared takes finite differences of forces and dipole of the same potential."""
     monkeypatch.chdir(tmp_path)
@@ -113,6 +114,7 @@ def test_debye_is_converted_and_other_units_are_not_guessed(molecule: Atoms, cry
     assert dipole_derivatives(Potential.from_size("small", outputs={"dipole": DipoleOutput()}), crystal) is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_vib_writes_them(polar: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ase.io import write

@@ -87,6 +87,7 @@ def test_chain_rests_at_the_temperature_asked_for(name: str) -> None:
     assert np.abs(plain.integrate_nhc(momenta.copy(), 1.0) / momenta - 1).max() > 1e-6  # control
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Bussi", "NoseHooverChainNVT"])
 def test_temperature_of_few_atoms_is_the_one_asked_for(name: str) -> None:
     atoms = bulk("Cu", cubic=True)

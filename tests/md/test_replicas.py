@@ -17,6 +17,7 @@ from pyg_mpnn.cli.main import main
 from pyg_mpnn.md.replicas import Batch, run_in_turn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "structure"),
     [

@@ -56,6 +56,7 @@ RUNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ensemble", "integrator", "structure"), RUNS)
 def test_resumed_is_equal_to_the_last_bit(
     ensemble: str, integrator: str, structure: str, saved: Path, small_crystal: Path, tmp_path: Path, unchecked: None
@@ -157,6 +158,8 @@ def test_goes_on_with_velocities_of_a_trajectory(
     out = capsys.readouterr().out
     assert f"{start}: starting from frame 2 (of 5, counted from 0)" in out
     assert "velocities: those of the file" in out
+    assert "velocities of the file, time step" in out
+    assert "K at the start" not in out
     assert "taken out" not in out
     old, new = (np.genfromtxt(of / "log.csv", delimiter=",", names=True) for of in (first, second))
     assert (new["total_eV"][:11] == old["total_eV"][10:]).all()

@@ -66,6 +66,7 @@ def test_goes_on_past_what_it_stopped_at(committee: Path, tmp_path: Path) -> Non
     assert [frame.info["step"] for frame in ase.io.read(tmp_path / "run" / "uncertain.xyz", ":")] == [8, 12]
 
 
+@pytest.mark.slow
 def test_stores_and_goes_on_after_a_kill(committee: Path, tmp_path: Path) -> None:
     options = {"max_uncertainty": 1e-9, "on_uncertain": "store"}
     _run(committee, tmp_path / "whole", **options)

@@ -109,6 +109,7 @@ def test_an_instance_is_copied_for_every_layer_with_weights_of_its_own():
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_parts_of_the_users_are_built_from_their_file(own):
     potential = Potential.from_size("small", **SMALL, basis=f"{own}:Chebyshev")
     assert potential.representation.radial.num_radial == 4

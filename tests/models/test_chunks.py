@@ -14,7 +14,7 @@ SMALL = {"hidden_channels": 8, "edge_dim": 4, "channels": 2, "num_layers": 2, "n
 OPTIONS = {
     "contracted": {"cutoff": 5.0},
     "softmax": {"cutoff": 5.0, "attention": "softmax"},
-    "two scales": {"cutoff": (3.0, 5.0), "attention": "softmax"},
+    "two scales, product": {"cutoff": (3.0, 5.0), "attention": "softmax", "num_products": 1},
     "radial": {"cutoff": 5.0, "directions": "radial"},
 }
 

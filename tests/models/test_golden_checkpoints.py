@@ -90,6 +90,7 @@ def test_file_predicts_what_it_did_control(name: str, tmp_path: Path) -> None:
             parameter.copy_(kept)
 
 
+@pytest.mark.slow
 def test_whole_checkpoint_predicts_and_starts_a_training(tmp_path: Path) -> None:
     model, data = str(unpack("contracted.ckpt", tmp_path)), str(tmp_path / "ethanol.extxyz")
     ase.io.write(data, [to_atoms(frame) for frame in ethanol("train")[:8]])

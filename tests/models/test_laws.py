@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +31,22 @@ COMPOSITIONS = {
     "bump": {"envelope": "bump"},
     "learned readout": {"readout": "learned"},
     "last head": {"potential_heads": "last"},
+    "product": {"num_products": 1},
+    "sigmoid, gaussian, cosine, learned readout": {
+        "attention": "sigmoid",
+        "basis": "gaussian",
+        "envelope": "cosine",
+        "readout": "learned",
+    },
+    "softmax, exp_normal, bump, last head, three invariants, product": {
+        "attention": "softmax",
+        "heads": 2,
+        "basis": "exp_normal",
+        "envelope": "bump",
+        "potential_heads": "last",
+        "invariants": ("receiver", "sender", "pair"),
+        "num_products": 1,
+    },
 }
 REFERENCE = {1: -13.6, 6: -146.0, 8: -430.0, 14: -103.0}
 # What does not apply, for each composition; nothing else may be left out.
@@ -67,6 +84,7 @@ def paths(name: str) -> list[str]:
     options = {**TINY, **COMPOSITIONS[name]}
     found = [] if options.get("directions") in ("radial", "raw") else ["density"]
     found += [".attention."] if options.get("attention") else []
+    found += [".products."] if options.get("num_products") else []
     if isinstance(options["cutoff"], tuple):
         found += [f".messages.{scale}.filter" for scale in range(len(options["cutoff"]))]
     return found
@@ -81,19 +99,29 @@ def test_every_path_changes_the_forces_by_five_percent(name):
         assert deviation(switched_off(potential, path)(batch).forces, forces) > 0.05, path
 
 
-IN_BOTH = ("contracted",)  # the others in float32 too with ``-m exhaustive``
+# Each option in one of them; all, and float32 too, with ``-m exhaustive``.
+CHOSEN = (
+    "contracted",
+    "three scales, softmax",
+    "l_max 0",
+    "l_max 3",
+    "radial",
+    "raw",
+    "sigmoid, gaussian, cosine, learned readout",
+    "softmax, exp_normal, bump, last head, three invariants, product",
+)
+IN_BOTH = "contracted"
+
+
+def _case(name: str, precision: torch.dtype) -> Any:
+    chosen = name in CHOSEN if precision == torch.float64 else name == IN_BOTH
+    marks = () if chosen else pytest.mark.exhaustive
+    return pytest.param(name, precision, marks=marks, id=f"{name}-{str(precision).removeprefix('torch.')}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "precision"),
-    [
-        pytest.param(
-            name, precision, marks=() if double or name in IN_BOTH else pytest.mark.exhaustive, id=f"{name}-{kind}"
-        )
-        for name in COMPOSITIONS
-        for kind, precision, double in (("float64", torch.float64, True), ("float32", torch.float32, False))
-    ],
+    ("name", "precision"), [_case(name, which) for name in COMPOSITIONS for which in (torch.float64, torch.float32)]
 )
 def test_every_law_holds(name, precision, unchecked):
     potential = make(name)

@@ -211,7 +211,7 @@ class Domains:
 
 DOMAINS = {
     "contracted": {"cutoff": 3.0, "invariants": ("receiver", "sender", "pair")},
-    "two scales": {"cutoff": (2.0, 3.0), "attention": "softmax"},
+    "two scales, product": {"cutoff": (2.0, 3.0), "attention": "softmax", "num_products": 1},
     "radial": {"cutoff": 3.0, "directions": "radial", "attention": "sigmoid"},
     "products": {"cutoff": 3.0},
 }

@@ -112,7 +112,7 @@ def test_a_size_takes_it_by_name(ethanol, dtype):
     ("name", "trained"),
     [
         ("smallest", False),
-        ("smallest", True),
+        pytest.param("smallest", True, marks=pytest.mark.exhaustive),  # its gradients are compared where it is compiled
         pytest.param("default", False, marks=pytest.mark.exhaustive),
         pytest.param("default", True, marks=pytest.mark.exhaustive),
     ],

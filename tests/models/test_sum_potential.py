@@ -155,6 +155,7 @@ def test_every_law_holds_for_a_network_and_a_repulsion(unchecked):
     assert not report.not_applicable
 
 
+@pytest.mark.slow
 def test_the_laws_see_a_part_that_is_broken(unchecked):
     class Jumps(ZBL):
         def interaction_energies(self, z, edge_index, edge_vec, *others, **options):

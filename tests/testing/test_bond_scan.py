@@ -8,6 +8,7 @@ import torch
 from pyg_mpnn.testing import Healthy, bond_scan, draw_scan, molecule
 
 
+@pytest.mark.slow
 def test_scan_reaches_beyond_the_cutoff_and_force_is_the_slope(unchecked):
     scan = bond_scan(Healthy(), molecule(), points=801, dtype=torch.float64)
     distance, energy, force = (torch.tensor(scan[name]) for name in ("distance", "energy", "force"))

@@ -40,6 +40,7 @@ def test_interrupted_write_leaves_the_previous_checkpoint(tmp_path: Path, monkey
     assert os.listdir(tmp_path) == ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_training_interrupted_while_writing_resumes_from_the_previous_epoch(
     settings: Callable[..., TrainingSettings], frames: list[Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_best_score_survives_a_move_of_the_folder(
             assert callback.state_key == ModelCheckpoint(monitor="valid_score").state_key
 
 
+@pytest.mark.slow
 def test_training_that_was_moved_keeps_its_best_checkpoint(
     settings: Callable[..., TrainingSettings], frames: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def test_error_bars_do_not_change_what_is_predicted(committee: Path) -> None:
     assert errors.forces_mae_meV_per_A is not None
 
 
+@pytest.mark.slow
 def test_last_layer_of_a_training(committee: Path, frames: list[Data], tmp_path: Path) -> None:
     run, data = committee / "member-0", [*frames, *ethanol("train")[12:20]]
     found = add_error_bars([run], tmp_path / "bars.pt", frames=data, test=ethanol("test")[:12])

@@ -17,7 +17,7 @@ from pyg_mpnn.cli import main
 from pyg_mpnn.data import StructureDataset, ethanol
 from pyg_mpnn.data.frames import CheckedFrames
 from pyg_mpnn.training import Predictions, TrainingResult
-from pyg_mpnn.training.judgement import JudgedSet, write_judgement
+from pyg_mpnn.training.judgement import JudgedSet, judge_sets, write_judgement
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -88,6 +88,21 @@ def test_page_says_where_the_errors_are(page: Path) -> None:
     assert content["properties"]["energy error"]["values"] == pytest.approx([1.0] * 6, abs=1e-6)
 
 
+def test_structures_without_forces_are_judged_by_those_of_validation() -> None:
+    frames, sizes, energy = StructureDataset(ethanol("test")[:2], 5.0), torch.full((2,), 9), torch.zeros(2)
+    forces = torch.ones(18, 3)
+    without = JudgedSet("test", Predictions(sizes, energy + 0.009, energy), frames)
+    valid = JudgedSet("validation", Predictions(sizes, energy, energy, forces + 0.02, forces), frames)
+    trained = JudgedSet("training", Predictions(sizes, energy, energy, forces, forces), frames)
+    of = "; of 2 validation structures, as the test structures have no forces"
+    found = judge_sets([without, valid, trained], {})
+    assert [verdict.passed for verdict in found] == [True, True, False]
+    assert all(verdict.reason.endswith(of) for verdict in found)
+    assert not any(of in verdict.reason for verdict in judge_sets([valid, trained], {}))
+    assert [verdict.passed for verdict in judge_sets([without, trained], {})] == [None] * 3, "no training structures"
+
+
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="NOT LOOKED AT in a browser: apt-get install chromium")
 @pytest.mark.parametrize("dark", [False, True])

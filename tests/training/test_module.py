@@ -130,6 +130,7 @@ def test_resumed_training_runs_the_minutes_that_remain(
     assert rows[-1]["minutes"] == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_finished_training_by_minutes_can_be_given_more(
     settings: Settings, frames: list[Data], clock: Iterator[list[float]]
 ) -> None:
@@ -235,6 +236,7 @@ def test_step_that_is_not_finite_changes_nothing(
     assert checkpoint["pyg_mpnn"]["steps"] == [8, 1, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The loss and its gradient must be finite")
 def test_ten_skipped_steps_in_a_row_end_the_training_and_name_the_checkpoint(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 
 from pyg_mpnn import AtomEmbedding, Potential
+from pyg_mpnn.training import TrainingSettings, train
 from pyg_mpnn.training.optimizer import LEARNING_RATES, Muon, make_optimizer, orthogonalize
 
 
@@ -107,3 +109,9 @@ def test_by_name() -> None:
         make_optimizer("adam", model, 1e-3, 0.0)
     with pytest.raises(TypeError, match=r"must name a subclass of torch.optim.Optimizer, got 'torch.nn:Linear'"):
         make_optimizer("torch.nn:Linear", model, 1e-3, 0.0)
+
+
+def test_an_unknown_name_is_an_error_before_the_data_are_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'optimizer' must be .*, got 'adam'"):
+        train(TrainingSettings("absent.xyz", str(tmp_path / "run"), optimizer="adam"))
+    assert not (tmp_path / "run").exists()

@@ -56,6 +56,7 @@ def _equal(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.allclose(one, other, rtol=0.0, atol=0.0, equal_nan=True) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_diverged_training_goes_on_from_the_best_checkpoint_with_half_the_rate(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_resumed_training_keeps_the_lower_rate(
     assert [row["recoveries"] for row in _rows(settings())] == [0, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The training diverged")
 def test_sixth_divergence_ends_the_training_and_names_the_checkpoint(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch

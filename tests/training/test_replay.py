@@ -118,6 +118,7 @@ def test_energies_are_brought_to_the_new_reference(
     assert before[0] == pytest.approx(before[1], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_frozen_parts_do_not_move(tune: Callable[..., TrainingResult], start: TrainingResult) -> None:
     result = tune(freeze=["representation.layers", "representation.embedding"], epochs=2)
     before = dict(start.potential.named_parameters())

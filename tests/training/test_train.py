@@ -80,6 +80,7 @@ def _stop_in_second_epoch(
             train(settings(**changes), frames=frames)
 
 
+@pytest.mark.slow
 def test_resume_of_a_complete_training_writes_the_report_again(
     settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,12 +92,14 @@ def test_resume_of_a_complete_training_writes_the_report_again(
     assert (first.out / "parity.png").exists()
 
 
+@pytest.mark.slow
 def test_complete_training_can_be_given_more_epochs(settings: Settings, frames: list[Data]) -> None:
     train(settings(), frames=frames)
     train(settings(resume=True, epochs=3), frames=frames)
     assert torch.load(Path(settings().out) / "last.ckpt", weights_only=True)["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_training_of_an_older_version_goes_on(settings: Settings, frames: list[Data]) -> None:
     train(settings(), frames=frames)
     last = Path(settings().out) / "last.ckpt"
@@ -109,6 +112,7 @@ def test_training_of_an_older_version_goes_on(settings: Settings, frames: list[D
     assert torch.load(last, weights_only=True)["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_train_the_same(settings: Settings, frames: list[Data], tmp_path: Path) -> None:
     """Nine structures in batches of five and four, in one part and in three."""
     one, three = (
@@ -129,6 +133,7 @@ def test_other_losses_lower_the_error(settings: Settings, frames: list[Data], lo
     assert result.errors.forces_mae_meV_per_A < 0.95 * result.trivial.forces_mae_meV_per_A
 
 
+@pytest.mark.slow
 def test_training_stops_where_the_score_no_longer_falls_and_resumes_its_patience(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +215,7 @@ def test_output_without_a_terminal_is_short(
     assert "Note: the errors are those of the validation structures" in shown.out
 
 
+@pytest.mark.slow
 def test_repulsion_ends_where_the_training_structures_begin(settings: Settings, frames: list[Data]) -> None:
     result = train(settings(epochs=1), frames=frames)
     loaded = Potential.load(result.out / "best.ckpt")

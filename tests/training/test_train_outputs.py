@@ -74,6 +74,7 @@ def test_a_target_of_qm9_trains_as_before(settings: Settings, target: str) -> No
         assert found.trivial.outputs[target].mae == pytest.approx(BEFORE[target]["composition"], rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target", ["gap", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mu", "alpha", "r2"))]
 )
@@ -151,6 +152,7 @@ def test_parts_of_a_step_train_as_the_whole(settings: Settings, tmp_path: Path) 
     assert moved > 1e-4, "control: the weights moved"
 
 
+@pytest.mark.slow
 def test_energy_and_dipole_and_polarizability_train_together(settings: Settings) -> None:
     """One model, one training: every second molecule has no dipole, and every third no polarizability."""
     frames = molecules(48, "energy", "forces", "dipole", "polarizability")

@@ -58,6 +58,7 @@ def test_test_structures_that_were_trained_on_are_counted(settings: Settings, fr
     assert data.notes == ["1 of the test structures are in the data too"]
 
 
+@pytest.mark.slow
 def test_shipped_ethanol_is_read_by_its_name(settings: Settings) -> None:
     data = load(settings(data="ethanol", test="ethanol", valid_size=50))
     assert (len(data.train), len(data.valid), len(data.test)) == (950, 50, 1000)

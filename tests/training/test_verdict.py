@@ -28,6 +28,15 @@ def test_sentences_have_errors_and_rules() -> None:
     assert [verdict.passed for verdict in judge(Errors(9, 1.0, 1.0, 1.0, 1.0), None)] == [None] * 3
 
 
+def test_small_errors_of_forces_that_are_zero_are_no_praise() -> None:
+    still = judge(Errors(9, None, None, 1.0, 1.5, 1e-6, 1e-6), None)
+    assert [verdict.passed for verdict in still] == [None] * 3
+    assert "atoms that are off their sites" in still[0].reason
+    forces = torch.full((2, 3), 5e-4)
+    assert relative_force_error(Predictions(torch.tensor([2]), forces=forces, forces_ref=forces)) is None
+    assert relative_force_error(Predictions(torch.tensor([2]), forces=9 * forces, forces_ref=9 * forces)) == 0.0
+
+
 def test_relative_error_is_one_for_a_model_that_says_zero() -> None:
     forces = torch.tensor([[1.0, -2.0, 3.0], [torch.nan] * 3], dtype=torch.float64)
     zero = torch.zeros(2, 3, dtype=torch.float64)

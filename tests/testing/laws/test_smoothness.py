@@ -30,6 +30,7 @@ class LengthOfVectors(Healthy):
         return super()._atomic(s, e) + self._moments(s, e)[:, :3].square().sum(dim=1).clamp(min=1e-30).sqrt()
 
 
+@pytest.mark.slow
 def test_laws_hold(holds):
     for law in (laws.smoothness_single, laws.smoothness_crowd, laws.symmetric_sites, laws.no_truncation):
         holds(law)

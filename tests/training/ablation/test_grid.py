@@ -54,6 +54,7 @@ def test_a_real_grid_of_one_block(
     assert "num_layers: one seed, no verdict" in printed
 
 
+@pytest.mark.slow
 def test_an_interrupted_grid_goes_on(
     settings: Callable[..., AblationSettings], frames: list[Data], fake: list[tuple[str, int]]
 ) -> None:

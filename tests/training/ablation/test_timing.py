@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from torch_geometric.data import Data
 
 from pyg_mpnn.training.ablation import AblationSettings
 from pyg_mpnn.training.ablation.timing import time_variants
 
 
+@pytest.mark.slow
 def test_more_work_takes_longer(settings: Callable[..., AblationSettings], frames: list[Data], unchecked: None) -> None:
     own = settings(only=["num_layers"])
     variants = [variant for variant in own.variants if variant.name != "reference"]

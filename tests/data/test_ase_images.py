@@ -6,7 +6,7 @@ import ase.io
 import pytest
 
 from pyg_mpnn.data import StreamedDataset, ethanol, read_structures, to_atoms
-from pyg_mpnn.data.ase_files import check_whole
+from pyg_mpnn.data.ase_images import check_whole
 
 
 def _text(tmp_path, count):
