@@ -25,16 +25,17 @@ def card(record: Mapping[str, Any]) -> str:
         + ", ".join(f"{name} {energy:.4f}" for name, energy in labels["isolated_atoms_eV"].items())
         + ".",
         "- Structures: geometries of QM9 (Ramakrishnan et al., Sci. Data 1, 140022, 2014, CC0) with at most nine heavy "
-        "atoms, one in six with one to three hydrogens replaced by fluorine, half with a single bond turned, in "
+        "atoms, one in six with one to three hydrogens then replaced by fluorine, half with a single bond turned, in "
         f"walks at 200 to 1200 K ({labels['walks']:,} walks of 4 frames). Frames to train on, to validate, to test, "
         f"of as many "
         f"molecules, each molecule in one part only: {counts}.",
+        f"- Walks that ended early: {'; '.join(labels['walks_that_ended_early']) or 'none'}.",
         "- Left out: the ten molecules of rMD17 and all isomers of them.",
         f"- Training: {record['training']['minutes_done']:g} minutes on one CPU core, "
         f"{record['training']['epochs_done']} epochs, batches of {record['training']['batch_size']}.",
         "- Licence: weights as the package (MIT); they were made from CC0 data.",
         "- The file holds weights, their description, four training structures, the shortest distance of each pair of "
-        "elements, and the compositions it was trained on; no optimizer state.",
+        "elements, and independent compositions it was trained on; no optimizer state.",
         "- Made by `python -m benchmarks.learn.organic`; all numbers are in "
         f"`benchmarks/results/learn/organic-{record['size']}.json`.",
         "",
@@ -46,10 +47,10 @@ def card(record: Mapping[str, Any]) -> str:
         "",
         *_table("atoms of", record["by_element"]),
         "",
-        *_table("molecules", record["by_kind"]),
+        *_table("molecules with", sorted(record["by_kind"], key=_number)),
         "",
-        "rMD17's molecules, 50 frames of its test file each (500 K), labelled by GFN2-xTB; those with more than nine "
-        "heavy atoms are larger than any that was trained on:",
+        "rMD17's molecules, 50 frames of its test file each (500 K), labelled by GFN2-xTB; aspirin is larger than any "
+        "molecule that was trained on:",
         "",
         "| molecule | energy MAE (meV/atom) | force MAE (meV/Å) |",
         "|---|---|---|",
@@ -62,7 +63,12 @@ def card(record: Mapping[str, Any]) -> str:
         "",
         f"`pyg-mpnn check {record['name']}` (float64): {held} laws hold, "
         f"{', '.join(broken) if broken else 'none'} broken. "
-        + ("Findings: " + "; ".join(record["warnings"]) if record["warnings"] else "No findings."),
+        + (
+            "Finding: nearer than in any training structure some pairs of atoms attract each other (the result file "
+            "lists them), so dynamics far above 1200 K may end there."
+            if record["warnings"]
+            else "No findings."
+        ),
         "",
         "## Not for",
         "",
@@ -76,6 +82,11 @@ def card(record: Mapping[str, Any]) -> str:
 PARTS = ("train", "valid", "test")
 
 
+def _number(group: Mapping[str, Any]) -> int:
+    first = group["name"].split()[0]
+    return int(first) if first.isdecimal() else 1000  # those with fluorine last
+
+
 def _table(title: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     """A Markdown table of errors."""
     energies = any(group["energy"] is not None for group in groups)
@@ -83,5 +94,5 @@ def _table(title: str, groups: Sequence[Mapping[str, Any]]) -> list[str]:
     lines.append("|---|---|---|---|" if energies else "|---|---|---|")
     for group in groups:
         energy = f" {group['energy']:.1f} |" if energies else ""
-        lines.append(f"| {group['name']} | {group['number']} |{energy} {group['forces']:.0f} |")
+        lines.append(f"| {group['name'].removeprefix('with ')} | {group['number']} |{energy} {group['forces']:.0f} |")
     return lines

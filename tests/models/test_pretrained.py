@@ -15,7 +15,7 @@ from pyg_mpnn.models.pretrained import PRETRAINED, model_file
 from pyg_mpnn.testing import check_potential, laws
 from pyg_mpnn.training import TrainingSettings, train
 
-ENERGIES = {}  # eV
+ENERGIES = {"organic": -338.8033258179}  # eV, of fluoromethanol
 GFN2 = -338.80416  # eV, by tblite 0.8
 
 
@@ -30,9 +30,10 @@ def fluoromethanol() -> Data:
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_shipped_potential_is_the_one_that_was_tested(name: str, fluoromethanol: Data) -> None:
     potential = Potential.load(name).double()
-    energy = float(potential(Batch.from_data_list([fluoromethanol]), forces=False).energy)
+    with torch.no_grad():
+        energy = float(potential(Batch.from_data_list([fluoromethanol]), forces=False).energy)
     assert energy == pytest.approx(ENERGIES[name], abs=1e-6)
-    assert energy == pytest.approx(GFN2, abs=0.2), "far from the teacher"
+    assert energy == pytest.approx(GFN2, abs=0.05), "far from the teacher"
     assert tuple(potential.elements) == (1, 6, 7, 8, 9)
     content = read_content(name, "cpu", "a model")
     assert all(value.dtype == torch.float32 for key, value in content["state_dict"].items() if "linears" in key)
