@@ -45,8 +45,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         options.runs = Path(folder)
-        options.members, options.frames, options.walks = 2, 16, 2
-        options.parts = ["distilled:small", "alone:small"]
+        options.members, options.frames, options.walks = 2, 24, 2
+        options.parts = ["distilled:small"]
         run(options)
 
 
@@ -120,7 +120,7 @@ def length(options: argparse.Namespace, minutes: float) -> dict[str, Any]:
 
 def committee(options: argparse.Namespace, files: dict[str, Path]) -> Path:
     """Train the members of the teacher, or go on."""
-    out = options.runs / "teacher"
+    out = Path(options.runs) / "teacher"
     if not (out / "committee.pt").is_file():
         frames = {name: read_structures(files[name]) for name in ("train", "valid")}
         settings = TrainingSettings(

@@ -11,11 +11,16 @@ from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.learning.teacher import Teacher
 from pyg_mpnn.training.settings import DEFAULT_MINUTES, TrainingSettings
 
-FREE = frozenset({"out", "minutes", "processes", "label_seconds", "resume", "threads", "compile", "trust", "test"})
-"""What may differ where a distillation goes on."""
+FREE = frozenset(
+    {"out", "minutes", "processes", "label_seconds", "resume", "threads", "compile", "trust", "test"}
+    | {"timestep", "temperature"}
+)
+"""What may differ where a distillation goes on; a dynamics that explodes wants another time step."""
 
-_OWN = ("data", "out", "test", "size", "cutoff", "model", "epochs", "minutes", "seed", "resume", "threads", "compile")
-_OWN += ("trust", "committee", "stream", "target", "without_energy", "outputs", "valid_size", "split_seed")
+_OWN = (
+    *("data", "out", "test", "size", "cutoff", "model", "epochs", "minutes", "seed", "resume", "threads", "compile"),
+    *("trust", "committee", "stream", "target", "without_energy", "outputs", "valid_size", "split_seed"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,25 +19,26 @@ from pyg_mpnn.data.frames import CheckedFrames
 from pyg_mpnn.data.read import iterate_structures, load_frames
 from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.files import hold_folder, write_json
-from pyg_mpnn.learning.asking import Asking
 from pyg_mpnn.learning.comparison import errors_of_labels, mean_offset, seconds_of, spread_of
 from pyg_mpnn.learning.distill_settings import FREE, DistillSettings
 from pyg_mpnn.learning.labelling import Labeller
-from pyg_mpnn.learning.labels import LabelStore, digest
+from pyg_mpnn.learning.labels import digest
 from pyg_mpnn.learning.own_teacher import is_own, load_own, own_teacher
+from pyg_mpnn.learning.run import Run, check_folder
 from pyg_mpnn.learning.teacher import Label, Teacher, as_written
 from pyg_mpnn.learning.walks import KIND, Walks
 from pyg_mpnn.models import Committee, EnergyModel, Potential
 from pyg_mpnn.training import compute_errors, predict, train
 from pyg_mpnn.training.table import error_table
 
-STATE, REPORT = "state.json", "distillation.json"
+REPORT = "distillation.json"
 FEWEST = 20
 """Labels below which no student is trained."""
 
 _MANY = 3000  # evaluations from which a teacher of ours is compiled
 _COMPARED, _ALIKE_FORCES, _ALIKE_ENERGY = 3, 0.02, 0.005  # labels of a file; eV/A; eV per atom
 _OTHER_LEVEL = 0.05  # eV per atom
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,7 @@ def distill(settings: DistillSettings) -> DistillResult:
         Deringer, J. Chem. Phys. 157, 104105 (2022), arXiv:2206.11990.
     """
     out = Path(settings.out)
-    if settings.resume and not (out / STATE).is_file():
-        raise FileNotFoundError(f"'out' must hold {STATE} to resume, got {out} without: start without 'resume'")
-    if not settings.resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"'out' must be a new or empty folder, got {out}: choose another, or say 'resume'")
+    check_folder(out, settings.resume)
     own = load_own(settings.name, settings.trust) if is_own(settings.name) else None
     if own is not None and len(settings.teacher) > 1:
         raise ValueError(f"'teacher' must have no arguments where it is a potential, got {settings.teacher}")
@@ -105,8 +101,11 @@ def distill(settings: DistillSettings) -> DistillResult:
     teacher = _teacher(settings, settings.compile if evaluations >= _MANY else "off")
     out.mkdir(parents=True, exist_ok=True)
     workers = Labeller(teacher, out / "teacher.txt", processes=settings.processes, seconds=settings.label_seconds)
-    with hold_folder(out), workers as labeller:
-        return _Distillation(settings, given, own, labeller).run(tested, truth)
+    with hold_folder(out):
+        with workers as labeller:  # which needs memory, and ends before the training
+            run = _Distillation(settings, given, own, labeller)
+            labels = run.collect(tested, truth)
+        return run.finish(run.train(labels, truth), labels)
 
 
 def _teacher(settings: DistillSettings, compile: CompileMode) -> Teacher:
@@ -125,7 +124,7 @@ def _read(settings: DistillSettings) -> list[Atoms]:
     if most is not None and len(labelled) > most:
         print(f"{len(labelled)} structures: {most} of them are labelled, evenly over the file (--max-structures)")
         labelled = [labelled[place] for place in np.linspace(0, len(labelled) - 1, most).round().astype(int)]
-    found = {}
+    found: dict[str, Atoms] = {}
     for index, atoms in enumerate(labelled):
         if len(atoms) < 2:
             raise ValueError(
@@ -160,59 +159,45 @@ def _check_elements(
             raise ValueError(f"{name!r} must have elements of 'structures' ({sorted(seen)}), got {unknown} too")
 
 
-def _hash(structures: Sequence[Atoms]) -> str:
-    return hashlib.sha256("".join(map(digest, structures)).encode()).hexdigest()
+class _Labels(NamedTuple):
+    """What a teacher was asked for."""
+
+    train: list[Atoms]
+    valid: list[Atoms]
+    judged: tuple[list[Data], list[Atoms]] | None
+    """Test structures with both labels."""
+    true: int
+    """Number of structures with true labels."""
+    offset: float | None
+    """Mean energy of the teacher above these, in meV per atom."""
 
 
-class _Distillation:
+class _Distillation(Run):
     def __init__(
         self, settings: DistillSettings, given: list[Atoms], own: EnergyModel | None, labeller: Labeller
     ) -> None:
         self.settings, self.given, self.own, self.labeller = settings, given, own, labeller
-        self.out, self.clock = Path(settings.out), time.monotonic()
-        kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
-        kept = json.loads(json.dumps({**kept, "structures_sha256": _hash(given)}))
-        self.state: dict[str, Any] = {"settings": kept, "noise_meV_per_A": None, "seconds": 0.0}
-        if settings.resume:
-            self.state = json.loads((self.out / STATE).read_text())
-            before = self.state["settings"]
-            differing = [f"'{name}'" for name in kept if before.get(name) != kept[name]]
-            if differing:
-                raise ValueError(
-                    f"'resume' must go on with the same settings, got other values for {', '.join(differing)}: they "
-                    f"are in {self.out / STATE}"
-                )
-        self.before = float(self.state["seconds"])
-        self.store = LabelStore(self.out)
-        self.asking = Asking(self.store, labeller, self.say, {int(z) for atoms in given for z in atoms.numbers})
-        self.keep()
+        super().__init__(settings, FREE, given, labeller)
 
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.clock
-
-    def keep(self) -> None:
-        self.state["seconds"] = self.seconds
-        write_json(self.out / STATE, self.state)
-
-    def say(self, text: str) -> None:
-        print(f"[{self.seconds / 60:6.1f} min, {len(self.store):4d} labels] {text}", flush=True)
-
-    def run(self, tested: CheckedFrames | None, truth: CheckedFrames | None) -> DistillResult:
+    def collect(self, tested: CheckedFrames | None, truth: CheckedFrames | None) -> _Labels:
+        """All that the teacher is asked for."""
         settings = self.settings
         self.say(f"teacher {self.name}; {len(self.given)} structures in {settings.structures}")
         if self.state["noise_meV_per_A"] is None:
             self.state["noise_meV_per_A"] = self.asking.probe(self.given[0], settings.seed)
             self.keep()
-        labelled = self.take_labels() if settings.use_labels else self.asking(self.given, "given", 0)
+        labelled = self.take_labels() if settings.use_labels else self.ask(self.given, "given", 0)
         if settings.sample:
             self.sample()
         offset = self.check_truth(truth)
+        true = {digest(as_written(to_atoms(frame))) for frame in truth or ()}
+        given = [atoms for atoms in labelled if atoms.info["digest"] not in true]
+        if len(given) < len(labelled):
+            self.say(f"{len(labelled) - len(given)} structures are in {settings.truth} too: their true labels count")
+        frames, valid = self.split(given)
+        self.doubt(frames)
         judged = None if tested is None else self.label_test(tested)
-        train_frames, valid = self.split(labelled)
-        student = self.train(train_frames, valid, truth)
-        student.save(self.out / "potential.pt")
-        return self.finish(student, valid, judged, offset, len(train_frames), len(truth or ()))
+        return _Labels(frames, valid, judged, len(true), offset)
 
     @property
     def name(self) -> str:
@@ -221,8 +206,7 @@ class _Distillation:
     def take_labels(self) -> list[Atoms]:
         """The labels of the file, which must be what the teacher says."""
         chosen = [self.given[place] for place in sorted({0, len(self.given) // 2, len(self.given) - 1})][:_COMPARED]
-        plain = [as_written(atoms) for atoms in chosen]
-        for atoms, label in zip(chosen, self.asking(plain, "compared", 0), strict=True):
+        for atoms, label in self._pairs(chosen, chosen, "compared"):
             apart = (atoms.get_potential_energy() - label.get_potential_energy()) / len(atoms)
             forces = float(np.sqrt(np.mean((atoms.get_forces() - label.get_forces()) ** 2)))
             if abs(apart) > _ALIKE_ENERGY or forces > _ALIKE_FORCES:
@@ -264,8 +248,8 @@ class _Distillation:
         if truth is None:
             return None
         few = [truth[place] for place in np.linspace(0, len(truth) - 1, min(len(truth), 10)).round().astype(int)]
-        frames, labelled = self._label(few, "compared")
-        offset = mean_offset(labelled, frames)
+        pairs = self._pairs(few, [to_atoms(frame) for frame in few], "compared")
+        offset = mean_offset([atoms for _, atoms in pairs], [frame for frame, _ in pairs])
         if offset is not None and abs(offset) > 1e3 * _OTHER_LEVEL:
             raise ValueError(
                 f"'truth' must have energies of the teacher's level of theory, got some that differ from the "
@@ -276,16 +260,21 @@ class _Distillation:
     def label_test(self, tested: CheckedFrames) -> tuple[list[Data], list[Atoms]]:
         """Test structures that the teacher has a label for, with both labels."""
         self.say(f"the teacher on {len(tested)} test structures")
-        return self._label(list(tested), "test")
+        pairs = self._pairs(list(tested), [to_atoms(frame) for frame in tested], "test")
+        return [frame for frame, _ in pairs], [atoms for _, atoms in pairs]
 
-    def _label(self, frames: Sequence[Data], kind: str) -> tuple[list[Data], list[Atoms]]:
-        plain = [as_written(to_atoms(frame)) for frame in frames]
-        self.asking(plain, kind, 0)
-        pairs = [(frame, self.store.find(atoms)) for frame, atoms in zip(frames, plain, strict=True)]
-        both = [(frame, atoms) for frame, atoms in pairs if atoms is not None]
+    def _pairs(self, items: Sequence[_T], structures: Sequence[Atoms], kind: str) -> list[tuple[_T, Atoms]]:
+        """Those of the items whose structures the teacher has a label for, with these."""
+        plain = [as_written(atoms) for atoms in structures]
+        self.ask(plain, kind, 0)
+        pairs = [(item, self.store.find(atoms)) for item, atoms in zip(items, plain, strict=True)]
+        both = [(item, atoms) for item, atoms in pairs if atoms is not None]
         if not both:
-            raise ValueError(f"'teacher' must have labels for structures of '{kind}', got none")
-        return [frame for frame, _ in both], [atoms for _, atoms in both]
+            raise ValueError(
+                f"'teacher' must have labels for structures that it is compared on ({kind}), got none: "
+                f"{self.store.failed[-1].info['reason']}"
+            )
+        return both
 
     def split(self, given: list[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
         """Labels to train on and to validate: random ones of the file, the end of each walk."""
@@ -307,36 +296,30 @@ class _Distillation:
             )
         return train, valid
 
-    def train(self, frames: Sequence[Atoms], valid: Sequence[Atoms], truth: CheckedFrames | None) -> Potential:
+    def train(self, labels: _Labels, truth: CheckedFrames | None) -> Potential:
+        """The student, also in potential.pt."""
         folder = self.out / "training"
         if folder.exists() and not (folder / "last.ckpt").is_file():  # killed before its first epoch was over
             shutil.rmtree(folder)
         of = self.settings.of_training(str(folder), (folder / "last.ckpt").is_file())
-        data = [to_data(atoms) for atoms in frames]
+        data = [to_data(atoms) for atoms in labels.train]
         if truth is not None:
             for frame in data:
                 frame.weight = torch.ones(1)
             for frame in truth:
                 weighed = Data(**frame.to_dict())
-                weighed.weight = torch.full((1,), self.settings.truth_weight)
+                weighed.weight = self.settings.truth_weight * frame.get("weight", torch.ones(1))
                 data.append(weighed)
             self.say(f"{len(truth)} structures of {self.settings.truth} are trained on too, as they are")
         self.say(f"training the student, {of.size}")
-        found = train(of, frames=data, valid=[to_data(atoms) for atoms in valid])
+        found = train(of, frames=data, valid=[to_data(atoms) for atoms in labels.valid])
         self.keep()
+        found.potential.save(self.out / "potential.pt")
         return found.potential
 
-    def finish(
-        self,
-        student: Potential,
-        valid: Sequence[Atoms],
-        judged: tuple[list[Data], list[Atoms]] | None,
-        offset: float | None,
-        trained_on: int,
-        true: int,
-    ) -> DistillResult:
+    def finish(self, student: Potential, labels: _Labels) -> DistillResult:
         """Compare teacher and student, say it, and write the report."""
-        settings = self.settings
+        settings, valid = self.settings, labels.valid
         errors = compute_errors(predict(student, [to_data(of) for of in valid]))
         print(
             f"\nStudent against teacher, on {len(valid)} structures that validated the training: forces MAE "
@@ -344,18 +327,20 @@ class _Distillation:
         )
         report: dict[str, Any] = {
             "teacher": self.name,
+            "settings": json.loads(json.dumps(asdict(settings))),
             "noise of its forces (meV/A)": self.state["noise_meV_per_A"],
-            "structures": {"trained on": trained_on, "validated on": len(valid), "true": true},
+            "structures": {"trained on": len(labels.train), "validated on": len(valid), "true": labels.true},
+            "doubts about its units": self.state["doubts"],
             "without a label": len(self.store.failed),
-            "energy of teacher minus truth (meV per atom)": offset,
+            "energy of teacher minus truth (meV per atom)": labels.offset,
             "student against teacher": asdict(errors),
         }
         if isinstance(self.own, Committee):
             spread = spread_of(self.own, valid)
             report["spread of the teacher's members (meV/A)"] = spread
             print(f"The members of the teacher are {spread:.3g} meV/A apart there (forces, root mean square)")
-        if judged is not None:
-            frames, labelled = judged
+        if labels.judged is not None:
+            frames, labelled = labels.judged
             both = {
                 "teacher": errors_of_labels(labelled, frames),
                 "student": compute_errors(predict(student, frames)),

@@ -5,50 +5,40 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from pyg_mpnn.data import LabelNames, to_data
-from pyg_mpnn.data.read import iterate_structures
+from pyg_mpnn.data import to_data
 from pyg_mpnn.files import hold_folder, write_json
-from pyg_mpnn.inspection import check_energy_units, check_force_units
-from pyg_mpnn.learning.asking import Asking
 from pyg_mpnn.learning.certificate import write_certificate
+from pyg_mpnn.learning.exploration import explore
 from pyg_mpnn.learning.labelling import Labeller
-from pyg_mpnn.learning.labels import LabelStore, digest
 from pyg_mpnn.learning.picture import plot_learning
+from pyg_mpnn.learning.run import Run, check_folder, read_starts
 from pyg_mpnn.learning.sampling import (
     CLOSEST,
-    STRAIN,
     Walk,
     closeness,
     displaced,
     read_structures_file,
     read_walk,
-    strained,
     walk,
     write_structures_file,
 )
-from pyg_mpnn.learning.selection import describe, select
+from pyg_mpnn.learning.selection import describe
 from pyg_mpnn.learning.settings import FEWEST, FREE, LearnSettings
-from pyg_mpnn.learning.teacher import as_written
 from pyg_mpnn.models import Committee, load_potential
 from pyg_mpnn.training import TrainingSettings, calibrate, deviations, reliability, train_committee
 
-STATE = "state.json"
 KINDS = ("displaced", "sampled", "test", "certificate")
 """What labels are for, in the order of a round, but those of the probe."""
 
 _STEEP = 25.0  # eV/A: force in a start structure, from which dynamics explodes
-_WALKS = 4  # in a round
-_HOTTEST, _HEATING = 3.0, 1.25  # of the temperature asked for; from a round to the next
-_WIDE = 5.0  # times the usual error bar, where a dynamics is stopped
 _BETTER = 0.95  # of the best error so far
 
 
@@ -109,82 +99,25 @@ def learn(settings: LearnSettings) -> LearnResult:
         own design; of the kind of Zhang et al., Phys. Rev. Mater. 3, 023804 (2019), arXiv:1810.11890.
     """
     out = Path(settings.out)
-    if settings.resume and not (out / STATE).is_file():
-        raise FileNotFoundError(f"'out' must hold {STATE} to resume, got {out} without: start without 'resume'")
-    if not settings.resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"'out' must be a new or empty folder, got {out}: choose another, or say 'resume'")
-    starts = _starts(settings)
+    check_folder(out, settings.resume)
+    starts = read_starts(settings)
     out.mkdir(parents=True, exist_ok=True)
     labels = {"processes": settings.processes, "seconds": settings.label_seconds}
     with hold_folder(out), Labeller(settings.as_teacher, out / "teacher.txt", **labels) as labeller:  # type: ignore[arg-type]
         return _Learning(settings, starts, labeller).run()
 
 
-def _starts(settings: LearnSettings) -> list[Atoms]:
-    """The structures to start from, at most half as many as a round labels."""
-    found = []
-    for index, atoms in enumerate(iterate_structures(settings.structures, "test", LabelNames())):
-        where = f"structure {index} of {settings.structures}"
-        if len(atoms) < 2:
-            raise ValueError(f"'structures' must have at least 2 atoms each, got {len(atoms)} in {where}")
-        if atoms.constraints:
-            raise ValueError(
-                f"'structures' must have no constraints, which labels would not have, got some in {where}: remove them"
-            )
-        if closeness(atoms) <= CLOSEST:
-            raise ValueError(
-                f"'structures' must not have atoms on top of each other, got two at {closeness(atoms):.2f} of the sum "
-                f"of their covalent radii in {where}: relax it first"
-            )
-        found.append(as_written(atoms))
-    most = settings.labels // 2
-    if len(found) > most:
-        print(f"{len(found)} start structures: {most} of them are used, evenly over the file (half of --labels)")
-        found = [found[place] for place in np.linspace(0, len(found) - 1, most).round().astype(int)]
-    return found
-
-
-class _Learning:
+class _Learning(Run):
     def __init__(self, settings: LearnSettings, starts: list[Atoms], labeller: Labeller) -> None:
-        self.settings, self.starts, self.out = settings, starts, Path(settings.out)
-        self.clock = time.monotonic()
-        kept = {name: value for name, value in asdict(settings).items() if name not in FREE}
-        kept = json.loads(json.dumps({**kept, "starts": [digest(atoms) for atoms in starts]}))
-        if settings.resume:
-            self.state = json.loads((self.out / STATE).read_text())
-            before = self.state["settings"]
-            differing = [f"'{name}' (was {before.get(name)})" for name in kept if before.get(name) != kept[name]]
-            if differing:
-                raise ValueError(
-                    f"'resume' must go on with the same settings, got other values for {', '.join(differing)}"
-                )
-        else:
-            self.state = {"settings": kept, "noise_meV_per_A": None, "doubts": [], "rounds": [], "seconds": 0.0}
+        self.settings = settings
+        super().__init__(settings, FREE, starts, labeller, rounds=[])
         self.state["stopped"] = None
-        self.before = float(self.state["seconds"])
-        self.store = LabelStore(self.out)
-        self.asking = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
         self.keep()
 
     @property
     def rounds(self) -> list[dict[str, Any]]:
         rounds: list[dict[str, Any]] = self.state["rounds"]
         return rounds
-
-    @property
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.clock
-
-    @property
-    def asked(self) -> int:
-        return len(self.store) + len(self.store.failed)
-
-    def keep(self) -> None:
-        self.state["seconds"] = self.seconds
-        write_json(self.out / STATE, self.state)
-
-    def say(self, text: str) -> None:
-        print(f"[{self.seconds / 60:6.1f} min, {self.asked:4d} labels] {text}", flush=True)
 
     def folder(self, number: int) -> Path:
         return self.out / f"round-{number}"
@@ -219,12 +152,6 @@ class _Learning:
         if since >= settings.patience:
             return f"the student has not become better in {since} rounds (--patience)"
         return None
-
-    def ask(self, structures: Sequence[Atoms], kind: str, number: int) -> list[Atoms]:
-        """Labels of structures, in their order; those without one are set aside."""
-        found = self.asking(structures, kind, number)
-        self.keep()
-        return found
 
     def probe(self) -> None:
         """Refuse a teacher whose forces are wrong or noisier than the target."""
@@ -270,14 +197,7 @@ class _Learning:
             raise ValueError(
                 f"'structures' must be near a minimum, got a force of {steepest:.3g} eV/A: relax them first"
             )
-        data = [to_data(atoms) for atoms in found]
-        self.state["doubts"] = [
-            f"{finding.name}: {finding.finding}"
-            for finding in (check_energy_units(data), check_force_units(data))
-            if finding.severity == "warning"
-        ]
-        for doubt in self.state["doubts"]:
-            self.say(f"WARNING: {doubt}")
+        self.doubt(found)
 
     def sample(self, number: int, record: dict[str, Any]) -> list[Atoms]:
         """Structures to label in this round."""
@@ -298,43 +218,15 @@ class _Learning:
         return chosen
 
     def explore(self, number: int) -> tuple[list[Atoms], dict[str, Any]]:
-        settings = self.settings
+        """Structures from dynamics of the last student."""
         file = self.folder(number - 1) / "student.pt"
-        model = self.load(file)
-        labelled = self.training_frames()
-        known, usual = describe(model, labelled)
-        limit = max(_WIDE * float(np.sqrt(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
+
+        def walk_from(start: Atoms, name: str, factor: float, limit: float) -> Walk:
+            return self.walk(file, start, number, name, self.settings.test_steps, factor, limit)
+
         top = self.rounds[-1]["next_hottest"]
-        self.say(
-            f"round {number}: {_WALKS} dynamics at {settings.temperature:g} to "
-            f"{top * settings.temperature:g} K, stopped at an error bar of {limit:.2g} eV/A"
-        )
-        rng = np.random.default_rng([settings.seed, number])
-        candidates: list[Atoms] = []
-        walks = []
-        for place, factor in enumerate(np.linspace(1.0, top, _WALKS)):
-            start = self.starts[(place + number) % len(self.starts)]
-            start = as_written(strained(start, 0.5 * STRAIN, rng) if place % 2 else start)
-            found = self.walk(file, start, number, f"walk-{place}", settings.test_steps, factor, limit)
-            usable = [atoms for atoms in found.frames[1:] if closeness(atoms) > CLOSEST]
-            candidates += usable
-            walks.append(
-                {
-                    "temperature_K": factor * settings.temperature,
-                    "time_fs": found.times[-1] if found.times else 0.0,
-                    "ended": found.ended,
-                    "too_close": len(found.frames[1:]) - len(usable),
-                }
-            )
-        early = sum(of["ended"] is not None for of in walks)
-        chosen: list[Atoms] = []
-        if candidates:
-            features, bars = describe(model, candidates)
-            chosen = [candidates[place] for place in select(features, bars, known, settings.labels)]
-        self.say(f"{len(candidates)} structures, {early} of {_WALKS} dynamics stopped; {len(chosen)} selected")
-        hotter = min(top * _HEATING, _HOTTEST) if early <= 1 else top
-        said = {"candidates": len(candidates), "selected": len(chosen), "walks": walks}
-        return chosen, said | {"limit_eV_per_A": limit, "next_hottest": hotter}
+        labelled = self.training_frames()
+        return explore(self.settings, self.starts, self.load(file), labelled, number, top, walk_from, self.say)
 
     def walk(
         self, file: Path, start: Atoms, number: int, name: str, steps: int, factor: float, limit: float | None = None

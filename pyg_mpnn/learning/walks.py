@@ -180,8 +180,8 @@ class Walks:
         if old.broken + 1 >= _BROKEN:
             raise ValueError(
                 f"'teacher' must have a dynamics from which structures can be drawn, got {_BROKEN} that broke off one "
-                f"after the other; {where}. All labels are kept: relax 'structures', or take a smaller 'timestep' or "
-                "'temperature'"
+                f"after the other; {where}. All labels are kept: resume with a smaller 'timestep' or "
+                "a lower 'temperature', or begin from relaxed 'structures'"
             )
         self.say(f"{where}; it begins anew")
         new = self._begin(place, old.attempt + 1)

@@ -22,4 +22,5 @@ class InProcess(Labeller):
             try:
                 yield place, label(self.calculator, atoms)
             except NoLabel as error:
+                self.calculator = self.teacher.make()  # as a process does
                 yield place, str(error)

@@ -15,7 +15,7 @@ from pyg_mpnn.learning.comparison import errors_of_labels, mean_offset, seconds_
 from tests.learning.in_process import InProcess
 from tests.learning.test_selection import committee
 
-TEACHERS = Path(__file__).with_name("teachers.py")
+TEACHERS = "tests.learning.teachers"
 
 
 def pair(energy: float, force: float, stress: float | None = None) -> Atoms:

@@ -105,7 +105,7 @@ def test_interruptions_change_nothing(
 ) -> None:
     """A full disk while labelling, Ctrl-C in a training, and again in a dynamics: the same to the last bit."""
     structures = copper(tmp_path / "copper.xyz")
-    add, train, walk = rounds.LabelStore.add, rounds.train_committee, rounds.walk
+    add, train, walk = LabelStore.add, rounds.train_committee, rounds.walk
 
     def full(store: LabelStore, atoms: Atoms, *rest: Any) -> None:
         if len(store) == 13:
@@ -124,7 +124,7 @@ def test_interruptions_change_nothing(
         return stopped() if args[2].name == "walk-1" else walk(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rounds.LabelStore, "add", full)
+        patch.setattr(LabelStore, "add", full)
         with pytest.raises(OSError, match="the disk is full"):
             learn(settings(structures, tmp_path / "run"))
     assert len(LabelStore(tmp_path / "run")) == 13

@@ -14,7 +14,7 @@ from pyg_mpnn.learning.teacher import label
 from pyg_mpnn.learning.walks import KIND, Walks
 from tests.learning.in_process import InProcess
 
-TEACHERS = Path(__file__).with_name("teachers.py")
+TEACHERS = "tests.learning.teachers"
 FORGETFUL = Teacher(f"{TEACHERS}:Forgetful")
 
 
