@@ -37,7 +37,8 @@ def check_energy_units(frames: Sequence[Data]) -> Finding:
     """Compare the energies with those of the free atoms, which only methods with all electrons have.
 
     The ratio tells the unit to a few percent. Energies of pseudopotentials and relative energies have no such mark;
-    of these, only ones beyond 30 eV per atom are remarked on.
+    of these, only ones beyond 30 eV per atom are remarked on. Energies of xTB in eV are as large as those of all
+    electrons in rydberg; forces in eV/A tell them apart.
 
     Args:
         frames: structures with energies.
@@ -64,6 +65,12 @@ def check_energy_units(frames: Sequence[Data]) -> Finding:
             if 0.975 < ratio * size < 1.06:
                 text = f"Total energies of all electrons in {unit} ({ratio:.4g} of those of the free atoms in eV)."
                 right = unit == "eV"
+                if unit == "rydberg" and _forces_fit(frames):
+                    text = (
+                        "Those of valence electrons in eV (xTB, pseudopotentials), for the forces are in eV/A; of all "
+                        f"electrons in rydberg they would be as large ({ratio:.4g} of the free atoms in eV)."
+                    )
+                    return Finding(name, "note", text, numbers)
                 wrong = "" if right else " They are read as eV: CONVERT them."
                 return Finding(name, "ok" if right else "warning", text + wrong, numbers)
     if abs(per_atom) > BINDING:
@@ -72,6 +79,12 @@ def check_energy_units(frames: Sequence[Data]) -> Finding:
         )
         return Finding(name, "note", text, numbers)
     return Finding(name, "ok", f"{per_atom:.4g} per atom, as of binding energies or pseudopotentials in eV.", numbers)
+
+
+def _forces_fit(frames: Sequence[Data]) -> bool:
+    """Whether there are forces, and they are in eV/A."""
+    known = [frame for frame in frames if "forces" in frame]
+    return bool(known) and check_force_units(known).severity == "ok"
 
 
 NONMETALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 53)

@@ -86,7 +86,7 @@ def distill(settings: DistillSettings) -> DistillResult:
 
     Source:
         Hinton, Vinyals and Dean, arXiv:1503.02531 (2015); for potentials from a teacher's dynamics: Morrow and
-        Deringer, J. Chem. Phys. 157, 104105 (2022), arXiv:2206.11990.
+        Deringer, J. Chem. Phys. 157, 104105 (2022).
     """
     out = Path(settings.out)
     check_folder(out, settings.resume)

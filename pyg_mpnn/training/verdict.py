@@ -84,7 +84,7 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
         return _unknown("the structures have no forces")
     if relative is None:
         return _unknown(
-            "their forces are zero, so errors of forces say nothing: test with atoms that are off their sites"
+            "the reference forces are zero, so their errors say nothing: test with atoms that are off their sites"
         )
     energy = errors.energy_rmse_meV_per_atom
     force_limit, energy_limit = DYNAMICS

@@ -5,12 +5,27 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.inspection import check_energy_units, check_force_units
+from pyg_mpnn.units import HARTREE
 
 
 def test_free_atoms_tell_the_unit(frames: list[Data]) -> None:
     found = check_energy_units(frames[:3])
     assert found.severity == "ok"
     assert 1.0 < found.numbers["ratio_to_free_atoms"] < 1.02
+
+
+def test_energies_of_valence_electrons_are_not_taken_for_rydberg_beside_forces_in_ev(frames: list[Data]) -> None:
+    """xTB: 7 % of the energy of all electrons, as is one rydberg of one eV."""
+    fewer = [Data(z=f.z, pos=f.pos, energy=2 / HARTREE * f.energy, forces=f.forces) for f in frames]
+    found = check_energy_units(fewer)
+    assert found.severity == "note"
+    assert found.finding.startswith("Those of valence electrons in eV")
+    for frame in fewer:
+        frame.forces = 2 / HARTREE * frame.forces
+    assert check_energy_units(fewer).finding.endswith("They are read as eV: CONVERT them.")
+    for frame in fewer:
+        del frame.forces
+    assert check_energy_units(fewer).severity == "warning", "nothing tells them apart"
 
 
 def test_binding_energies_are_not_told(copper: list[Data]) -> None:
