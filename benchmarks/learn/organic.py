@@ -1,7 +1,7 @@
 """A pretrained start: a potential for neutral closed-shell molecules of H, C, N, O, F at the level of GFN2-xTB.
 
     python -m benchmarks.learn.organic label --qm9 DIR --rmd17 DIR      walks from QM9's molecules, labelled by tblite
-    python -m benchmarks.learn.organic train --size base --minutes 40   a training; run again to go on after a kill
+    python -m benchmarks.learn.organic train --size base --minutes 22   a training; run again to go on after a kill
     python -m benchmarks.learn.organic test --size base                 errors, laws and model card
     python -m benchmarks.learn.organic --smoke                          all three in a minute, with EMT, nothing kept
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rmd17", type=Path, help="folder with rmd17_MOLECULE_test_01.npz")
     parser.add_argument("--walks", type=int, default=10_000)
     parser.add_argument("--size", default="base", choices=("small", "base"))
-    parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--minutes", type=float, default=22.0)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)

@@ -9,8 +9,9 @@ exist are not run again, an interrupted training goes on where it was.
     python -m benchmarks.learn.organic_finetune --smoke                         a few seconds on the shipped ethanol
 
 Training frames are the first N of rMD17's training file of split 01, validation frames its last 50, test frames the
-1000 of its test file. Random weights have the learning rate that is the default; that from organic is the one with the
-lowest validation error where --look compared some.
+1000 of its test file. Each start has the learning rate with the lowest validation error of a look, its own default
+without. The committed results: --look 0.01 0.003 --molecules ethanol --frames 50 --minutes 1; --frames 50 --minutes 1.5;
+--molecules aspirin --frames 950 --minutes 2.5.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pyg_mpnn.training import TrainingSettings, train
 
 FOLDER = RESULTS / "learn" / "organic"
 STARTS = ("organic", "random")
-RATES = {"random": 0.01, "organic": 0.003}  # the second without a look
+RATES = {"random": 0.01, "organic": 0.003}  # without a look
 
 
 class Cell(NamedTuple):
