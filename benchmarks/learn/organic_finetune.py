@@ -9,8 +9,8 @@ exist are not run again, an interrupted training goes on where it was.
     python -m benchmarks.learn.organic_finetune --smoke                         a few seconds on the shipped ethanol
 
 Training frames are the first N of rMD17's training file of split 01, validation frames its last 50, test frames the
-1000 of its test file. Each start has the learning rate with the lowest validation error of a look, its own default
-without. The committed results: --look 0.01 0.003 --molecules ethanol --frames 50 --minutes 1; --frames 50 --minutes 1.5;
+1000 of its test file. Each start has the learning rate with the lowest validation error of a look, or its default. The
+committed results: --look 0.01 0.003 --molecules ethanol --frames 50 --minutes 1; --frames 50 --minutes 1.5;
 --molecules aspirin --frames 950 --minutes 2.5.
 """
 
