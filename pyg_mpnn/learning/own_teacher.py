@@ -11,6 +11,7 @@ from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.learning.teacher import Teacher
 from pyg_mpnn.md import PotentialCalculator
 from pyg_mpnn.models import Committee, EnergyModel, load_potential
+from pyg_mpnn.models.pretrained import model_file
 
 _PLACE = f"{__name__}:own_calculator"
 
@@ -67,8 +68,9 @@ def load_own(path: str, trust: Sequence[str] = ()) -> EnergyModel:
     """Read a potential.
 
     Args:
-        path: Checkpoint or saved potential; or the folder of a training (its best.ckpt), or of a committee (its
-            committee.pt, or the best.ckpt of all its members, whose mean it then is).
+        path: Checkpoint, saved potential, or name of one that comes with the package; or the folder of a training (its
+            best.ckpt), or of a committee (its committee.pt, or the best.ckpt of all its members, whose mean it then
+            is).
         trust: Code of the user's that may run.
 
     Returns:
@@ -78,7 +80,7 @@ def load_own(path: str, trust: Sequence[str] = ()) -> EnergyModel:
         FileNotFoundError: There is no such file or folder, or no potential in the folder.
         ValueError: The file holds no potential with an energy.
     """
-    place = Path(path)
+    place = model_file(path)
     if place.is_dir():
         whole = [place / name for name in ("committee.pt", "best.ckpt") if (place / name).is_file()]
         members = sorted(place.glob("member-*/best.ckpt"), key=lambda file: int(file.parent.name[7:]))

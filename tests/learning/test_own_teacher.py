@@ -41,3 +41,8 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'teacher' must have an energy"):
         load_own(str(tmp_path / "other.pt"))
     assert torch.get_num_threads() == 1
+
+
+def test_a_shipped_potential_is_a_teacher_by_its_name() -> None:
+    assert is_own("organic")
+    assert load_own("organic").elements == (1, 6, 7, 8, 9)
