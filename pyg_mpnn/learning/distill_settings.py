@@ -162,12 +162,20 @@ class DistillSettings:
             The settings.
 
         Raises:
-            ValueError: There is no such setting, or a value is out of range.
+            ValueError: There is no such setting, a value is out of range, or a part of the model is given beside a file
+                that has it.
         """
         minutes = self.minutes
         if self.epochs is None and minutes is None:
             minutes = DEFAULT_MINUTES
-        start = {} if "start_from" in self.training else {"size": self.size, "cutoff": self.cutoff, "model": self.model}
+        start: dict[str, Any] = {"size": self.size, "cutoff": self.cutoff, "model": self.model}
+        if "start_from" in self.training:
+            if start != {"size": type(self).size, "cutoff": None, "model": {}}:
+                raise ValueError(
+                    "'size', 'cutoff' and 'model' must be left out with 'training.start_from', whose file has them, "
+                    f"got {self.size!r}, {self.cutoff} and {self.model}"
+                )
+            start = {}
         options: dict[str, Any] = {"force_data": True, **self.training, **start}  # hot structures stand apart
         try:
             return TrainingSettings(

@@ -24,7 +24,7 @@ from pyg_mpnn.learning.distill_settings import FREE, DistillSettings
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import digest
 from pyg_mpnn.learning.own_teacher import is_own, load_own, own_teacher
-from pyg_mpnn.learning.run import Run, check_folder
+from pyg_mpnn.learning.run import Run, check_folder, check_start
 from pyg_mpnn.learning.teacher import Label, Teacher, as_written
 from pyg_mpnn.learning.walks import KIND, Walks
 from pyg_mpnn.models import Committee, EnergyModel, Potential
@@ -126,11 +126,7 @@ def _read(settings: DistillSettings) -> list[Atoms]:
         labelled = [labelled[place] for place in np.linspace(0, len(labelled) - 1, most).round().astype(int)]
     found: dict[str, Atoms] = {}
     for index, atoms in enumerate(labelled):
-        if len(atoms) < 2:
-            raise ValueError(
-                f"'structures' must have at least 2 atoms each, got {len(atoms)} in structure {index} of "
-                f"{settings.structures}"
-            )
+        check_start(atoms, f"structure {index} of {settings.structures}")
         if settings.use_labels and (absent := {"energy", "forces"} - set(atoms.calc.results)):
             raise ValueError(
                 f"'use_labels' is for structures with energy and forces, got structure {index} of "

@@ -44,6 +44,24 @@ def check_folder(out: Path, resume: bool) -> None:
         raise FileExistsError(f"'out' must be a new or empty folder, got {out}: choose another, or say 'resume'")
 
 
+def check_start(atoms: Atoms, where: str) -> None:
+    """Refuse a structure that no label could be of as it stands.
+
+    Args:
+        atoms: The structure.
+        where: Its place, for the error.
+
+    Raises:
+        ValueError: It is an atom, or has constraints.
+    """
+    if len(atoms) < 2:
+        raise ValueError(f"'structures' must have at least 2 atoms each, got {len(atoms)} in {where}")
+    if atoms.constraints:
+        raise ValueError(
+            f"'structures' must have no constraints, which labels would not have, got some in {where}: remove them"
+        )
+
+
 def read_starts(settings: LearnSettings) -> list[Atoms]:
     """The structures to start from, at most half as many as a round labels.
 
@@ -62,12 +80,7 @@ def read_starts(settings: LearnSettings) -> list[Atoms]:
     found = []
     for index, atoms in enumerate(iterate_structures(settings.structures, "test", LabelNames())):
         where = f"structure {index} of {settings.structures}"
-        if len(atoms) < 2:
-            raise ValueError(f"'structures' must have at least 2 atoms each, got {len(atoms)} in {where}")
-        if atoms.constraints:
-            raise ValueError(
-                f"'structures' must have no constraints, which labels would not have, got some in {where}: remove them"
-            )
+        check_start(atoms, where)
         if closeness(atoms) <= CLOSEST:
             raise ValueError(
                 f"'structures' must not have atoms on top of each other, got two at {closeness(atoms):.2f} of the sum "

@@ -35,6 +35,8 @@ def test_training_is_told_what_distill_is() -> None:
         ({"training": {"committee": 2}}, "'training' must not set what distill sets itself, got committee"),
         ({"training": {"batchsize": 2}}, "'training' must name settings of train, .*batchsize"),
         ({"training": {"batch_size": -2}}, "'batch_size' must be positive"),
+        ({"training": {"start_from": "x"}, "size": "base"}, "'size', 'cutoff' and 'model' must be left out .* 'base'"),
+        ({"training": {"start_from": "x"}, "cutoff": 4.0}, "whose file has them, got 'small', 4.0 and {}"),
     ],
 )
 def test_wrong_values_are_named(options: dict[str, Any], told: str) -> None:

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms
 from ase.io import read, write
 
 from pyg_mpnn import Potential, load_potential
@@ -210,3 +211,12 @@ def test_copies_are_labelled_once(tmp_path: Path, trained: list[dict[str, Any]],
     distill(settings(structures(tmp_path, 40), tmp_path / "few", max_structures=20))
     assert "40 structures: 20 of them are labelled" in capsys.readouterr().out
     assert np.all([len(frame.z) == 4 for frame in trained[1]["frames"]])
+
+
+def test_constraints_are_refused_and_not_dropped(tmp_path: Path) -> None:
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_constraint(FixAtoms([0]))
+    write(tmp_path / "fixed.traj", atoms)
+    with pytest.raises(ValueError, match=r"'structures' must have no constraints.*structure 0 of .*remove them"):
+        distill(settings(str(tmp_path / "fixed.traj"), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
