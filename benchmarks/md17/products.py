@@ -1,13 +1,11 @@
-"""Edges that gather, atoms that multiply: what do `pyg_mpnn.ProductMPNN` and its settings reach on rMD17?
+"""What do arguments of `pyg_mpnn.MPNN` and of its training reach on rMD17?
 
 One training a call, compiled, one thread, rMD17 split 01 (950 + 50 frames), one JSON in benchmarks/results/products/.
 Validation frames choose; the 1000 test frames are used with --test only, once, for what was chosen.
 
-    python -m benchmarks.md17.products NAME --data DIR --minutes 8 --set learning_rate=0.01 --model channels=32
-    python -m benchmarks.md17.products base-90min --data DIR --minutes 90 --test
+    python -m benchmarks.md17.products NAME --data DIR --minutes 8 --set learning_rate=0.01 --model num_products=1
+    python -m benchmarks.md17.products base-90min --data DIR --minutes 90 --model size=base --test
     python -m benchmarks.md17.products table                 Markdown table of all result files
-
---network MPNN trains the older composition, with the sizes of `--model size=small`.
 """
 
 from __future__ import annotations
@@ -32,7 +30,6 @@ def main() -> None:
     parser.add_argument("name", help="of the result file, or 'table'")
     parser.add_argument("--data", type=Path, help="folder with rmd17_MOLECULE_{train,test}_01.npz")
     parser.add_argument("--molecule", default="aspirin")
-    parser.add_argument("--network", default="ProductMPNN", choices=("ProductMPNN", "MPNN"))
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -50,8 +47,6 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     """Train, test if asked to, and write the result file."""
     model, chosen = plain(options.model), plain(options.set)
-    if options.network != "MPNN":
-        model["class"] = options.network
     out = options.runs / options.name
     files = [str(options.data / f"rmd17_{options.molecule}_{split}_01.npz") for split in ("train", "test")]
     settings = TrainingSettings(

@@ -23,6 +23,14 @@ from benchmarks.record import RESULTS, provenance, write
 from benchmarks.speed.works import Structures, replicas, sample
 from pyg_mpnn import Potential, neighbor_list
 
+
+def gathered(*, hidden_channels: int = 128, channels: int = 32, l_max: int = 2) -> dict[str, Any]:
+    """Two layers without a network on their edges."""
+    sizes = {"channels": channels, "l_max": l_max}
+    layer = {"class": "ProductInteraction", "in_channels": hidden_channels, "num_radial": 8, **sizes}
+    return {"hidden_channels": hidden_channels, **sizes, "layers": [layer, layer]}
+
+
 MODELS: dict[str, dict[str, Any]] = {
     "base": {"isolated": "free"},
     "base, isolated atoms zero": {},
@@ -44,10 +52,10 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "three invariants, 8 channels": {"channels": 8, "invariants": ("receiver", "sender", "pair")},
     "base and a product": {"num_products": 1},
-    "products": {"class": "ProductMPNN"},
-    "products, half as wide": {"class": "ProductMPNN", "hidden_channels": 64, "channels": 16},
-    "products, twice as wide": {"class": "ProductMPNN", "hidden_channels": 256, "channels": 64},
-    "products, l_max 3": {"class": "ProductMPNN", "l_max": 3},
+    "products": gathered(),
+    "products, half as wide": gathered(hidden_channels=64, channels=16),
+    "products, twice as wide": gathered(hidden_channels=256, channels=64),
+    "products, l_max 3": gathered(l_max=3),
 }
 REFERENCE = {1: -13.6, 6: -1029.0, 8: -2041.8}
 DISTANCES = {(1, 1): 1.5, (1, 6): 0.95, (1, 8): 0.9, (6, 6): 1.25, (6, 8): 1.1, (8, 8): 2.1}  # A, as in aspirin

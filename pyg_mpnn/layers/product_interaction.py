@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -104,7 +106,7 @@ class ProductInteraction(nn.Module):
 
     with the sums over neighbours :math:`\Delta A_i` of :class:`GatherDensity`, the products :math:`P` of
     :class:`ProductUpdate`, each of which raises the correlation order by one, and the invariants of
-    :class:`DensityPowers`.
+    :class:`DensityPowers`. Edges multiply and add, no network is on them; ``MPNN(layers=[...])`` takes it as a layer.
 
     Args:
         in_channels: width of the node features.
@@ -115,8 +117,8 @@ class ProductInteraction(nn.Module):
         carry: whether densities of neighbours are gathered: not in a first layer, where there are none.
 
     Shapes:
-        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``sphere``
-        ``(edges, angular)``, ``envelope`` ``(edges,)``, ``density`` ``(nodes, angular, channels)``; output: new ``x``
+        ``x`` ``(nodes, in_channels)``, ``edge_index`` ``(2, edges)``, ``radial`` ``(edges, radial)``, ``envelope``
+        ``(edges,)``, ``sphere`` ``(edges, angular)``, ``density`` ``(nodes, angular, channels)``; output: new ``x``
         and ``density``. ``x`` and ``density`` may be pairs of senders and receivers; the output is of the receivers.
 
     Units:
@@ -133,7 +135,7 @@ class ProductInteraction(nn.Module):
         >>> import torch
         >>> layer = ProductInteraction(8, channels=2, num_radial=3, l_max=1, carry=False)
         >>> edge_index = torch.tensor([[1, 0], [0, 1]])
-        >>> x, density = layer(torch.ones(2, 8), edge_index, torch.ones(2, 3), torch.ones(2, 4), torch.ones(2))
+        >>> x, density = layer(torch.ones(2, 8), edge_index, torch.ones(2, 3), torch.ones(2), torch.ones(2, 4))
         >>> x.shape, density.shape
         (torch.Size([2, 8]), torch.Size([2, 4, 2]))
     """
@@ -163,6 +165,15 @@ class ProductInteraction(nn.Module):
         for part in (self.gather, *self.products, self.powers, self.mlp):
             part.reset_parameters()
 
+    def set_neighbors(self, counts: Sequence[float]) -> None:
+        r"""Fix the number :math:`\nu` that divides the sums over neighbours.
+
+        Args:
+            counts: effective number of neighbours, of the one scale that the layer has.
+        """
+        (count,) = counts
+        self.gather.nu.fill_(count)
+
     def symmetry(
         self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry = "equivariant"
     ) -> tuple[Symmetry, Symmetry]:
@@ -177,8 +188,8 @@ class ProductInteraction(nn.Module):
         x: NodeFeatures,
         edge_index: Adjacency,
         radial: Float[Tensor, "edges radial"],
-        sphere: Float[Tensor, "edges angular"],
         envelope: Float[Tensor, " edges"],
+        sphere: Float[Tensor, "edges angular"],
         density: NodeDensity | None = None,
     ) -> tuple[Float[Tensor, "nodes _"], Float[Tensor, "nodes angular channels"]]:
         """New node features and new density."""

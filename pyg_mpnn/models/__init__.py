@@ -18,7 +18,6 @@ from pyg_mpnn.models.outputs import (
     SpatialExtentOutput,
 )
 from pyg_mpnn.models.potential import Potential
-from pyg_mpnn.models.product_mpnn import ProductMPNN
 from pyg_mpnn.models.sizes import SIZES
 from pyg_mpnn.models.spread import SPREADS, Spread, UncertainPotential
 from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
@@ -27,7 +26,6 @@ from pyg_mpnn.models.zbl import ZBL, zbl_energy
 
 __all__ = [
     "MPNN",
-    "ProductMPNN",
     "EnergyModel",
     "Potential",
     "PotentialOutput",

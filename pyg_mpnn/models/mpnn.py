@@ -159,7 +159,7 @@ class MPNN(nn.Module):
         }
         self.cutoffs, self.out_channels = cutoffs, hidden_channels
         self.num_layers = num_layers if layers is None else len(layers)
-        self.radial, num_radial = make_basis_of(make_basis, cutoffs[-1], num_radial)
+        self.radial, num_radial = _basis_of(make_basis, cutoffs[-1], num_radial)
         contracted = directions == "contracted"
         self.density_channels, self.density_degree = (channels, l_max) if contracted else (0, 0)
 
@@ -246,7 +246,7 @@ class MPNN(nn.Module):
                 f"got {list(neighbors)}"
             )
         counts = [
-            max(effective_neighbors(envelope, count, cutoff), 1.0)
+            max(_effective_neighbors(envelope, count, cutoff), 1.0)
             for envelope, count, cutoff in zip(self.envelopes, neighbors, self.cutoffs, strict=True)
         ]
         for layer in self.layers:
@@ -301,7 +301,11 @@ class MPNN(nn.Module):
         Returns:
             features, and the density where directions are contracted.
         """
-        check_domain(z, num_own, exchange)
+        if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
+            raise ValueError(
+                f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
+                f"{exchange}"
+            )
         scales = self._edges(edge_index, edge_vec, self.near_edges(edge_vec) if near is None else near)
         senders, density = self.embedding(z), None
         x = senders if exchange is None else senders[:num_own]
@@ -356,7 +360,7 @@ class MPNN(nn.Module):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.config.items())})"
 
 
-def make_basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
+def _basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
     """The radial basis, and how many functions it has."""
     basis = make(cutoff, num_radial)
     own = getattr(basis, "cutoff", cutoff)
@@ -372,16 +376,7 @@ def make_basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int
     return basis, count
 
 
-def check_domain(z: Tensor, num_own: int | None, exchange: Exchange | None) -> None:
-    """Refuse a number of own atoms that cannot be, or one without the exchange that ghosts need."""
-    if (num_own is None) != (exchange is None) or (num_own is not None and not 0 <= num_own <= z.shape[0]):
-        raise ValueError(
-            f"'num_own' must be a number of at most {z.shape[0]} atoms and come with 'exchange', got {num_own} and "
-            f"{exchange}"
-        )
-
-
-def effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:
+def _effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:
     """Mean number of neighbours, each counted by its cutoff function, see :meth:`MPNN.set_neighbors`."""
     x = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     return count * float((3 * x**2 * envelope(x * cutoff)).mean())

@@ -27,7 +27,7 @@ CASES = {
         {"cutoff": (2.0, CUTOFF), "attention": "softmax", "heads": 2, "readout": "learned"},
         False,
     ),
-    "crystals, stress, sigmoid": ({"attention": "sigmoid", "zbl": True}, True),
+    "crystals, stress, sigmoid, product": ({"attention": "sigmoid", "zbl": True, "num_products": 1}, True),
 }
 
 
@@ -82,11 +82,11 @@ def threads(request):
         pytest.param("one scale", torch.float32, 1, marks=pytest.mark.exhaustive),
         pytest.param("one scale", torch.float64, 1, marks=pytest.mark.exhaustive),
         pytest.param("two scales, softmax, learned readout", torch.float64, 1, marks=pytest.mark.exhaustive),
-        pytest.param("crystals, stress, sigmoid", torch.float32, 1, marks=pytest.mark.exhaustive),
-        pytest.param("crystals, stress, sigmoid", torch.float64, 2, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid, product", torch.float32, 1, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid, product", torch.float64, 2, marks=pytest.mark.exhaustive),
         pytest.param("one scale", torch.float32, 2, marks=pytest.mark.exhaustive),
         ("two scales, softmax, learned readout", torch.float32, 2),
-        ("crystals, stress, sigmoid", torch.float64, 1),
+        ("crystals, stress, sigmoid, product", torch.float64, 1),
     ],
     indirect=["dtype", "threads"],
 )
@@ -115,8 +115,8 @@ def test_compiled_evaluation_equals_eager(build, case, dtype, ethanol, water, si
         pytest.param("one scale", torch.float64, 2, marks=pytest.mark.exhaustive),
         pytest.param("two scales, softmax, learned readout", torch.float64, 1, marks=pytest.mark.exhaustive),
         pytest.param("two scales, softmax, learned readout", torch.float32, 2, marks=pytest.mark.exhaustive),
-        pytest.param("crystals, stress, sigmoid", torch.float64, 2, marks=pytest.mark.exhaustive),
-        pytest.param("crystals, stress, sigmoid", torch.float32, 1, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid, product", torch.float64, 2, marks=pytest.mark.exhaustive),
+        pytest.param("crystals, stress, sigmoid, product", torch.float32, 1, marks=pytest.mark.exhaustive),
     ],
     indirect=["dtype", "threads"],
 )

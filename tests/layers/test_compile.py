@@ -82,7 +82,7 @@ BLOCKS = {
     "gather": (lambda: GatherDensity(4, 2, 3, 2), "x edge_index radial sphere envelope density"),
     "product_interaction": (
         lambda: ProductInteraction(4, 2, 3, 2),
-        "x edge_index radial sphere envelope density",
+        "x edge_index radial envelope sphere density",
     ),
     "multi_scale": (
         lambda: composition(MultiScale, [messages(), messages()]),

@@ -62,7 +62,7 @@ def build_product_interaction(num_products=1, carry=True):
 
 
 def call_product_interaction(module, inputs):
-    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.sphere, inputs.envelope, inputs.density)
+    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.envelope, inputs.sphere, inputs.density)
 
 
 def node_features(module, inputs):
@@ -79,7 +79,7 @@ def test_laws_of_node_features(laws, num_products):
 
 
 def first_density(module, inputs):
-    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.sphere, inputs.envelope)[1]
+    return module(inputs.x, inputs.edge_index, inputs.radial, inputs.envelope, inputs.sphere)[1]
 
 
 def test_laws_of_density(laws):
@@ -111,3 +111,12 @@ def test_product_interaction_symmetry():
 def test_number_of_products_must_not_be_negative():
     with pytest.raises(ValueError, match="'num_products' must be at least 0, got -1"):
         build_product_interaction(-1)
+
+
+def test_sums_are_divided_by_the_number_of_neighbours(ethanol, inputs):
+    layer, given = build_product_interaction(num_products=0), inputs(ethanol)
+    before = density(layer, given) - given.density
+    layer.set_neighbors([4.0])
+    torch.testing.assert_close(density(layer, given) - given.density, before / 4)
+    with pytest.raises(ValueError, match="too many values"):
+        layer.set_neighbors([4.0, 8.0])

@@ -32,6 +32,12 @@ COMPOSITIONS = {
     "learned readout": {"readout": "learned"},
     "last head": {"potential_heads": "last"},
     "product": {"num_products": 1},
+    "gathered": {
+        "layers": [
+            {"class": "ProductInteraction", "in_channels": 16, "channels": 4, "num_radial": 6, "l_max": 2}
+            for _ in range(2)
+        ]
+    },
     "sigmoid, gaussian, cosine, learned readout": {
         "attention": "sigmoid",
         "basis": "gaussian",
@@ -83,6 +89,7 @@ def paths(name: str) -> list[str]:
     """Parts of the names of the parameters of each path that a composition has."""
     options = {**TINY, **COMPOSITIONS[name]}
     found = [] if options.get("directions") in ("radial", "raw") else ["density"]
+    found += [".gather.", ".products."] if "layers" in options else []
     found += [".attention."] if options.get("attention") else []
     found += [".products."] if options.get("num_products") else []
     if isinstance(options["cutoff"], tuple):

@@ -15,7 +15,7 @@ from pyg_mpnn import (
     Interaction,
     MultiScale,
     Potential,
-    ProductMPNN,
+    ProductInteraction,
     SigmoidAttention,
     neighbor_list,
 )
@@ -213,7 +213,7 @@ DOMAINS = {
     "contracted": {"cutoff": 3.0, "invariants": ("receiver", "sender", "pair")},
     "two scales, product": {"cutoff": (2.0, 3.0), "attention": "softmax", "num_products": 1},
     "radial": {"cutoff": 3.0, "directions": "radial", "attention": "sigmoid"},
-    "products": {"cutoff": 3.0},
+    "gathered": {"cutoff": 3.0, "layers": [ProductInteraction(16, 4, 6, 2) for _ in range(3)]},
 }
 
 
@@ -221,13 +221,7 @@ DOMAINS = {
 @pytest.mark.parametrize("name", DOMAINS)
 def test_two_domains_that_exchange_are_the_whole_structure(name, memory, dtype):
     """Features after each layer, gradients of positions and of weights; ghosts reach as far as one cutoff."""
-    if name == "products":
-        if memory == "low":  # it has no chunks
-            return
-        sizes = {"hidden_channels": 8, "channels": 2, "l_max": 1, "num_radial": 4}
-        representation, memory = ProductMPNN(num_layers=3, **sizes, **DOMAINS[name]), {}
-    else:
-        representation, memory = MPNN(**{**SMALL, "num_layers": 3}, **DOMAINS[name]), {"memory": memory}
+    representation = MPNN(**{**SMALL, "num_layers": 3}, **copy.deepcopy(DOMAINS[name])).to(dtype)
     z, pos = torch.tensor([1, 6, 8])[torch.randint(3, (40,))], (9.0 * torch.rand(40, 3)).requires_grad_()
     edge_index = neighbor_list(pos.detach(), 3.0).edge_index
     variables = [pos, *representation.parameters()]
@@ -240,16 +234,14 @@ def test_two_domains_that_exchange_are_the_whole_structure(name, memory, dtype):
     expected = differentiate(representation(z, edge_index, pos[edge_index[0]] - pos[edge_index[1]]))
     domains = Domains(representation, z, pos, edge_index)
     tolerance = {"rtol": 1e-10, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-4}
-    for found, other in zip(differentiate(domains.run(memory)), expected, strict=True):
+    for found, other in zip(differentiate(domains.run({"memory": memory})), expected, strict=True):
         torch.testing.assert_close(found, other, **tolerance)
     if name == "radial":  # the features of the elements need no exchange, so the first layer has nothing to ask for
         assert domains.calls == [(True, True)] * 2 + [(False, True)] * 4
-    elif name == "products":
-        assert domains.calls == [(True, True)] * 2 + [(False, False)] * 4
     else:
         assert domains.calls == [(True, False)] * 2 + [(False, False)] * 4
     for left_out in ("x", "density") if name != "radial" else ("x",):  # control: what is exchanged matters
-        wrong = Domains(representation, z, pos, edge_index, leaves_out=(left_out,)).run(memory)
+        wrong = Domains(representation, z, pos, edge_index, leaves_out=(left_out,)).run({"memory": memory})
         assert (wrong[-1] - expected[2]).abs().max() > 1e-3
 
 
