@@ -13,6 +13,7 @@ from pyg_mpnn.data import ethanol, to_atoms, to_data
 from pyg_mpnn.units import GPA
 
 
+@pytest.mark.slow
 def test_evaluate_writes_the_promised_numbers(trained: Path, data: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = trained.parent / "new folder" / "errors.json"
     assert main(["evaluate", "--model", str(trained / "best.ckpt"), "--data", data, "--json", str(out)]) == 0

@@ -70,12 +70,14 @@ def test_run_says_how_far_it_got(finished: LearnResult) -> None:
     assert (finished.out / "learning.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_later_members_start_from_their_own_predecessors(finished: LearnResult) -> None:
     for member in range(2):
         kept = json.loads((finished.out / f"round-1/committee/member-{member}/settings.json").read_text())
         assert kept["start_from"] == str(finished.out / f"round-0/committee/member-{member}/best.ckpt")
 
 
+@pytest.mark.slow
 def test_certificate_judges_the_potential_that_is_left(finished: LearnResult) -> None:
     store = LabelStore(finished.out)
     model = load_potential(finished.out / "potential.pt")
@@ -155,6 +157,7 @@ def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: No
     same(learn(settings(structures, out, resume=True)), finished)
 
 
+@pytest.mark.slow
 def test_finished_run_goes_on_with_a_larger_budget(
     finished: LearnResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +261,7 @@ def test_structures_of_a_test_are_spread() -> None:
     assert rounds._spread([], 5) == []
 
 
+@pytest.mark.slow
 def test_labels_on_the_disk_are_those_of_the_teacher(finished: LearnResult) -> None:
     frame = read(finished.out / "labels.xyz", -1)
     assert isinstance(frame, Atoms)

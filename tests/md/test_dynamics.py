@@ -133,6 +133,7 @@ def test_skin_gives_the_same_trajectory_to_the_last_bit(
     assert runs[1].neighbor_list_rebuilds == 201
 
 
+@pytest.mark.slow
 def test_seed_fixes_the_dynamics(saved: Path, tmp_path: Path) -> None:
     ends = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

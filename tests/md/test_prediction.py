@@ -63,6 +63,7 @@ def test_dtype_is_that_of_the_potential_or_as_asked(saved: Path, mixed: Path, tm
         assert energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5 if dtype is None else 1e-9)
 
 
+@pytest.mark.slow
 def test_shipped_structures(saved: Path, tmp_path: Path) -> None:
     assert run_prediction(saved, "ethanol", tmp_path / "out.xyz", batch_size=500) == 1000
 

@@ -144,6 +144,7 @@ def test_refused_to_resume(saved: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert "'out' must be a new or empty folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_goes_on_with_velocities_of_a_trajectory(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:

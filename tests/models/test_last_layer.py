@@ -42,6 +42,7 @@ def test_energies_are_linear_in_the_last_layer(make_potential: Make, molecules: 
     assert energies.abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_energy_bars_are_those_of_the_posterior(make_uncertain: MakeUncertain, molecules: list[Data]) -> None:
     """Draws of the last layer scatter by what is stated, and forces of a draw are derivatives of its energy."""
     model = make_uncertain("last layer")

@@ -142,6 +142,7 @@ def test_every_law_holds(name, precision, unchecked):
     assert report.not_applicable == NOT_APPLICABLE[name]
 
 
+@pytest.mark.slow
 def test_the_laws_see_a_fault_in_a_real_network(unchecked):
     """Controls: a cutoff that jumps, a neighbour list that is capped, features that are not invariant."""
     hard = make("contracted")

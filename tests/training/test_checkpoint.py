@@ -58,6 +58,7 @@ def test_training_interrupted_while_writing_resumes_from_the_previous_epoch(
     assert torch.load(last, weights_only=True)["epoch"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
 def test_checkpoint_loads_without_pickled_code_and_as_a_potential(finished: TrainingResult, name: str) -> None:
     checkpoint = torch.load(finished.out / name, weights_only=True)

@@ -79,6 +79,7 @@ def test_each_member_starts_from_its_own(
         begin("more", committee, 3)
 
 
+@pytest.mark.slow
 def test_members_that_are_complete_are_not_trained_again(
     committee: Path, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +95,7 @@ def test_members_that_are_complete_are_not_trained_again(
     assert found.model.calibration == before.calibration
 
 
+@pytest.mark.slow
 def test_error_bars_do_not_change_what_is_predicted(committee: Path) -> None:
     """And are no references where they lie in a file: a prediction is not an error."""
     model = load_potential(committee / "committee.pt")
@@ -117,6 +119,7 @@ def test_last_layer_of_a_training(committee: Path, frames: list[Data], tmp_path:
     assert model(frame).energy.item() == pytest.approx(load_potential(run / "best.ckpt")(frame).energy.item())
 
 
+@pytest.mark.slow
 def test_bad_input(
     committee: Path, finished: TrainingResult, settings: Settings, frames: list[Data], tmp_path: Path
 ) -> None:

@@ -72,6 +72,7 @@ def test_only_unconstrained_potentials_are_rotated_unless_told(settings: Setting
     assert _module(settings(rotate=True)).rotate
 
 
+@pytest.mark.slow
 def test_learning_rate_and_energy_weight_follow_the_schedule(settings: Settings, frames: list[Data]) -> None:
     settings_ = settings(epochs=4)
     train(settings_, frames=frames)
@@ -98,6 +99,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     return iter([now])
 
 
+@pytest.mark.slow
 def test_training_by_minutes_stops_when_they_are_over(
     settings: Settings, frames: list[Data], clock: Iterator[list[float]]
 ) -> None:
@@ -219,6 +221,7 @@ def _poison(monkeypatch: pytest.MonkeyPatch, steps: Collection[int], where: str 
     return states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_step_that_is_not_finite_changes_nothing(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch, where: str

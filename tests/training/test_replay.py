@@ -140,6 +140,7 @@ def test_freezing_can_be_undone() -> None:
     assert freeze(potential, ()) == 0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_an_error_before_the_training(
     tune: Callable[..., TrainingResult], files: dict[str, str], tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_settings_are_kept_for_a_later_config(finished: TrainingResult) -> None:
     assert TrainingSettings(**kept).model == kept["model"]
 
 
+@pytest.mark.slow
 def test_dtype_reaches_network_and_checkpoint(settings: Settings, frames: list[Data]) -> None:
     result = train(settings(dtype="float64", epochs=1), frames=frames)
     assert result.potential.dtype == torch.float64
