@@ -52,6 +52,13 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "three invariants, 8 channels": {"channels": 8, "invariants": ("receiver", "sender", "pair")},
     "base and a product": {"num_products": 1},
+    "large and a product": {"size": "large", "num_products": 1},
+    "8 channels and a product": {"channels": 8, "num_products": 1},
+    "8 channels, three invariants, a product": {
+        "channels": 8,
+        "invariants": ("receiver", "sender", "pair"),
+        "num_products": 1,
+    },
     "products": gathered(),
     "products, half as wide": gathered(hidden_channels=64, channels=16),
     "products, twice as wide": gathered(hidden_channels=256, channels=64),
