@@ -36,6 +36,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "base, isolated atoms zero": {},
     "base, isolated atoms zero, ZBL": {"zbl": True},
     "large": {"size": "large"},
+    "large without products": {"size": "large", "num_products": 0},
     "three narrow layers": {"hidden_channels": 96, "edge_dim": 48, "num_layers": 3},
     "three narrow layers, three invariants": {
         "hidden_channels": 96,
@@ -52,7 +53,6 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "three invariants, 8 channels": {"channels": 8, "invariants": ("receiver", "sender", "pair")},
     "base and a product": {"num_products": 1},
-    "large and a product": {"size": "large", "num_products": 1},
     "8 channels and a product": {"channels": 8, "num_products": 1},
     "8 channels, three invariants, a product": {
         "channels": 8,

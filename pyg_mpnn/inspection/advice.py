@@ -140,7 +140,7 @@ def _length(
         )
     else:
         reasons.append(
-            f"Size {size}: what was timed; base pays for most data; large takes two to three times as long a step."
+            f"Size {size}: what was timed; base pays for most data; large takes three times as long a step."
         )
     if size != timed:
         reasons.append(

@@ -2,8 +2,9 @@
 
 Base was chosen by measuring on aspirin and ethanol (``docs/blocks.md``, tables in ``benchmarks/results/README.md``):
 edges of width 64 lower the force error most for their time, attention does not pay, and in minutes of training with
-Adam two layers cannot be told from three, which take 1.4 times the time. Large is base with four layers and angles at
-both atoms of an edge, which with Muon generalise better than widths do (same page). Small was not tuned.
+Adam two layers cannot be told from three, which take 1.4 times the time. Large is base with four layers, angles at
+both atoms of an edge and a product of densities at each atom, which with Muon generalise better than widths do (same
+page). Small was not tuned.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "l_max": 2,
         "num_layers": 4,
         "invariants": ("receiver", "sender", "pair"),
+        "num_products": 1,
     },
 }
 """Keyword arguments of :class:`~pyg_mpnn.MPNN` by the name of the size."""
