@@ -25,9 +25,10 @@ from benchmarks.record import RESULTS, commit, write
 from benchmarks.speed.works import silicon
 from pyg_mpnn import Potential
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.deploy.proof import deviations, make_trials, read_verdict, results_of
+from pyg_mpnn.deploy.proof import deviations, read_verdict
 from pyg_mpnn.deploy.support import CompilationError, code_folder
 from pyg_mpnn.deploy.tracing import Kind, trace
+from pyg_mpnn.deploy.trials import make_trials, results_of
 from pyg_mpnn.testing import LAWS, check_potential, laws
 
 SMALL = {
