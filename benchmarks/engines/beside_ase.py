@@ -314,7 +314,7 @@ random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of etha
 `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
 """
-    return text + "\n".join(rows) + "\n" + _domains()
+    return text + "\n".join(rows) + "\n" + _domains() + _scaling()
 
 
 def _domains() -> str:
@@ -334,6 +334,51 @@ its own, {layer_bytes:.0f} bytes for each of them and layer, there and back. Tha
 of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
 process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
 """
+
+
+def _scaling() -> str:
+    path = RESULTS / "engines_scaling.json"
+    if not path.exists():
+        return ""
+    record = json.loads(path.read_text())
+    rows = [
+        "",
+        "By the clock on two cores, weights random, each process one thread:",
+        "",
+        "| what | measured |",
+        "|---|---|",
+    ]
+    for run in filter(None, record["scaling"]):
+        if "gain" not in run:
+            rows.append(f"| LAMMPS, {run['atoms']:,} atoms of silicon, two processes over one | not measured |")
+            continue
+        rows.append(
+            f"| LAMMPS, {run['atoms']:,} atoms of silicon, small, float64, eager: two processes over one | "
+            f"{run['gain']:.2f} times as fast ({run['ms_per_step'][0]:.0f} and {run['ms_per_step'][1]:.0f} ms a step); "
+            f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each atom and layer |"
+        )
+    for run in filter(None, record["lammps"]):
+        rows.append(
+            f"| LAMMPS, one process, {run['atoms']:,} atoms of silicon, {run['size']}, {run['dtype']}, "
+            f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['us_per_atom']:.1f} us for an atom and step, "
+            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+        )
+    for run in filter(None, record["torchsim"]):
+        rows.append(
+            f"| TorchSim, {run['replicas']} replicas of ethanol, {run['size']}, {run['dtype']}, "
+            f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['ms_per_step']:.1f} ms a step, "
+            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+        )
+    for name, run in record.get("mace", {}).items():
+        found = "not measured" if run is None else f"{run['us_per_atom']:.1f} us for an atom and step"
+        rows.append(f"| {name} by its ASE calculator, the same crystal and cutoff of 5 A, float32, eager | {found} |")
+    left = "".join(f" Left out: {what}." for what in record["left_out"])
+    rows += [
+        "",
+        f"Made by `python -m benchmarks.engines.scaling` (`benchmarks/results/engines_scaling.json`).{left}",
+        "",
+    ]
+    return "\n".join(rows)
 
 
 def main() -> None:
