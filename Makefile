@@ -2,6 +2,7 @@
 # make test     every test but the exhaustive ones: about 15 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
+# make lowest   quick tests with the lowest torch and PyG of pyproject.toml on Python 3.10, in an environment of its own
 # make test-learn   learning from EMT as its certificate promises: minutes
 # make test-exhaustive   more of what other tests show, most of it compiling: an hour and more on two cores
 # make cluster  add torch-cluster and torch-scatter (optional, faster on large systems)
@@ -18,6 +19,7 @@ PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 VENV ?= .venv
 RELEASES ?= 2.14.1 2.15.0
+LOWEST = $(shell sed -nE 's/^ *"(torch|torch-geometric)>=([0-9.]+)".*/\1==\2.0/p' pyproject.toml)
 DEMO_LENGTH ?= --minutes 5 --compile off
 DEMO_STEPS ?= 2000
 DEMO_DIR ?= demo
@@ -25,7 +27,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines test-exhaustive test-learn versions cluster lint format docs constraints clean
+.PHONY: demo test test-engines test-exhaustive test-learn versions lowest cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -53,6 +55,11 @@ versions:
 	  OMP_NUM_THREADS=1 $(VENV)-torch-$$release/bin/python -m benchmarks.versions; \
 	done
 
+lowest:
+	python3.10 -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet $(PIP_FLAGS) $(LOWEST) -e ".[train,md,test]"
+	OMP_NUM_THREADS=1 $(VENV)-lowest/bin/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+
 test-learn: $(VENV)/.package
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/learning -m exhaustive $(PYTEST_FLAGS)
 
@@ -78,7 +85,7 @@ docs: $(VENV)/.docs
 	@echo "Open docs/_build/html/index.html"
 
 clean:
-	rm -rf $(VENV) $(VENV)-lint $(VENV)-engines $(VENV)-torch-* build dist docs/_build docs/generated docs/gallery
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-engines $(VENV)-lowest $(VENV)-torch-* build dist docs/_build docs/generated docs/gallery
 
 # Environments. Each stamp is made anew when the file that it depends on changes.
 

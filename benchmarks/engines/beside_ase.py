@@ -314,7 +314,7 @@ random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of etha
 `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
 """
-    return text + "\n".join(rows) + "\n" + _domains()
+    return text + "\n".join(rows) + "\n" + _domains() + _scaling()
 
 
 def _domains() -> str:
@@ -323,17 +323,63 @@ def _domains() -> str:
         return ""
     two = json.loads(path.read_text())["runs"][1]
     compared = two["compared_with_one"]
+    clock = "" if (RESULTS / "engines_scaling.json").exists() else "; wall times could not be measured on shared cores"
     layer_bytes = 1e3 * two["kB_per_halo_atom_and_step"] / two["layers"]
     return f"""
 LAMMPS on two processes, {two["atoms"]} atoms of silicon, {two["steps"]} steps at 600 K: forces differ from those on one
 by {compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["positions_A"]:.0e} A. The work of one process
 over the larger of two is {compared["work_of_one_over_largest"]:.2f} in CPU time without waiting (what exceeds 2 is the
-caches, which hold more of smaller arrays); wall times could not be measured on shared cores. Each process fetches
+caches, which hold more of smaller arrays){clock}. Each process fetches
 {two["halo_atoms_over_own"]:.2f} atoms for each of
 its own, {layer_bytes:.0f} bytes for each of them and layer, there and back. That halo is a surface: with many processes
 of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
 process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
 """
+
+
+def _scaling() -> str:
+    path = RESULTS / "engines_scaling.json"
+    if not path.exists():
+        return ""
+    record = json.loads(path.read_text())
+    rows = [
+        "",
+        "By the clock on two cores, weights random, each process one thread:",
+        "",
+        "| what | measured |",
+        "|---|---|",
+    ]
+    for run in filter(None, record["scaling"]):
+        if "gain" not in run:
+            rows.append(f"| LAMMPS, {run['atoms']:,} atoms of silicon, two processes over one | not measured |")
+            continue
+        rows.append(
+            f"| LAMMPS, {run['atoms']:,} atoms of silicon, small, float64, eager: two processes over one | "
+            f"{run['gain']:.2f} times as fast ({run['ms_per_step'][0]:.0f} and {run['ms_per_step'][1]:.0f} ms a step); "
+            f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each atom and layer |"
+        )
+    for run in filter(None, record["lammps"]):
+        rows.append(
+            f"| LAMMPS, one process, {run['atoms']:,} atoms of silicon, {run['size']}, {run['dtype']}, "
+            f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['us_per_atom']:.1f} us for an atom and step, "
+            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+        )
+    for run in filter(None, record["torchsim"]):
+        rows.append(
+            f"| TorchSim, {run['replicas']} replicas of ethanol, {run['size']}, {run['dtype']}, "
+            f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['ms_per_step']:.1f} ms a step, "
+            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+        )
+    for name, run in record.get("mace", {}).items():
+        found = "not measured" if run is None else f"{run['us_per_atom']:.1f} us for an atom and step"
+        rows.append(f"| {name} by its ASE calculator, the same crystal and cutoff of 5 A, float32, eager | {found} |")
+    left = "".join(f" Left out: {what}." for what in record["left_out"])
+    rows += [
+        "",
+        f"Made by `python -m benchmarks.engines.scaling` (`benchmarks/results/engines_scaling.json`).{left}",
+        "",
+    ]
+    return "\n".join(rows)
 
 
 def main() -> None:

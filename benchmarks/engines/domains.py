@@ -2,13 +2,15 @@
 
 Run by ``mpiexec -n N python -m benchmarks.engines.domains --cells 10 --json FILE`` for N = 1 and 2; ``--table``
 compares the files. The work of a process is its CPU time without the calls of MPI, in which it waits: what can be told
-on a machine whose cores are shared with other programs.
+on a machine whose cores are shared with other programs. Times by the clock are in the files too; they mean something
+on quiet cores (``benchmarks.engines.scaling``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -79,9 +81,9 @@ def measure(cells: int, steps: int, path: Path) -> None:
     lmp.commands_string(BOX.format(n=cells, model=model))
     lmp.command("run 0")
     lmp.comm.seconds = 0.0
-    sent = lmp._lists.halo.bytes_sent if lmp._lists else 0
-    ghosts = lmp._lists.halo.num_nodes - lmp._lists.halo.num_own if lmp._lists else 0
-    start, compute = time.process_time(), lmp._compute
+    sent = lmp._domain.halo.bytes_sent if lmp._domain else 0
+    ghosts = lmp._domain.halo.num_nodes - lmp._domain.halo.num_own if lmp._domain else 0
+    start, clock, compute = time.process_time(), time.perf_counter(), lmp._compute
     spent = [0.0]
 
     def timed(*arguments: Any) -> None:
@@ -92,13 +94,13 @@ def measure(cells: int, steps: int, path: Path) -> None:
     lmp._compute = timed
     rebuilds = lmp.num_rebuilds
     lmp.command(f"run {steps}")
-    total = time.process_time() - start
+    total, wall = time.process_time() - start, time.perf_counter() - clock
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     forces = np.array(lmp.gather_atoms("f", 1, 3)).reshape(-1, 3)
     positions = np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3)
     energy = lmp.get_thermo("etotal")
-    every = world.gather(
-        {"work_s": spent[0], "cpu_s": total, "own": lmp.extract_setting("nlocal"), "halo": ghosts, "sent": sent}
-    )
+    times = {"work_s": spent[0], "cpu_s": total, "wall_s": wall, "peak_GiB": peak}
+    every = world.gather({**times, "own": lmp.extract_setting("nlocal"), "halo": ghosts, "sent": sent})
     if world.rank == 0:
         np.savez(path.with_suffix(".npz"), forces=forces, positions=positions)
         record = {

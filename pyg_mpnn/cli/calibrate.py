@@ -12,6 +12,7 @@ def calibrate_command(
     out: str,
     test: Sequence[str] | str | None = None,
     num_draws: int = 8,
+    device: str = "auto",
     threads: int | None = None,
     trust: list[str] | None = None,
 ) -> UncertainResult:
@@ -28,6 +29,7 @@ def calibrate_command(
         out: File to write, by convention ``*.pt``.
         test: Structures to judge the error bars by, in place of those that the training was tested on.
         num_draws: Weights drawn for error bars of forces, where there is one training.
+        device: Where to compute: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads; PyTorch's own choice without it.
         trust: Code of your own that the model is made of and that may run, for example my_net.py.
 
@@ -41,4 +43,4 @@ def calibrate_command(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return add_error_bars(runs, out, test_data=test, num_draws=num_draws, trust=trust or ())
+    return add_error_bars(runs, out, test_data=test, num_draws=num_draws, device=device, trust=trust or ())

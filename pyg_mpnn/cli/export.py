@@ -6,13 +6,17 @@ from pathlib import Path
 
 from pyg_mpnn.files import refuse_input_as_output
 from pyg_mpnn.models import Potential, open_potential
+from pyg_mpnn.models.checks import choose_device
 
 
-def export_command(model: str, out: str, dtype: str | None = None, trust: list[str] | None = None) -> Path:
+def export_command(
+    model: str, out: str, dtype: str | None = None, device: str = "auto", trust: list[str] | None = None
+) -> Path:
     """Write energy, forces and stress of one structure as an AOTInductor package, for Python or C++.
 
     The package takes ``z, pos, edge_index, shifts, cell`` and needs torch, not this package: examples/export shows both
-    languages. Compiling takes a minute or more. It needs a CPU and a C++ compiler.
+    languages. Compiling takes a minute or more and, for the CPU, a C++ compiler; what comes of it is compared with
+    eager evaluation before it is written.
 
     Args:
         model: Checkpoint of a training (best.ckpt) or saved potential, or Python code of yours as file.py:name or
@@ -20,6 +24,7 @@ def export_command(model: str, out: str, dtype: str | None = None, trust: list[s
         out: File to write; its name ends in .pt2. An existing one is replaced.
         dtype: Precision to compute in, float32 or float64; by default that of the potential. Input and output are
             float64 in any case.
+        device: Where the package is to run: auto (a GPU if there is one here), cpu, cuda or cuda:0.
         trust: Code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
@@ -29,7 +34,7 @@ def export_command(model: str, out: str, dtype: str | None = None, trust: list[s
         A in; eV, eV/A, eV/A^3 out.
 
     Raises:
-        ValueError: The name does not end in .pt2, or the precision is another one.
+        ValueError: The name does not end in .pt2, the precision is another one, or the device is not there.
     """
     import torch
 
@@ -41,9 +46,11 @@ def export_command(model: str, out: str, dtype: str | None = None, trust: list[s
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"'dtype' must be float32 or float64, got {dtype!r}")
     refuse_input_as_output("out", target, [model])
+    place = choose_device(device)
     potential = open_potential(model, trust=trust)
     if not isinstance(potential, Potential):
         raise TypeError(f"'model' must be a Potential, got {model} with a {type(potential).__name__}")
-    potential.to(dtype=None if dtype is None else getattr(torch, dtype)).export(target)
-    print(f"Written to {target}, {target.stat().st_size / 1e6:.1f} MB: z, pos, edge_index, shifts, cell in this order")
+    potential.to(device=place, dtype=None if dtype is None else getattr(torch, dtype)).export(target)
+    size = target.stat().st_size / 1e6
+    print(f"Written to {target}, {size:.1f} MB, for {place}: z, pos, edge_index, shifts, cell in this order")
     return target

@@ -11,6 +11,7 @@ from pyg_mpnn.data.labels import EnergyUnit, LengthUnit, parse_types
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_text
 from pyg_mpnn.inspection import Inspection
+from pyg_mpnn.models.checks import choose_device
 
 CURVE_MINUTES = 1.6  # of four trainings; with their reports two minutes on a free CPU
 
@@ -31,6 +32,7 @@ def inspect_command(
     length_unit: LengthUnit | None = None,
     types: str | None = None,
     json: str | None = None,
+    device: str = "auto",
     threads: int | None = None,
 ) -> Inspection:
     """Look at structures before training on them: units, signs, outliers, duplicates, neighbours, training time.
@@ -60,6 +62,7 @@ def inspect_command(
         length_unit: Unit of positions and cells in the files; angstrom without it.
         types: Elements of the numbered types of a LAMMPS file, for instance 1=Cu,2=Ag.
         json: File to write the findings to, with all numbers.
+        device: Where the trainings are timed: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads; PyTorch decides without it.
 
     Returns:
@@ -74,6 +77,7 @@ def inspect_command(
 
     files = [name for item in (data, test or ()) for name in ([item] if isinstance(item, str) else item)]
     refuse_input_as_output("json", json, files)
+    place = str(choose_device(device))
     if steps < 0:
         raise ValueError(f"'steps' must not be negative, got {steps}")
     threads = threads_for("off", threads)
@@ -92,6 +96,7 @@ def inspect_command(
             bar.update()
 
         options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps, "progress": progress}
+        options["device"] = place
         options["minutes"] = CURVE_MINUTES if learning_curve else 0.0
         found = inspect_frames(frames, held_out, cutoff=cutoff or 5.0, **options)
     print(found)

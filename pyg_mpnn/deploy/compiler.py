@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.generate import Compiled, first_line, generate, why_not_made
-from pyg_mpnn.deploy.proof import NotProven, make_trials
+from pyg_mpnn.deploy.proof import NotProven
 from pyg_mpnn.deploy.support import CompilationError, why_not
 from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.trials import make_trials
 
 CompileMode = Literal["auto", "on", "off"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import torch
@@ -9,9 +11,13 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.generate import build, expected_seconds
-from pyg_mpnn.deploy.proof import TESTED_TORCH, may_end_the_process
+from pyg_mpnn.deploy.proof import TOLERANCE
 from pyg_mpnn.deploy.support import CompilationError
-from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, eager_function, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.trials import generated
+
+SIZES = (9, 40, 200)
+"""Atoms of the structures that a package is compared on."""
 
 
 def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path) -> None:
@@ -19,7 +25,8 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
 
     The package is a function of ``z``, ``pos``, ``edge_index``, ``shifts`` and ``cell`` (and an index list of edges for
     each smaller scale), with free numbers of atoms and edges, at least 2 of each. It takes and gives float64, whatever
-    the dtype of the module: who calls it need not know, and torch does not check it unless asked.
+    the dtype of the module: who calls it need not know, and torch does not check it unless asked. Before it is put in
+    its place it is compared with eager evaluation on three generated crystals.
 
     Args:
         module: as for ``pyg_mpnn.deploy.tracing.trace``, in evaluation mode.
@@ -28,13 +35,8 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
         path: file to write; an existing one is replaced only by a complete one.
 
     Raises:
-        CompilationError: it is on a GPU, or this release of torch is not one that packages are tested with.
+        CompilationError: the package does not compute what eager evaluation does; nothing is written.
     """
-    if may_end_the_process(reference.device):
-        raise CompilationError(
-            f"a package is written on a CPU with torch {' or '.join(TESTED_TORCH)}, where packages are tested, got "
-            f"{reference.device} and torch {torch.__version__}: move the potential, or install that torch"
-        )
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
     traced = trace(module, kind, floating.dtype, floating.device)
@@ -44,8 +46,42 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free}, {0: free}, {1: free}, {0: free}, None, tuple({0: free} for _ in near))
     arguments = (z, pos, edge_index, shifts, cell[0], near)
-    with announce(f"Compiling {path.name}", 1.3 * expected_seconds(traced, "inference")):
-        build(exported, arguments, shapes, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        package = Path(scratch) / path.name
+        with announce(f"Compiling {path.name}", 1.3 * expected_seconds(traced, "inference")):
+            build(exported, arguments, shapes, package)
+        _prove(package, module, traced, reference, kind, floating.dtype)
+        os.replace(package, path)
+
+
+def _prove(package: Path, module: nn.Module, traced: Traced, reference: Tensor, kind: Kind, dtype: torch.dtype) -> None:
+    """Refuse a package that does not compute what eager evaluation does, one structure after the other."""
+    run, random = torch._inductor.aoti_load_package(str(package)), torch.Generator().manual_seed(0)
+    evaluate = eager_function(module, traced.names, kind, dtype)
+    weights = example_tensors(module, traced, kind)[: len(traced.names)]
+    for size in SIZES:
+        made = [tensor.to(reference.device) for tensor in generated(module, kind, (size,), random).flat()]
+        z, pos, _, edge_index, shifts, cell, *near = made
+        energy, forces, stress, atom_energies = run(z, pos, edge_index, shifts, cell[0], tuple(near))
+        wanted = unflatten(kind, evaluate([*weights, *made]))
+        assert wanted.virial is not None
+        whole = wanted.energies.double() + reference[z]
+        rounding = float(1e-12 * whole.abs().sum())  # of energies that are large beside those of the interaction
+        compared = {
+            "energy": (energy, whole.sum(), wanted.energies.double().abs().sum(), rounding),
+            "atom energies": (atom_energies, whole, wanted.energies, rounding),
+            "forces": (forces, wanted.forces.double(), wanted.forces, 0.0),
+            "stress": (stress, -wanted.virial[0].double() / torch.linalg.det(cell[0]).abs(), None, 0.0),
+        }
+        for name, (found, right, scale, floor) in compared.items():
+            allowed = TOLERANCE[dtype] * float((right if scale is None else scale).abs().max()) + floor
+            worst = float((found - right).abs().max()) if found.shape == right.shape else float("inf")
+            if not worst <= allowed:  # nor where it is no number
+                raise CompilationError(
+                    f"the package was not written, for it does not compute what eager evaluation does: {name} of "
+                    f"{size} generated atoms by {worst:.1e} (allowed {allowed:.1e}), with torch {torch.__version__} on "
+                    f"{reference.device}"
+                )
 
 
 class _OneStructure(nn.Module):

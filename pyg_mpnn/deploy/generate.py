@@ -17,20 +17,19 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.cache import CacheError, cache_error, keep, make_private
+from pyg_mpnn.deploy.own_process import in_own_process
 from pyg_mpnn.deploy.proof import (
     NotProven,
-    Trial,
     Verdict,
-    in_own_process,
     judge,
     may_end_the_process,
     read_verdict,
     require_proven,
-    results_of,
     write_verdict,
 )
 from pyg_mpnn.deploy.support import CompilationError, cache_folder, digest, generating, machine, tracing
 from pyg_mpnn.deploy.tracing import Traced
+from pyg_mpnn.deploy.trials import Trial, results_of
 
 Compiled = Callable[[list[Tensor]], list[Tensor]]
 Purpose = Literal["inference", "training"]

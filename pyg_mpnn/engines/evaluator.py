@@ -274,7 +274,7 @@ def describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[st
     if not isinstance(source, str | Path):
         return f"{type(source).__name__} (no file)"
     if record.get("labels"):
-        return f"{source} (labels: {', '.join(record['labels'].values())})"
+        return f"{source} (labels: {', '.join(record['labels'].values())} structures)"
     settings = Path(source).parent / "settings.json"
     try:
         values = json.loads(settings.read_text())

@@ -23,8 +23,10 @@ import numpy as np
 import torch
 
 from pyg_mpnn.deploy import CompileMode, keep_freed_memory
+from pyg_mpnn.engines.domain import Domain
 from pyg_mpnn.engines.evaluator import Evaluator, atomic_numbers, missing, parts
-from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
+from pyg_mpnn.engines.halo import domain_options
+from pyg_mpnn.models.checks import choose_device
 
 __all__ = ["Lammps", "run_script"]
 
@@ -39,16 +41,16 @@ class Lammps:
 
     All other commands and all other attributes are those of the Python class ``lammps.lammps``. The two commands ::
 
-        pair_style pyg_mpnn [dtype float64|float32] [skin 0.5] [compile off|auto|on]
+        pair_style pyg_mpnn [dtype float64|float32] [skin 0.5] [compile off|auto|on] [device cpu]
         pair_coeff * * run/best.ckpt Si O
 
     come after the box and the masses are made, in ``units metal``; the symbols are those of atom types 1, 2, ... They
     become commands of LAMMPS, which are printed: energy, forces and virial come through ``fix external``, so that
     thermostats, barostats, minimizers, restart files and everything else are LAMMPS's own.
 
-    In one process the neighbour list is our own and compiled code can be used. In several processes, started by
-    ``mpiexec``, each computes its own atoms and fetches what the others computed before each layer, see
-    ``pyg_mpnn.engines.halo``; neighbours are searched when LAMMPS rebuilds its own lists.
+    In one process the neighbour list is our own, and compiled code or a GPU (``device cuda``) can be used. In several
+    processes, started by ``mpiexec``, each computes its own atoms and fetches what the others computed before each
+    layer, see ``pyg_mpnn.engines.halo``; neighbours are searched when LAMMPS rebuilds its own lists.
 
     An error inside the potential stops the dynamics: in one process it is raised by the command that ran it, in several
     it is printed and ends all of them.
@@ -64,7 +66,7 @@ class Lammps:
         ImportError: LAMMPS or mpi4py is missing.
         RuntimeError: ``mpiexec`` is that of another MPI, so that the processes do not see each other.
         ValueError: by the two commands: units other than metal, no box, a wrong number of elements or an element that
-            the potential does not know, a file without a potential, an option that does not exist.
+            the potential does not know, a file without a potential, an option or a device that does not exist.
 
     Source:
         A. P. Thompson et al., Comput. Phys. Commun. 271, 108171 (2022) (LAMMPS).
@@ -87,7 +89,7 @@ class Lammps:
         self.num_rebuilds = 0
         self._error: BaseException | None = None
         self._announced = ""
-        self._lists: _Lists | None = None
+        self._domain: Domain | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["lmp"], name)
@@ -165,7 +167,7 @@ class Lammps:
             self.fixes.pop(words[1], None)
         elif words[:1] == ["clear"]:
             self.fixes.clear()
-            self.evaluator, self._lists = None, None
+            self.evaluator, self._domain = None, None
         elif words[:1] == ["pair_style"]:
             self.chosen = False
         elif words[:1] and words[0] in _STARTS and self.chosen and self.evaluator is None:
@@ -175,7 +177,7 @@ class Lammps:
             )
 
     def _style(self, words: list[str]) -> None:
-        options = {"dtype": "float64", "skin": "0.5", "compile": "off"}
+        options = {"dtype": "float64", "skin": "0.5", "compile": "off", "device": "cpu"}
         given = dict(zip(words[::2], words[1::2], strict=False))
         unknown = [name for name in given if name not in options]
         if len(words) % 2 or unknown:
@@ -193,6 +195,12 @@ class Lammps:
             raise ValueError(
                 f"'compile' must be off in several processes ({self.comm.size}), got {options['compile']}: features "
                 "travel between the layers"
+            )
+        place = choose_device(options["device"])
+        if self.comm.size > 1 and place != torch.device("cpu"):
+            raise ValueError(
+                f"'device' must be cpu in several processes ({self.comm.size}), got {options['device']}: features "
+                "travel between them by MPI"
             )
         if not 0 < _number("skin", options["skin"]) < float("inf"):
             raise ValueError(f"'skin' must be positive (in A), got {options['skin']}")
@@ -219,6 +227,7 @@ class Lammps:
         skin = float(options["skin"])
         evaluator = Evaluator(
             words[2],
+            device=options["device"],
             dtype=getattr(torch, options["dtype"]),
             skin=skin,
             compile=options["compile"],  # type: ignore[arg-type]
@@ -244,7 +253,7 @@ class Lammps:
             self._follow(text.split())
             self.lmp.command(text)
         self.lmp.set_fix_external_callback(_FIX, self._callback, None)
-        self.evaluator, self._lists = evaluator, None
+        self.evaluator, self._domain = evaluator, None
 
     def _say(self, text: str) -> None:
         if self.comm.rank == 0:
@@ -308,54 +317,13 @@ class Lammps:
             raise ValueError("'atom_modify' must leave the atoms their numbers in several processes, got id no")
         pos = torch.from_numpy(self.lmp.numpy.extract_atom("x", nelem=count).copy())
         skin = self.evaluator.skin_list.skin
-        fresh = self._lists is not None and self._lists.holds(tags, nlocal, pos, 0.5 * skin)
+        fresh = self._domain is not None and self._domain.holds(tags, nlocal, pos, 0.5 * skin)
         if self.comm.allreduce(int(fresh)) != self.comm.size:
-            self._lists = _Lists(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
+            self._domain = Domain(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
             self.num_rebuilds += 1
-        lists = self._lists
-        assert lists is not None
-        z = torch.zeros(lists.halo.num_nodes, dtype=torch.long)
-        z[lists.halo.node] = torch.from_numpy(self.numbers[types])
-        vec = pos.index_select(0, lists.source) - pos.index_select(0, lists.target)
-        inside = (vec.square().sum(-1) < self.evaluator.potential.cutoff**2).nonzero().squeeze(-1)
-        edge_index = lists.edge_index.index_select(1, inside)
-        energy, forces, virial = evaluate_halo(
-            self.evaluator.potential, lists.halo, z, edge_index, vec.index_select(0, inside)
-        )
+        assert self._domain is not None
+        energy, forces, virial = self._domain.evaluate(self.evaluator.potential, self.numbers[types], pos)
         return energy, forces.numpy(), virial.numpy()
-
-
-class _Lists:
-    """Candidates for edges of a process, from one rebuild of LAMMPS's lists to the next."""
-
-    def __init__(self, comm: Any, tags: np.ndarray, nlocal: int, pos: torch.Tensor, reach: float) -> None:
-        self.tags, self.nlocal, self.pos = tags, nlocal, pos
-        self.halo = Halo(comm, tags, nlocal)
-        self.source, self.target = _pairs(pos, nlocal, reach)
-        self.edge_index = torch.stack([self.halo.node.index_select(0, self.source), self.target])
-
-    def holds(self, tags: np.ndarray, nlocal: int, pos: torch.Tensor, allowed: float) -> bool:
-        """Whether these are the same atoms and images, near enough to where they were."""
-        same = nlocal == self.nlocal and np.array_equal(tags, self.tags)
-        return same and (len(pos) == 0 or float((pos - self.pos).square().sum(-1).max()) < allowed**2)
-
-
-def _pairs(pos: torch.Tensor, num_own: int, reach: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs of an own atom (target) and any other or its image (source)."""
-    import vesin
-
-    if num_own == 0:
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-    low, high = pos[:num_own].amin(0) - reach, pos[:num_own].amax(0) + reach
-    near = ((pos >= low) & (pos <= high)).all(1).nonzero().squeeze(1)
-    points = pos.index_select(0, near).numpy()
-    calculator = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
-    i, j = calculator.compute(points=points, box=np.zeros((3, 3)), periodic=False, quantities="ij")
-    target, source = near[torch.from_numpy(i.astype(np.int64))], near[torch.from_numpy(j.astype(np.int64))]
-    own = target < num_own
-    target, source = target[own], source[own]
-    order = (target * len(pos) + source).argsort()
-    return source[order], target[order]
 
 
 def _number(name: str, text: str) -> float:

@@ -12,6 +12,8 @@ import numpy as np
 
 from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.engines.evaluator import Evaluator, missing
+from pyg_mpnn.models.checks import choose_device
+from pyg_mpnn.models.pretrained import model_file
 
 __all__ = ["LammpsDynamics", "run_lammps_dynamics"]
 
@@ -48,6 +50,8 @@ def run_lammps_dynamics(
     seed: int = 0,
     skin: float = 0.5,
     dtype: Literal["float32", "float64"] = "float64",
+    device: str = "auto",
+    compile: Literal["auto", "on", "off"] = "auto",
     log_interval: int = 1,
     trajectory_interval: int = 10,
 ) -> LammpsDynamics:
@@ -59,7 +63,7 @@ def run_lammps_dynamics(
     final.restart, from which LAMMPS goes on.
 
     Args:
-        model: saved potential or training checkpoint.
+        model: saved potential, training checkpoint, or the name of a shipped potential.
         structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
             the shipped sample. A molecule gets a box with 10 A of vacuum.
         out: folder for the results; must be new or empty.
@@ -73,6 +77,9 @@ def run_lammps_dynamics(
         seed: of the random velocities.
         skin: what the neighbour list holds beyond the cutoff, in A.
         dtype: float64, or float32, which conserves the energy less well.
+        device: auto (a GPU if there is one and one process), cpu, cuda or cuda:0; several processes take the CPU.
+        compile: compiled energies and forces: auto for 10,000 steps and more in one process, on (an error where they
+            cannot be had), or off; never in several processes.
         log_interval: steps from one line of the log to the next.
         trajectory_interval: steps from one frame of the trajectory to the next.
 
@@ -84,9 +91,10 @@ def run_lammps_dynamics(
 
     Raises:
         ImportError: LAMMPS or mpiexec is missing.
-        ValueError: an argument out of its range, an element that the potential does not know, npt without a crystal.
+        ValueError: an argument out of its range, an element that the potential does not know, npt without a crystal,
+            a device that torch does not have, a GPU or compiled code in several processes.
         FileExistsError: the folder is not empty.
-        RuntimeError: LAMMPS has failed; what it wrote stays.
+        ChildProcessError: LAMMPS has failed; what it wrote stays.
     """
     settings = dict(locals())
     import ase.io
@@ -95,6 +103,7 @@ def run_lammps_dynamics(
     from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
 
     _check(settings)
+    options = _options(settings)
     mpiexec = _mpiexec()
     atoms = single_structure(structure)
     if ensemble == "npt" and not atoms.pbc.all():
@@ -109,15 +118,17 @@ def run_lammps_dynamics(
             remove_drift(atoms.positions, velocities, atoms.get_masses(), rotation=not atoms.pbc.any())
         )
         symbols = sorted(set(atoms.symbols))
-        options: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
-        ase.io.write(folder / "box.data", atoms, format="lammps-data", **options)
-        script = _script(atoms.pbc, symbols, {**settings, "model": shlex.quote(str(Path(model).resolve()))})
+        form: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
+        ase.io.write(folder / "box.data", atoms, format="lammps-data", **form)
+        script = _script(
+            atoms.pbc, symbols, {**settings, **options, "model": shlex.quote(str(model_file(model).resolve()))}
+        )
         (folder / "in.lammps").write_text(script)
         print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
         command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
         done = subprocess.run([*command, "--ranks", str(ranks), "--", "-screen", "none"], cwd=folder, check=False)
         if done.returncode != 0:
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}"
             )
         result = _read(folder, steps, ranks, len(atoms))
@@ -134,10 +145,33 @@ def _check(settings: dict[str, Any]) -> None:
     for name in ("ranks", "steps", "timestep", "temperature", "skin", "log_interval", "trajectory_interval"):
         if not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
-    choices = {"ensemble": ("nve", "nvt", "npt"), "coupling": ("iso", "aniso", "tri"), "dtype": ("float32", "float64")}
+    choices = {
+        "compile": ("auto", "on", "off"),
+        "ensemble": ("nve", "nvt", "npt"),
+        "coupling": ("iso", "aniso", "tri"),
+        "dtype": ("float32", "float64"),
+    }
     for name, allowed in choices.items():
         if settings[name] not in allowed:
             raise ValueError(f"'{name}' must be one of {', '.join(allowed)}, got {settings[name]!r}")
+
+
+def _options(settings: dict[str, Any]) -> dict[str, str]:
+    """Device and compilation as ``pair_style`` takes them, what is left to us decided."""
+    from pyg_mpnn.md.dynamics import LONG
+
+    place, alone = choose_device(settings["device"]), settings["ranks"] == 1
+    for name in ("device", "compile"):
+        if not alone and settings[name] not in ("auto", "cpu", "off"):
+            raise ValueError(
+                f"'{name}' must be left out in several processes, which compute on the CPU and are not compiled, got "
+                f"{settings[name]} and {settings['ranks']} ranks"
+            )
+    compiled = settings["compile"]
+    if compiled == "auto" and not (alone and settings["steps"] >= LONG):
+        print(f"Not compiled: it is done for {LONG:,} steps and more in one process (--compile)")
+        compiled = "off"
+    return {"device": str(place) if alone else "cpu", "compile": compiled}
 
 
 def _mpiexec() -> str:
@@ -152,13 +186,15 @@ def _mpiexec() -> str:
 
 def _script(pbc: np.ndarray, symbols: list[str], settings: dict[str, Any]) -> str:
     step = settings["timestep"] / 1000
+    unlike = {"device": "cpu", "compile": "off"}
+    extra = "".join(f" {name} {settings[name]}" for name, usual in unlike.items() if settings[name] != usual)
     fix = _FIXES[settings["ensemble"]].format(**settings, time=100 * step, slow=1000 * step)
     return f"""units           metal
 atom_style      atomic
 atom_modify     map yes
 boundary        {" ".join("p" if flag else "f" for flag in pbc)}
 read_data       box.data
-pair_style      pyg_mpnn dtype {settings["dtype"]} skin {settings["skin"]:g}
+pair_style      pyg_mpnn dtype {settings["dtype"]} skin {settings["skin"]:g}{extra}
 pair_coeff      * * {settings["model"]} {" ".join(symbols)}
 timestep        {step:g}
 {fix}

@@ -41,6 +41,7 @@ def export_metatomic(
 
     Raises:
         ImportError: metatomic is missing.
+        FileNotFoundError: there is no such folder.
         ValueError: what :class:`~pyg_mpnn.engines.Evaluator` refuses, or a composition of which it is not known how far
             it reaches.
         RuntimeError: the traced energies differ from the untraced ones, because the potential branches on values of
@@ -54,6 +55,9 @@ def export_metatomic(
     except ImportError as error:
         raise ImportError(missing("metatomic", "metatomic")) from error
 
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"'path' must lie in a folder that exists, got {path}")
     evaluator = Evaluator(potential, dtype=dtype)
     model = evaluator.potential
     elements = _elements(model)
@@ -71,7 +75,6 @@ def export_metatomic(
         dtype=str(dtype).removeprefix("torch."),
     )
     exported = AtomisticModel(module.eval(), ModelMetadata(name=name), capabilities)
-    path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         try:
             exported.save(Path(folder) / path.name)

@@ -94,7 +94,7 @@ def _search_cluster(structures: Structures, reach: float) -> tuple[Tensor, Tenso
 def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]:
     # One thread: two gained nothing on 10,000 atoms, and left alone vesin starts one for every core.
     vesin = _required("vesin", "pip install vesin")
-    calculator = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
+    whole = vesin.NeighborList(cutoff=reach, full_list=True, n_threads=1)
     pos = structures.pos.to("cpu", torch.float64).numpy()
     stop = torch.bincount(structures.batch, minlength=structures.num_graphs).cumsum(0).tolist()
     pairs, shifts = [np.zeros((0, 2), np.int64)], [np.zeros((0, 3), np.int64)]
@@ -104,6 +104,9 @@ def _search_vesin(structures: Structures, reach: float) -> tuple[Tensor, Tensor]
             cell, periodic = _vesin_cell(structures, graph, points, reach)
             if _divides_by_zero(points, cell, periodic, reach):
                 return search_torch(structures, reach)
+            farthest = 1.0 + 2.0 * float(np.linalg.norm(np.ptp(points, axis=0)))
+            short = not periodic and reach > farthest  # a reach far beyond a molecule costs vesin its third power
+            calculator = vesin.NeighborList(cutoff=farthest, full_list=True, n_threads=1) if short else whole
             found, shift = calculator.compute(points, cell, periodic, "PS", copy=False)
             pairs.append(found.view(np.int64) + first)
             shifts.append(shift.astype(np.int64))  # a copy: the next call overwrites vesin's memory

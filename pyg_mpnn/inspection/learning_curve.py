@@ -32,6 +32,7 @@ def learning_curve(
     *,
     minutes: float = 2.0,
     seed: int = 0,
+    device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Finding:
     r"""Train the small model on an eighth, a quarter, a half and all of the structures, in equal times.
@@ -46,6 +47,7 @@ def learning_curve(
         cutoffs: of the model, in A.
         minutes: for all trainings together.
         seed: of the split, the weights and the order.
+        device: where to train.
         progress: called with the size of each training before it runs.
 
     Returns:
@@ -72,7 +74,7 @@ def learning_curve(
             with contextlib.redirect_stderr(io.StringIO()):
                 settings = TrainingSettings(
                     "structures", f"{folder}/run", size="small", cutoff=tuple(cutoffs), minutes=minutes / len(counts),
-                    compile="off", device="cpu", seed=seed, force_data=True, batch_size=min(8, count),
+                    compile="off", device=device, seed=seed, force_data=True, batch_size=min(8, count),
                 )  # fmt: skip
                 seen_frames = [frames[place] for place in places[:count]]
                 result = train(settings, frames=seen_frames, valid=tested)

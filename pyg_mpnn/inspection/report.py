@@ -107,6 +107,7 @@ def inspect_frames(
     batch_size: int = 8,
     steps: int = 5,
     minutes: float = 0.0,
+    device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Inspection:
     """Look at structures before training on them.
@@ -119,6 +120,7 @@ def inspect_frames(
         batch_size: structures a step of the training.
         steps: of training to time; 0 leaves that out.
         minutes: for a learning curve; 0 leaves that out.
+        device: where the trainings are timed.
         progress: called with the name of each check before it runs.
 
     Returns:
@@ -155,10 +157,11 @@ def inspect_frames(
         ("neighbours", lambda: check_neighbors(data, cutoffs)),
     ]
     if steps:
-        options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps}
+        options: dict[str, Any] = {"size": size, "batch_size": batch_size, "steps": steps, "device": device}
         checks.append(("training time", lambda: check_training_time(data, cutoffs, **options)))
     if minutes:
-        checks.append(("learning curve", lambda: learning_curve(data, cutoffs, minutes=minutes, progress=progress)))
+        curve: dict[str, Any] = {"minutes": minutes, "device": device, "progress": progress}
+        checks.append(("learning curve", lambda: learning_curve(data, cutoffs, **curve)))
     findings = []
     for name, check in checks:
         progress(name)

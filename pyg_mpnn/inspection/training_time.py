@@ -27,11 +27,12 @@ def check_training_time(
     size: Size = "base",
     batch_size: int = 8,
     steps: int = 5,
+    device: str = "cpu",
     seconds: float = 10.0,
 ) -> Finding:
     """Time some steps of training: energies, forces and stress of a batch, their derivatives, a step of Muon.
 
-    Eager, on the CPU, in the present number of threads; a compiled training and a GPU are faster.
+    Eager, in the present number of threads of a CPU; a compiled training is faster.
 
     Args:
         frames: structures with energies and forces.
@@ -39,6 +40,7 @@ def check_training_time(
         size: of the model.
         batch_size: structures a step.
         steps: to time, besides a first one.
+        device: where to compute.
         seconds: after which no further step is begun.
 
     Returns:
@@ -54,7 +56,7 @@ def check_training_time(
         return Finding("training time", "note", "Not measured: there are no forces to train on.")
     chosen = [frames[k * len(frames) // (batch_size * steps) % len(frames)] for k in range(batch_size * steps)]
     with torch.random.fork_rng():
-        potential = Potential.from_size(size, cutoff=tuple(cutoffs))
+        potential = Potential.from_size(size, cutoff=tuple(cutoffs)).to(device)
     reference = fit_reference(chosen, tuple(cutoffs))
     potential.set_reference(reference.energies, reference.scale, reference.neighbors)
     dataset = StructureDataset(chosen, tuple(cutoffs))
@@ -62,12 +64,16 @@ def check_training_time(
     times: list[float] = []
     begun = time.perf_counter()
     for k in range(steps + 1):
-        batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(batch_size)])
+        batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(batch_size)]).to(
+            device
+        )
         start = time.perf_counter()
         loss = torch.stack(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).sum()
         torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
+        if potential.device.type == "cuda":
+            torch.cuda.synchronize(potential.device)
         times.append(time.perf_counter() - start)
         if k and time.perf_counter() - begun > seconds:
             break
@@ -82,7 +88,8 @@ def check_training_time(
         "steps_timed": len(times) - 1,
         "threads": torch.get_num_threads(),
     }
-    where = f"CPU, {torch.get_num_threads()} threads, not compiled"
+    processor = device if device != "cpu" else f"CPU, {torch.get_num_threads()} threads"
+    where = f"{processor}, not compiled"
     text = (
         f"size {size}, {batch_size} structures a step: {step:.2g} s a step, {step * per_epoch:.3g} s an epoch of "
         f"{per_epoch} steps, {epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes ({where})."

@@ -12,14 +12,14 @@ from pyg_mpnn.learning.teacher import Teacher
 from pyg_mpnn.training.settings import DEFAULT_MINUTES, TrainingSettings
 
 FREE = frozenset(
-    {"out", "minutes", "processes", "label_seconds", "resume", "threads", "compile", "trust", "test"}
+    {"out", "minutes", "processes", "label_seconds", "resume", "device", "threads", "compile", "trust", "test"}
     | {"timestep", "temperature"}
 )
 """What may differ where a distillation goes on; a dynamics that explodes wants another time step."""
 
 _OWN = (
-    *("data", "out", "test", "size", "cutoff", "model", "epochs", "minutes", "seed", "resume", "threads", "compile"),
-    *("trust", "committee", "stream", "target", "without_energy", "outputs", "valid_size", "split_seed"),
+    *("data", "out", "test", "size", "cutoff", "model", "epochs", "minutes", "seed", "resume", "device", "threads"),
+    *("compile", "trust", "committee", "stream", "target", "without_energy", "outputs", "valid_size", "split_seed"),
 )
 
 
@@ -59,6 +59,8 @@ class DistillSettings:
         label_seconds: Longest time for one label; a teacher that takes longer is stopped, and the structure set aside.
         seed: Of the weights, the dynamics and the validation structures.
         resume: Go on in ``out``; no label is computed twice.
+        device: Where the student is trained, and a teacher of ours computes in each of its processes: auto (a GPU if
+            there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads of the student's training, and of a teacher of ours in each of its processes; by
             default one where compiled and for the teacher.
         compile: As of train; a teacher of ours is compiled where it has thousands of structures to evaluate.
@@ -99,6 +101,7 @@ class DistillSettings:
     label_seconds: float = 600.0
     seed: int = 0
     resume: bool = False
+    device: str = "auto"
     threads: int | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     trust: Sequence[str] = ()
@@ -185,6 +188,7 @@ class DistillSettings:
                 minutes=minutes,
                 seed=self.seed,
                 resume=resume,
+                device=self.device,
                 threads=self.threads,
                 compile=self.compile,
                 trust=self.trust,

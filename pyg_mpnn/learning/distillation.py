@@ -28,6 +28,7 @@ from pyg_mpnn.learning.run import Run, check_folder, check_start
 from pyg_mpnn.learning.teacher import Label, Teacher, as_written
 from pyg_mpnn.learning.walks import KIND, Walks
 from pyg_mpnn.models import Committee, EnergyModel, Potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training import compute_errors, predict, train
 from pyg_mpnn.training.table import error_table
 
@@ -90,6 +91,7 @@ def distill(settings: DistillSettings) -> DistillResult:
     """
     out = Path(settings.out)
     check_folder(out, settings.resume)
+    choose_device(settings.device)
     own = load_own(settings.name, settings.trust) if is_own(settings.name) else None
     if own is not None and len(settings.teacher) > 1:
         raise ValueError(f"'teacher' must have no arguments where it is a potential, got {settings.teacher}")
@@ -111,7 +113,12 @@ def distill(settings: DistillSettings) -> DistillResult:
 def _teacher(settings: DistillSettings, compile: CompileMode) -> Teacher:
     if not is_own(settings.name):
         return settings.as_teacher
-    return own_teacher(settings.name, trust=settings.trust, threads=settings.threads, compile=compile)
+    return _own(settings.name, settings, compile)
+
+
+def _own(path: str, settings: DistillSettings, compile: CompileMode) -> Teacher:
+    options: dict[str, Any] = {"device": settings.device, "threads": settings.threads, "compile": compile}
+    return own_teacher(path, trust=settings.trust, **options)
 
 
 def _read(settings: DistillSettings) -> list[Atoms]:
@@ -361,7 +368,7 @@ class _Distillation(Run):
         plain = [as_written(atoms) for atoms in structures]
         mode = settings.of_training("", False).compile_mode(settings.sample + len(self.given))[0]
         file = str(self.out / "potential.pt")
-        whole = own_teacher(file, trust=settings.trust, threads=settings.threads, compile=mode)
+        whole = _own(file, settings, mode)
         log = self.out / "teacher.txt"
         first, count = seconds_of(_teacher(settings, mode), plain, log)
         second, _ = seconds_of(whole, plain, log)

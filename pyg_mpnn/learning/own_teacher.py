@@ -29,28 +29,38 @@ def is_own(name: str) -> bool:
 
 
 def own_teacher(
-    path: str, *, trust: Sequence[str] = (), threads: int | None = None, compile: CompileMode = "off"
+    path: str,
+    *,
+    trust: Sequence[str] = (),
+    device: str = "auto",
+    threads: int | None = None,
+    compile: CompileMode = "off",
 ) -> Teacher:
     """A teacher that loads a potential in each of its processes.
 
     Args:
         path: As of :func:`load_own`.
         trust: Code of the user's that may run.
+        device: As of md.
         threads: Of torch in each process; 1 without it.
         compile: As of md.
 
     Returns:
         The teacher.
     """
-    return Teacher(_PLACE, {"path": path, "trust": list(trust), "threads": threads or 1, "compile": compile})
+    options = {"device": device, "threads": threads or 1, "compile": compile}
+    return Teacher(_PLACE, {"path": path, "trust": list(trust), **options})
 
 
-def own_calculator(path: str, trust: Sequence[str], threads: int, compile: CompileMode) -> PotentialCalculator:
+def own_calculator(
+    path: str, trust: Sequence[str], device: str, threads: int, compile: CompileMode
+) -> PotentialCalculator:
     """The calculator of a process; it sets the number of threads of the process.
 
     Args:
         path: As of :func:`load_own`.
         trust: Code of the user's that may run.
+        device: As of md.
         threads: Of torch.
         compile: As of md.
 
@@ -61,7 +71,7 @@ def own_calculator(path: str, trust: Sequence[str], threads: int, compile: Compi
         ValueError: As of :func:`load_own`.
     """
     torch.set_num_threads(threads)
-    return PotentialCalculator(load_own(path, trust).compile(compile))
+    return PotentialCalculator(load_own(path, trust).compile(compile), device=device)
 
 
 def load_own(path: str, trust: Sequence[str] = ()) -> EnergyModel:

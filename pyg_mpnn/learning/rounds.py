@@ -33,6 +33,7 @@ from pyg_mpnn.learning.sampling import (
 from pyg_mpnn.learning.selection import describe
 from pyg_mpnn.learning.settings import FEWEST, FREE, LearnSettings
 from pyg_mpnn.models import Committee, load_potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training import TrainingSettings, calibrate, deviations, reliability, train_committee
 
 KINDS = ("displaced", "sampled", "test", "certificate")
@@ -100,6 +101,7 @@ def learn(settings: LearnSettings) -> LearnResult:
     """
     out = Path(settings.out)
     check_folder(out, settings.resume)
+    choose_device(settings.device)
     starts = read_starts(settings)
     out.mkdir(parents=True, exist_ok=True)
     labels = {"processes": settings.processes, "seconds": settings.label_seconds}
@@ -241,6 +243,7 @@ class _Learning(Run):
             temperature=factor * settings.temperature,
             seed=settings.seed + 1000 * number + sum(map(ord, name)),
             limit=limit,
+            device=settings.device,
             threads=settings.threads,
             compile=settings.compile,
             trust=settings.trust,
@@ -249,7 +252,7 @@ class _Learning(Run):
     def load(self, file: Path) -> Committee:
         model = load_potential(file, trust=self.settings.trust)
         assert isinstance(model, Committee)
-        return model.eval()
+        return model.to(choose_device(self.settings.device)).eval()
 
     def training_frames(self) -> list[Atoms]:
         """All labels but those of the probe, in an order that the number of processes does not change."""
@@ -295,6 +298,7 @@ class _Learning(Run):
             committee=settings.committee,
             resume=resume,
             force_data=True,  # sampling seeks what stands apart
+            device=settings.device,
             threads=settings.threads,
             compile=settings.compile,
             trust=settings.trust,

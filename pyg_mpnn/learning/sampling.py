@@ -174,6 +174,7 @@ def walk(
     temperature: float,
     seed: int,
     limit: float | None = None,
+    device: str = "auto",
     threads: int | None = None,
     compile: Literal["auto", "on", "off"] = "auto",
     trust: Sequence[str] = (),
@@ -189,6 +190,7 @@ def walk(
         temperature: in K.
         seed: of velocities and thermostat.
         limit: error bar of a force in eV/A at which it stops; none without it.
+        device: as of md.
         threads: of torch.
         compile: as of md.
         trust: code of the user's that may run.
@@ -221,6 +223,7 @@ def walk(
                 seed=seed,
                 log_interval=max(1, steps // 1000),
                 trajectory_interval=max(1, steps // _FRAMES),
+                device=device,
                 threads=threads,
                 compile=compile,
                 max_uncertainty=1e6 if limit is None else limit,

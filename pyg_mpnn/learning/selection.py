@@ -49,9 +49,10 @@ def describe(model: Committee, structures: Sequence[Atoms]) -> tuple[NDArray[np.
     bars: list[float] = []
     with torch.no_grad():
         for batch in DataLoader(prepared, batch_size=16):
-            features = _of_atoms(member, batch)
-            of_atoms = model(batch, forces=True).others["forces_std"].numpy()
             numbers, places = batch.z.numpy(), batch.batch.numpy()
+            batch = batch.to(model.device)
+            features = _of_atoms(member, batch)
+            of_atoms = model(batch, forces=True).others["forces_std"].cpu().numpy()
             for place in range(batch.num_graphs):
                 own = places == place
                 rows.append(_pooled(features[own], numbers[own], elements))
@@ -62,7 +63,7 @@ def describe(model: Committee, structures: Sequence[Atoms]) -> tuple[NDArray[np.
 def _of_atoms(potential: Potential, batch: Batch) -> NDArray[np.float64]:
     structure = read_structure(batch, *([None] * 6))
     structure = potential.with_inputs(structure, batch).with_edges(potential.cutoff)
-    found: NDArray[np.float64] = potential.last_layer(structure, structure.pos, None)[1].double().numpy()
+    found: NDArray[np.float64] = potential.last_layer(structure, structure.pos, None)[1].double().cpu().numpy()
     return found
 
 

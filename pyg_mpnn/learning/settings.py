@@ -11,7 +11,7 @@ from pyg_mpnn.learning.teacher import Teacher
 
 FREE = frozenset(
     {"out", "target_force_error", "max_labels", "minutes", "processes", "label_seconds", "patience"}
-    | {"resume", "threads", "compile", "trust"}
+    | {"resume", "device", "threads", "compile", "trust"}
 )
 """What may differ where a run goes on."""
 
@@ -52,6 +52,7 @@ class LearnSettings:
         seed: Of the weights, the dynamics and the displacements.
         resume: Go on in ``out``; no label is computed twice. Budgets and target may be others, all else must be the
             same.
+        device: Where the student computes: auto (a GPU if there is one), cpu, cuda or cuda:0.
         threads: Number of CPU threads of the student; by default one where compiled, else PyTorch's own choice.
         compile: As of train and md.
         trust: Code of your own that ``model`` is made of and that may run, for example my_net.py.
@@ -89,6 +90,7 @@ class LearnSettings:
     patience: int = 4
     seed: int = 0
     resume: bool = False
+    device: str = "auto"
     threads: int | None = None
     compile: Literal["auto", "on", "off"] = "auto"
     trust: Sequence[str] = ()

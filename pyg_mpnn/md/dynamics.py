@@ -30,6 +30,7 @@ from pyg_mpnn.md.run import Run
 from pyg_mpnn.md.summary import DynamicsSummary, summarize, write_summary
 from pyg_mpnn.md.watch import Watch, check_watch
 from pyg_mpnn.models import EnergyModel, open_potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.models.pretrained import model_file
 from pyg_mpnn.units import GPA
 
@@ -157,6 +158,7 @@ def run_dynamics(
     from pyg_mpnn.md.plot import plot_energy_drift  # a missing matplotlib is said before the dynamics, not after it
 
     _check_settings(settings)
+    processor = choose_device(device)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     used = ["momenta"] if velocities == "file" else []
     atoms = single_structure(structure, constraints=True, labels=labels, frame=frame, used=used)
@@ -185,7 +187,7 @@ def run_dynamics(
         print(line, flush=True)
     with hold_folder(folder), cpu_threads(threads):
         potential.compile(mode)
-        calculator = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype), skin=skin)
+        calculator = PotentialCalculator(potential, device=processor, dtype=getattr(torch, dtype), skin=skin)
         intervals = {"log_interval": log_interval, "trajectory_interval": trajectory_interval}
         for number, run in enumerate(runs):
             state = None if states is None else states[number]

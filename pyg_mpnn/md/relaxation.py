@@ -24,6 +24,7 @@ from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.units import GPA
 
 __all__ = ["Relaxation", "run_relaxation"]
@@ -130,6 +131,7 @@ def run_relaxation(
     from pyg_mpnn.md.relaxation_plot import plot_relaxation  # a missing matplotlib is said before, not after
 
     _check_settings(settings)
+    place = choose_device(device)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
     fix_atoms(atoms, fix)
@@ -138,7 +140,7 @@ def run_relaxation(
     strains = _strains(atoms) if cell else None
     potential = open_potential(model, trust=trust)
     with new_folder(out) as folder:
-        atoms.calc = PotentialCalculator(potential, device=device, dtype=getattr(torch, dtype))
+        atoms.calc = PotentialCalculator(potential, device=place, dtype=getattr(torch, dtype))
         volume = atoms.get_volume() if cell else None
         with cpu_threads(threads):
             rows, converged = _relax(atoms, folder, settings, strains)

@@ -523,16 +523,18 @@ class Potential(EnergyModel):
         energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
         dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
         its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. All tensors must be contiguous (row by row, as in C) and on the CPU: the package reads their memory as
-        such, so that others, a transposed or strided view above all, give wrong numbers. Torch looks at dtypes,
-        shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads beyond a tensor
-        that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
+        give NaN. All tensors must be contiguous (row by row, as in C) and on the device of this potential: the package
+        reads their memory as such, so that others, a transposed or strided view above all, give wrong numbers. Torch
+        looks at dtypes, shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads
+        beyond a tensor that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is
+        wanted.
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
 
         Raises:
-            CompilationError: compilation is not possible here, as for :meth:`compile`.
+            CompilationError: compilation is not possible here, as for :meth:`compile`, or the package does not compute
+                what eager evaluation does on generated crystals.
         """
         if self.atomwise is None or len(self.outputs):
             given = [*(["energy"] if self.has_energy else []), *self.outputs]

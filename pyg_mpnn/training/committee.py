@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.files import write_json
 from pyg_mpnn.models import Committee, UncertainPotential, load_potential
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.models.files import read_content
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.training.evaluate import label_shapes
@@ -107,7 +108,9 @@ def train_committee(
             start_from=_start_of(settings.start_from, number),
         )
         train(own, frames=frames, valid=valid, test=test)
-    return add_error_bars(runs, out / "committee.pt", frames=frames, valid=valid, test=test, trust=settings.trust)
+    return add_error_bars(
+        runs, out / "committee.pt", frames=frames, valid=valid, test=test, device=settings.device, trust=settings.trust
+    )
 
 
 def _start_of(start_from: str | None, number: int) -> str | None:
@@ -137,6 +140,7 @@ def add_error_bars(
     valid: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
     num_draws: int = 8,
+    device: str | None = None,
     trust: Sequence[str] = (),
 ) -> UncertainResult:
     """Make a model with calibrated error bars of one training or of several.
@@ -153,6 +157,8 @@ def add_error_bars(
         valid: The same.
         test: The same.
         num_draws: As of :class:`~pyg_mpnn.models.LastLayer`.
+        device: Where to compute: ``auto``, ``cpu``, ``cuda`` or ``cuda:0``; the CPU without it. The model is returned
+            there.
         trust: Code of the user's that may run.
 
     Returns:
@@ -164,17 +170,18 @@ def add_error_bars(
     Raises:
         FileExistsError: The file exists.
         FileNotFoundError: A folder without a training.
-        ValueError: Trainings with other data, or other validation structures.
+        ValueError: Trainings with other data, or other validation structures, or a device that torch does not have.
     """
     target = Path(out)
     if target.exists():
         raise FileExistsError(f"'out' must be a new file, got {target}: choose another name")
     if not runs:
         raise ValueError("'runs' must name at least one folder of a training, got none")
+    place = choose_device(device)
     folders = [Path(run) for run in runs]
     settings = [_settings(folder) for folder in folders]
     _check_alike(folders)
-    potentials = [_potential(folder, trust) for folder in folders]
+    potentials = [_potential(folder, trust).to(place) for folder in folders]
     first = settings[0] if test_data is None else replace(settings[0], test=test_data)
     data = load_training_data(
         first, potentials[0].cutoffs, frames, test, valid=valid, energy=True, labels=label_shapes(potentials[0])

@@ -109,18 +109,18 @@ def fit_last_layer(
     if errors.energy_rmse_meV is None or errors.forces_rmse_meV_per_A is None:
         raise ValueError("'frames' must have energies and forces to fit a last layer, got some without")
     noise = {"energy": 1e-3 * errors.energy_rmse_meV, "forces": 1e-3 * errors.forces_rmse_meV_per_A}
-    precision = torch.zeros(model.width, model.width, dtype=torch.float64)
+    precision = torch.zeros(model.width, model.width, dtype=torch.float64, device=potential.device)
     known = {name: [k for k, frame in enumerate(dataset.structures) if _is_known(frame, name)] for name in noise}
-    for batch in _batches(dataset, known["energy"], batch_size):
+    for batch in _batches(dataset, known["energy"], batch_size, potential.device):
         of_structures, _ = _last_layer(potential, batch, derivatives=False)
         precision += of_structures.T @ of_structures / noise["energy"] ** 2
     places = np.linspace(0, len(known["forces"]) - 1, min(num_forces, len(known["forces"]))).round().astype(int)
     chosen = [known["forces"][place] for place in np.unique(places)]
-    for batch in _batches(dataset, chosen, batch_size):
+    for batch in _batches(dataset, chosen, batch_size, potential.device):
         _, of_components = _last_layer(potential, batch, derivatives=True)
         precision += len(known["forces"]) / len(chosen) * of_components.T @ of_components / noise["forces"] ** 2
     prior = 1e-10 * precision.diagonal().mean()
-    model.set_precision(precision + prior * torch.eye(model.width, dtype=torch.float64))
+    model.set_precision(precision + prior * torch.eye(len(precision), dtype=torch.float64, device=precision.device))
     model.compositions, model.record = potential.compositions, dict(potential.record)
     return model.eval()
 
@@ -129,8 +129,11 @@ def _is_known(frame: Data, name: str) -> bool:
     return name in frame and not bool(frame[name].isnan().any())
 
 
-def _batches(dataset: PreparedStructures, places: Sequence[int], batch_size: int) -> Iterator[Batch]:
-    yield from DataLoader(dataset, batch_sampler=batching(dataset, batch_size, places=places))
+def _batches(
+    dataset: PreparedStructures, places: Sequence[int], batch_size: int, device: torch.device
+) -> Iterator[Batch]:
+    for batch in DataLoader(dataset, batch_sampler=batching(dataset, batch_size, places=places)):
+        yield batch.to(device)
 
 
 def _last_layer(potential: Potential, batch: Batch, *, derivatives: bool) -> tuple[Tensor, Tensor]:
@@ -173,7 +176,7 @@ def deviations(
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in QUANTITIES}
     model.eval()
     with torch.no_grad():
-        for batch in _batches(dataset, range(len(dataset)), batch_size):
+        for batch in _batches(dataset, range(len(dataset)), batch_size, model.device):
             crystals = "stress" in batch and has_stress(batch.cell, batch.pbc)
             stress = "stress" in batch and bool(torch.as_tensor(crystals).any())
             output = model(batch, forces="forces" in batch, stress=stress)
@@ -185,7 +188,9 @@ def deviations(
                 bars = output.others[f"{name}_std"][:, None].expand_as(error)
                 known = ~(error.isnan() | bars.isnan())
                 found[name].append((error[known], bars[known]))
-    joined = {name: [torch.cat(column).numpy() for column in zip(*parts, strict=True)] for name, parts in found.items()}
+    joined = {
+        name: [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)] for name, parts in found.items()
+    }
     return {name: Deviations(*columns) for name, columns in joined.items() if columns and len(columns[0])}
 
 

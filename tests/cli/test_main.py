@@ -16,6 +16,7 @@ import pyg_mpnn.training
 import pyg_mpnn.training.ablation
 from pyg_mpnn import Potential
 from pyg_mpnn.cli import main
+from pyg_mpnn.cli.main import COMMANDS
 from pyg_mpnn.training.ablation import AblationSettings
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +78,38 @@ def test_no_error_is_a_traceback(
     monkeypatch.setenv("PYG_MPNN_TRACEBACK", "1")
     with pytest.raises(type(error)):
         main(["evaluate", "--model", "best.ckpt", "--data", "ethanol"])
+
+
+EVALUATING = {
+    "inspect": ["--data", "ethanol"],
+    "train": ["--data", "ethanol", "--out", "new"],
+    "learn": ["--teacher", "ase.calculators.emt:EMT", "--structures", "ethanol", "--out", "new"],
+    "distill": ["--teacher", "organic", "--structures", "ethanol", "--out", "new"],
+    "evaluate": ["--model", "organic", "--data", "ethanol"],
+    "calibrate": ["--runs", "run", "--out", "new.pt"],
+    "check": ["--model", "organic"],
+    "md": ["--model", "organic", "--structure", "ethanol", "--out", "new"],
+    "lammps": ["--model", "organic", "--structure", "ethanol", "--out", "new"],
+    "predict": ["--model", "organic", "--structures", "ethanol", "--out", "new.xyz"],
+    "relax": ["--model", "organic", "--structure", "ethanol", "--out", "new"],
+    "vib": ["--model", "organic", "--structure", "ethanol", "--out", "new"],
+    "export": ["--model", "organic", "--out", "new.pt2"],
+    "ablate": ["--data", "ethanol", "--out", "new"],
+}
+"""Every command that evaluates a model, with what it cannot do without."""
+
+
+@pytest.mark.parametrize("command", EVALUATING)
+def test_a_device_that_is_not_there_is_refused_first(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its name, before anything is read or written; convert, which evaluates nothing, is the only one without it."""
+    assert set(EVALUATING) == set(COMMANDS) - {"convert"}
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *EVALUATING[command], "--device", "cuda:97"]) == 1
+    shown = capsys.readouterr().err
+    assert "'device' must be one that torch can use here, got 'cuda:97'" in shown
+    assert not list(tmp_path.iterdir())
 
 
 def test_resume_continues_from_the_saved_settings(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import ase.io
@@ -147,6 +149,21 @@ def test_python_without_this_package(package, expected, inputs, folder):
             assert_close(stress, wanted.stress[0])
 
 
+def test_a_package_for_another_processor_is_refused(package, folder):
+    """Before it is loaded: torch would warn, and the processor might not know an instruction."""
+    other = folder / "other.pt2"
+    with zipfile.ZipFile(package) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content.replace(b"x86_64", b"riscv64") if name.endswith("metadata.json") else content)
+    command = [sys.executable, str(EXAMPLES / "run.py"), str(other), "absent.pt", "out.pt"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "was made for another machine: AOTI_MACHINE riscv64 (here x86_64). Export" in done.stderr
+    command[2] = str(package)
+    assert "No such file or directory: 'absent.pt'" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
 def test_cpp(program, package, expected, inputs):
     found = subprocess.run(
         [str(program), str(package)], input=inputs[1].read_text(), check=True, capture_output=True, text=True
@@ -176,8 +193,30 @@ for changed in (pos.float(), pos.mT.contiguous().mT):
         assert f"input_handles[1]: unmatched {what}" in done.stdout + done.stderr
 
 
-def test_a_package_is_not_written_where_it_is_not_tested(potential, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch, "__version__", "2.99.0")
-    with pytest.raises(CompilationError, match=r"with torch 2\.13, .* got cpu and torch 2\.99\.0"):
+@pytest.mark.parametrize("wrong", [None, 0, 1, 2, 3])
+def test_a_package_that_computes_something_else_is_not_written(wrong, potential, tmp_path, monkeypatch):
+    """The graph run by torch stands for compiled code; each of its four results is made wrong in turn."""
+    name = ("energy", "forces", "stress", "atom energies")[wrong or 0]
+    module = importlib.import_module("pyg_mpnn.deploy.export")
+
+    def load(path):
+        def run(*arguments):
+            results = list(made[0](*arguments))
+            if wrong is not None:
+                results[wrong] = results[wrong] * (1 + 3e-4)
+            return results
+
+        return run
+
+    made = []
+    monkeypatch.setattr(module, "build", lambda graph, _, __, path: made.append(graph) or path.write_text("code"))
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", load)
+    for parameter in potential.parameters():  # a fresh potential has forces of zero
+        torch.nn.init.normal_(parameter, std=0.5)
+    if wrong is None:
+        potential.export(tmp_path / "potential.pt2")
+        assert (tmp_path / "potential.pt2").read_text() == "code"
+        return
+    with pytest.raises(CompilationError, match=f"not compute what eager evaluation does: {name} of 9 generated atoms"):
         potential.export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []

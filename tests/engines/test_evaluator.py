@@ -58,6 +58,9 @@ def test_line_names_file_labels_precision_and_ensemble(potential, saved):
     assert f"{saved} (labels pbe_energy)" in Evaluator(saved).announce("", "", "")
     settings.write_text("{}")
     assert "(labels of the usual names)" in Evaluator(saved).announce("", "", "")
+    potential.record = {"labels": {"energy": "energies in 1000", "forces": "forces in 900"}}
+    potential.save(saved)
+    assert "(labels: energies in 1000, forces in 900 structures)" in Evaluator(saved).announce("", "", "")
 
 
 def test_bad_input_is_refused(potential):

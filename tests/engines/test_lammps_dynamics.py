@@ -9,12 +9,14 @@ from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "ensemble", "ranks"), [("crystal", "npt", 2), ("molecule", "nve", 1)])
-def test_dynamics_leaves_script_log_and_trajectory(kind, ensemble, ranks, saved, request, tmp_path, capfd):
+@pytest.mark.parametrize(
+    ("kind", "ensemble", "ranks", "model"), [("crystal", "npt", 2, "saved"), ("molecule", "nve", 1, "organic")]
+)
+def test_dynamics_leaves_script_log_and_trajectory(kind, ensemble, ranks, model, saved, request, tmp_path, capfd):
     ase.io.write(tmp_path / "start.extxyz", request.getfixturevalue(kind))
     folder = tmp_path / "out"
     options = {"steps": 10, "timestep": 0.2, "ensemble": ensemble, "ranks": ranks, "trajectory_interval": 5}
-    result = run_lammps_dynamics(saved, tmp_path / "start.extxyz", folder, **options)
+    result = run_lammps_dynamics(saved if model == "saved" else model, tmp_path / "start.extxyz", folder, **options)
     printed = capfd.readouterr().out
     assert "pair_style      pyg_mpnn" in printed
     assert f"on {ranks} process" in printed
@@ -37,6 +39,11 @@ def test_bad_input_is_refused_before_lammps_starts(saved, molecule, crystal, tmp
     ase.io.write(tmp_path / "crystal.extxyz", crystal)
     with pytest.raises(ValueError, match="elements the model was trained on"):
         run_lammps_dynamics(saved, tmp_path / "crystal.extxyz", tmp_path / "out")
+    for name, value in {"compile": "on", "device": "meta"}.items():
+        with pytest.raises(ValueError, match=f"'{name}' must be"):
+            run_lammps_dynamics(saved, tmp_path / "molecule.extxyz", tmp_path / "out", ranks=2, **{name: value})
+    with pytest.raises(ValueError, match="'device' must be one that torch can use here, got 'cuda:97'"):
+        run_lammps_dynamics(saved, tmp_path / "molecule.extxyz", tmp_path / "out", device="cuda:97")
     assert not (tmp_path / "out").exists()
 
 
@@ -45,6 +52,6 @@ def test_failure_of_lammps_is_an_error(saved, molecule, tmp_path, capfd):
     """Two atoms at one place: an error inside a process."""
     molecule.positions[1] = molecule.positions[0]
     ase.io.write(tmp_path / "start.extxyz", molecule)
-    with pytest.raises(RuntimeError, match="LAMMPS has failed"):
+    with pytest.raises(ChildProcessError, match="LAMMPS has failed"):
         run_lammps_dynamics(saved, tmp_path / "start.extxyz", tmp_path / "out", steps=3)
     assert "coincident atoms" in capfd.readouterr().err

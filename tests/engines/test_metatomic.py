@@ -96,4 +96,6 @@ class Branching(Potential):
 def test_potential_that_cannot_be_traced_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match="traced energies of 2 atoms differ"):
         export_metatomic(Branching(MPNN(cutoff=4.0, hidden_channels=16)), tmp_path / "model.pt")
+    with pytest.raises(FileNotFoundError, match="'path' must lie in a folder that exists"):
+        export_metatomic(Branching(MPNN(cutoff=4.0, hidden_channels=16)), tmp_path / "absent" / "model.pt")
     assert not list(tmp_path.iterdir())

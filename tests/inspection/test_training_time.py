@@ -16,6 +16,13 @@ def test_real_steps_are_timed(frames: list[Data]) -> None:
     assert "size small, 4 structures a step" in found.finding
 
 
+def test_it_says_where_it_was_timed(frames: list[Data]) -> None:
+    """A device of torch's own without numbers stands for a GPU: everything is put there before it is computed."""
+    assert "CPU" in check_training_time(frames[:4], [4.0], size="small", batch_size=2, steps=1).finding
+    with pytest.raises((NotImplementedError, RuntimeError), match=r"[Mm]eta"):
+        check_training_time(frames[:4], [4.0], size="small", batch_size=2, steps=1, device="meta")
+
+
 def test_global_random_numbers_are_left_alone(frames: list[Data]) -> None:
     state = torch.get_rng_state()
     check_training_time(frames[:4], [4.0], size="small", batch_size=2, steps=1)

@@ -58,7 +58,8 @@ def _simple_parts():
     """Classes that are made of numbers alone."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for name, cls in sorted(own_classes().items()):
-        known = {} if cls.__init__ is nn.Module.__init__ else inspect.signature(cls).parameters
+        known = {} if cls.__init__ is nn.Module.__init__ else dict(inspect.signature(cls.__init__).parameters)
+        known.pop("self", None)  # not the signature of the class: on Python 3.10 that is the one of __new__
         needed = {key for key, p in known.items() if p.default is p.empty and p.kind not in several}
         of_models = name == "EnergyModel" or issubclass(cls, SumPotential)
         if needed <= set(SIZES) and not inspect.isabstract(cls) and not of_models:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -117,6 +118,23 @@ def test_last_layer_of_a_training(committee: Path, frames: list[Data], tmp_path:
     assert found.test["forces"].count == 12 * 27
     frame = ethanol("test")[0]
     assert model(frame).energy.item() == pytest.approx(load_potential(run / "best.ckpt")(frame).energy.item())
+
+
+@pytest.mark.slow
+def test_the_model_is_computed_where_it_was_asked_for(
+    committee: Path, frames: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch goes to the device of the model, which is asked for by its name."""
+    asked: list[Any] = []
+    monkeypatch.setattr(Data, "to", lambda batch, device, *_: asked.append(device) or batch)
+    data = [*frames, *ethanol("train")[12:20]]
+    for runs, name in ((["member-0"], "one.pt"), (["member-0", "member-1"], "two.pt")):
+        model = add_error_bars([committee / run for run in runs], tmp_path / name, frames=data, device="cpu").model
+        assert model.device == torch.device("cpu")
+    assert len(asked) > 4
+    assert set(asked) == {torch.device("cpu")}
+    with pytest.raises(ValueError, match="'device' must be one that torch can use here, got 'cuda:97'"):
+        add_error_bars([committee / "member-0"], tmp_path / "x.pt", frames=data, device="cuda:97")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 from pyg_mpnn.data import data_hash
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.files import hold_folder, refuse_held_folder, write_json
+from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training.ablation.cells import cell_path, read_cells, run_cell
 from pyg_mpnn.training.ablation.report import markdown, write_report
 from pyg_mpnn.training.ablation.settings import AblationSettings
@@ -61,6 +62,7 @@ def ablate(
         own design.
     """
     out = Path(settings.out)
+    choose_device(settings.device)
     frames = load_frames(settings.data, labels=settings.labels) if frames is None else frames
     if test is None and settings.test is not None:
         test = load_frames(settings.test, "test", settings.labels)
