@@ -98,8 +98,8 @@ def advise(
     elif len(composition["elements"]) > composition["rank"]:
         lack = ", ".join(composition["elements"])
         reasons.append(
-            f"For energies of other compositions give those of the isolated atoms of {lack}: --isolated takes a file of "
-            "single atoms, or energies in eV by atomic number ('{1: -13.6, ...}')."
+            f"For energies of other compositions give those of the isolated atoms of {lack}: --isolated takes a file "
+            "of single atoms, or energies in eV by atomic number ('{1: -13.6, ...}')."
         )
     reasons.append(
         "The repulsion of nuclei (ZBL) is on, so that atoms never fall into each other; --no-zbl leaves it out."

@@ -108,7 +108,7 @@ def observe(paths: Sequence[Path], timestep: float, interval: int) -> Observable
 
 
 def _unresolved(hydrogen: bool, timestep: float, interval: int) -> str:
-    """Why frames are too rare for the fastest vibration, and the round interval that is not; empty where they are not."""
+    """Why frames are too rare for the fastest vibration, and what to do; empty where they are not."""
     period = 1e3 / (_FASTEST[hydrogen] * _CM_PS)  # fs
     most = period / _SAMPLINGS / timestep
     if interval <= most:

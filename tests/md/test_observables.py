@@ -102,8 +102,8 @@ def test_what_a_trajectory_does_not_allow_is_left_out_with_its_reason(
     assert found.left_out["mean squared displacement"] == "10 frames are fewer than 200"
     found = observe([trajectory(tmp_path / "mol.traj", molecule, 200)], 0.5, 10)
     assert found.left_out == {
-        "vibrational density of states": "frames every 5 fs are too rare for vibrations with hydrogen, of 3800 cm^-1 and "
-        "less, whose shortest period is 8.8 fs: give --trajectory-interval 5"
+        "vibrational density of states": "frames every 5 fs are too rare for vibrations with hydrogen, of 3800 cm^-1 "
+        "and less, whose shortest period is 8.8 fs: give --trajectory-interval 5"
     }
     assert "vibrational_density" in observe([tmp_path / "mol.traj"], 0.5, 5).numbers, "as advised"
     assert "take a --timestep of at most 4 fs" in str(observe([tmp_path / "mol.traj"], 5.0, 1))
