@@ -63,8 +63,8 @@ def scan_output(path: Path, kind: str) -> Scan:
             machine-learned force field.
 
     Source:
-        VASP: a step of OUTCAR is converged where EDIFF is reached, which VASP 5 prints after NELM steps too, so that the
-        last change of the energy counts there; one of vasprun.xml where it took fewer steps than NELM, as pymatgen does
+        VASP: a step of OUTCAR is converged where EDIFF is reached; VASP 5 prints this after NELM steps too, where the
+        last change of the energy counts. One of vasprun.xml is where it took fewer steps than NELM, as pymatgen does
         (S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013)). Others: what they print.
     """
     from ase.io.formats import open_with_compression
