@@ -46,8 +46,8 @@ def learning_curve(
     Args:
         frames: structures with energies.
         cutoffs: of the model, in A.
-        minutes: for all trainings together, with what they take beside their steps: each but the first gives up for that
-            what the one before it took, down to a quarter of its time.
+        minutes: for all trainings together, with what they take beside their steps: each but the first gives up for
+            that what the one before it took, down to a quarter of its time.
         seed: of the split, the weights and the order.
         progress: called with the size of each training before it runs.
 
