@@ -6,8 +6,9 @@ Relaxed, then central differences of forces and dipole moment by 0.005 A; freque
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import numpy as np
-import tblite
 from ase.build import molecule
 from ase.optimize import BFGS
 from tblite.ase import TBLite
@@ -37,7 +38,7 @@ def main() -> None:
     modes = normal_modes(atoms, hessian)
     result = {
         "molecule": "CH3OH, GFN2-xTB by tblite",
-        "tblite": tblite.__version__,
+        "tblite": version("tblite"),
         "frequencies_cm": modes.frequencies_cm.round(1).tolist(),
         "intensities_km_per_mol": infrared_intensities(atoms, modes, dipoles).round(2).tolist(),
     }
