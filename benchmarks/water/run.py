@@ -1,6 +1,6 @@
 """What does a small potential make of water: structure, diffusion, density?
 
-    python -m benchmarks.water.run            20 minutes on a core; writes water.json and potential.pt to results/water
+    python -m benchmarks.water.run            writes benchmarks/results/water/: water.json and potential.pt
     python -m benchmarks.water.run --smoke    a minute, nothing written
 
 Trains on ``water.extxyz.xz`` (see ``benchmarks.water.label``), tests on ``water_test.extxyz.xz``, runs dynamics at
@@ -30,8 +30,8 @@ HERE = Path(__file__).parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--ps", type=float, default=10.0, help="of dynamics at constant volume")
-    parser.add_argument("--npt-ps", type=float, default=6.0, help="of dynamics at constant pressure")
+    parser.add_argument("--ps", type=float, default=2.2, help="of dynamics at constant volume")
+    parser.add_argument("--npt-ps", type=float, default=0.6, help="of dynamics at constant pressure")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
@@ -40,8 +40,7 @@ def main() -> None:
         f"train --data {HERE}/water.extxyz.xz --test {HERE}/water_test.extxyz.xz --valid-size 6 --size small "
         f"--cutoff 4 --batch-size 1 --epochs {options.epochs} --compile off --out run"
     )
-    code = "off" if options.smoke else "on"
-    common = f"md --model run/best.ckpt --timestep 0.5 --temperature 300 --compile {code} --threads 1"
+    common = "md --model run/best.ckpt --timestep 0.5 --temperature 300 --compile off --threads 1"
     warm = f"{common} --structure start.xyz --ensemble nvt --steps {round(options.ps / 0.0005) // 8} --out warm"
     nvt = (
         f"{common} --structure warm/trajectory.traj --velocities file --ensemble nvt --integrator Bussi --tdamp 200 "
