@@ -2,9 +2,9 @@
 
     python -m benchmarks.infrared.label    writes methanol.extxyz.xz here, and benchmarks/results/infrared.json
 
-The frames are the minimum with atoms moved at random by 0.02 to 0.08 A an axis. The spectrum is from central differences
-of forces and dipole moment by 0.005 A at the minimum; frequencies and intensities by ``pyg_mpnn.md``. Needs tblite
-(0.8.0 made the files), outside the environment of the tests.
+The frames are the minimum with atoms moved at random by 0.02 to 0.08 A an axis. The spectrum is from central
+differences of forces and dipole moment by 0.005 A at the minimum; frequencies and intensities by ``pyg_mpnn.md``. Needs
+tblite (0.8.0 made the files), outside the environment of the tests.
 """
 
 from __future__ import annotations
