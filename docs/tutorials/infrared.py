@@ -3,8 +3,8 @@ An infrared spectrum
 ====================
 
 Bands lie where the energy has its curvature, and are as high as the dipole moment changes along a mode. So a potential
-with a dipole moment as a second output gives a spectrum. The frames are methanol near its minimum, with energies, forces
-and dipole moments of GFN2-xTB, a tight-binding method that stands in for a DFT code
+with a dipole moment as a second output gives a spectrum. The frames are methanol near its minimum, with energies,
+forces and dipole moments of GFN2-xTB, a tight-binding method that stands in for a DFT code
 (``benchmarks/infrared/label.py`` made them).
 """
 
