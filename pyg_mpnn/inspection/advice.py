@@ -116,7 +116,7 @@ def _batch(mean: float, largest: int, reasons: list[str]) -> list[str]:
         reasons.append(f"Sizes vary up to {largest} atoms: batches of at most {atoms} atoms in place of 8 structures.")
         return ["--batch-atoms", str(atoms)]
     size = max(1, min(8, int(MANY_ATOMS / mean)))
-    reasons.append(f"{size} structures of {mean:.0f} atoms a step.")
+    reasons.append(f"{size} structure{'s' * (size != 1)} of {mean:.0f} atoms a step.")
     return ["--batch-size", str(size)]
 
 
