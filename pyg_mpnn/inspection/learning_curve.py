@@ -34,6 +34,7 @@ def learning_curve(
     *,
     minutes: float = 2.0,
     seed: int = 0,
+    device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Finding:
     r"""Train the small model on an eighth, a quarter, a half and all of the structures, in equal times.
@@ -49,6 +50,7 @@ def learning_curve(
         minutes: for all trainings together, with what they take beside their steps: each but the first gives up for
             that what the one before it took, down to a quarter of its time.
         seed: of the split, the weights and the order.
+        device: where to train.
         progress: called with the size of each training before it runs.
 
     Returns:
@@ -79,7 +81,7 @@ def learning_curve(
             with contextlib.redirect_stderr(io.StringIO()):
                 settings = TrainingSettings(
                     "structures", f"{folder}/run", size="small", cutoff=tuple(cutoffs), minutes=seconds[-1] / 60,
-                    compile="off", device="cpu", seed=seed, force_data=True, batch_size=min(8, count),
+                    compile="off", device=device, seed=seed, force_data=True, batch_size=min(8, count),
                 )  # fmt: skip
                 seen_frames = [frames[place] for place in places[:count]]
                 result = train(settings, frames=seen_frames, valid=tested, report=False)
