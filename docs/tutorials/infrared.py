@@ -81,7 +81,7 @@ for record, label, color, sign in ((reference, "GFN2-xTB", "k", 1), (found, "lea
     axes.vlines(record["frequencies_cm"], 0, heights, color=color, lw=2, label=label)
 axes.axhline(0, color="grey", linewidth=0.5)
 axes.set(xlabel="wavenumber (cm$^{-1}$)", ylabel="intensity (km/mol)", xlim=(4000, 0))
-axes.legend()
+axes.legend(loc="upper center")
 plt.show()
 off = np.abs(np.array(found["frequencies_cm"]) - reference["frequencies_cm"])
 print(f"frequencies: {off.mean():.0f} cm^-1 apart on average, {off.max():.0f} at most")
