@@ -14,9 +14,10 @@ from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training import Errors
+from pyg_mpnn.training.breakdown import Breakdown
 from pyg_mpnn.training.evaluate import label_shapes, predict, structures_to_test, units
 from pyg_mpnn.training.metrics import compute_errors
-from pyg_mpnn.training.table import error_table
+from pyg_mpnn.training.table import error_table, kinds_table
 
 
 def evaluate_command(
@@ -89,6 +90,8 @@ def evaluate_command(
     predictions = predict(potential, structures, **sizes)  # type: ignore[arg-type]
     errors = compute_errors(predictions, units(potential))
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
+    if kinds := kinds_table(Breakdown(predictions, structures.structures).by_kind()):
+        print(f"\n{kinds}")
     if json is not None:
         write_json(json, errors.summary())
         print(f"\nWritten to {json}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import json
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonargparse
 import yaml
@@ -27,6 +29,22 @@ class Parser(jsonargparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """What is wrong and where the flags are explained, without the usage of all of them, which would hide it.
+
+        Args:
+            message: what is wrong.
+            ex: what was caught.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        of = getattr(ex, "subcommand_parser", None) or self
+        prog = of.prog.replace(" [options]", "")
+        for wrong in re.findall(r"(?<=unrecognized arguments: )--[\w.-]+", message):
+            if near := difflib.get_close_matches(wrong, [flag for a in of._actions for flag in a.option_strings], n=2):
+                message += f"\nDid you mean {' or '.join(near)}?"
+        self.exit(2, f"{prog}: error: {message}\nAll flags: {prog} --help\n")
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args and args[0].startswith("--") and not args[0].startswith("--print"):

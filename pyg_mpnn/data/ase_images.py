@@ -70,8 +70,9 @@ def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
     except sqlite3.Error as error:
         raise ValueError(f"'path' must be an ASE database, got {path}, which SQLite refuses: {error}") from error
     except Exception as error:  # each of ASE's readers fails in its own way
+        hint = ". Give vasprun.xml of the same run" if "OUTCAR" in Path(path).name else ""
         raise ValueError(
-            f"'path' must be readable by ASE, got {type(error).__name__} in {path} (frame {number}): {error}"
+            f"'path' must be readable by ASE, got {type(error).__name__} in {path} (frame {number}): {error}{hint}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 
 LAST = -1  # the number of the last frame, where only its reader counts them
 CUT = "the file ends within it"
+_NELM, _EDIFF = re.compile(r"\s*NELM\s*=\s*(\d+)"), re.compile(r"\s*EDIFF\s*=\s*(\S+)")
+_CHANGES = re.compile(r"-?\d*\.\d+E[+-]\d+")
 
 
 @dataclass
@@ -60,8 +63,9 @@ def scan_output(path: Path, kind: str) -> Scan:
             machine-learned force field.
 
     Source:
-        VASP: a step of OUTCAR is converged where EDIFF is reached; one of vasprun.xml where it took fewer steps than
-        NELM, as pymatgen does (S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013)). Others: what they print.
+        VASP: a step of OUTCAR is converged where EDIFF is reached; VASP 5 prints this after NELM steps too, where the
+        last change of the energy counts. One of vasprun.xml is where it took fewer steps than NELM, as pymatgen does
+        (S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013)). Others: what they print.
     """
     from ase.io.formats import open_with_compression
 
@@ -77,13 +81,20 @@ def scan_output(path: Path, kind: str) -> Scan:
 
 def _scan_outcar(path: Path, lines: Iterable[str]) -> Scan:
     found = Scan(program="VASP", units=_VASP)
-    step, reached, begun, closing = 0, False, False, False
+    step, reached, taken, closing = 0, False, 0, False
+    most, tolerance, change = 0, float("inf"), 0.0  # NELM, EDIFF in eV, and the last change of the energy
     titles = []
     for line in lines:
         if "TITEL" in line:
             titles.append(" ".join(line.split("=")[-1].split()))
+        elif match := _NELM.match(line):
+            most = int(match[1])
+        elif match := _EDIFF.match(line):
+            tolerance = float(match[1])
         elif "Iteration" in line:
-            begun = True
+            taken += 1
+        elif "total energy-change" in line:
+            change = max((abs(float(value)) for value in _CHANGES.findall(line)), default=float("inf"))
         elif "ML FREE ENERGIE" in line:
             raise ValueError(
                 f"'path' must hold steps of an electronic structure, got some of VASP's own machine-learned force "
@@ -96,8 +107,10 @@ def _scan_outcar(path: Path, lines: Iterable[str]) -> Scan:
         elif closing and "energy(sigma->0)" in line:
             if not reached:
                 found.wrong[step] = "its electrons are not converged"
-            step, reached, begun, closing = step + 1, False, False, False
-    if begun or closing:
+            elif taken >= most > 1 and change > tolerance:
+                found.wrong[step] = f"its electrons are not converged in NELM = {most} steps, but to {change:.1g} eV"
+            step, reached, taken, closing = step + 1, False, 0, False
+    if taken or closing:
         found.wrong[step] = CUT
     found.method = _potcars(titles)
     return found

@@ -97,7 +97,10 @@ def advise(
         reasons.append("Energies of isolated atoms are taken from the file.")
     elif len(composition["elements"]) > composition["rank"]:
         lack = ", ".join(composition["elements"])
-        reasons.append(f"For energies of other compositions give those of the isolated atoms of {lack} (--isolated).")
+        reasons.append(
+            f"For energies of other compositions give those of the isolated atoms of {lack}: --isolated takes a file "
+            "of single atoms, or energies in eV by atomic number ('{1: -13.6, ...}')."
+        )
     reasons.append(
         "The repulsion of nuclei (ZBL) is on, so that atoms never fall into each other; --no-zbl leaves it out."
     )
@@ -113,7 +116,7 @@ def _batch(mean: float, largest: int, reasons: list[str]) -> list[str]:
         reasons.append(f"Sizes vary up to {largest} atoms: batches of at most {atoms} atoms in place of 8 structures.")
         return ["--batch-atoms", str(atoms)]
     size = max(1, min(8, int(MANY_ATOMS / mean)))
-    reasons.append(f"{size} structures of {mean:.0f} atoms a step.")
+    reasons.append(f"{size} structure{'s' * (size != 1)} of {mean:.0f} atoms a step.")
     return ["--batch-size", str(size)]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ __all__ = ["learning_curve", "extrapolate"]
 LEVEL = 0.68  # of the interval
 FEWEST = 8  # structures of the smallest training
 SHARES = (8, 4, 2, 1)
+LEAST = 0.25  # of its share of the time that a training gets, however long the others took
 OVERFIT = 1.15  # validation over training error, below which time and not data is what lacks
 
 
@@ -45,7 +47,8 @@ def learning_curve(
     Args:
         frames: structures with energies.
         cutoffs: of the model, in A.
-        minutes: for all trainings together.
+        minutes: for all trainings together, with what they take beside their steps: each but the first gives up for
+            that what the one before it took, down to a quarter of its time.
         seed: of the split, the weights and the order.
         device: where to train.
         progress: called with the size of each training before it runs.
@@ -67,25 +70,32 @@ def learning_curve(
     column, unit = ("forces", "meV/A") if any("forces" in frame for frame in frames) else ("energy", "meV/atom")
     key = {"forces": "forces_mae_meV_per_A", "energy": "energy_mae_meV_per_atom"}[column]
     errors: list[float] = []
-    seen, epochs = math.nan, 0
+    seconds: list[float] = []
+    begun, beside, seen, epochs = time.monotonic(), 0.0, math.nan, 0
     for count in counts:
         progress(f"training on {count} structures")
+        start = time.monotonic()
+        left = 60 * minutes - (start - begun)
+        seconds.append(max(left / (len(counts) - len(errors)) - beside, LEAST * 60 * minutes / len(counts)))
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             with contextlib.redirect_stderr(io.StringIO()):
                 settings = TrainingSettings(
-                    "structures", f"{folder}/run", size="small", cutoff=tuple(cutoffs), minutes=minutes / len(counts),
+                    "structures", f"{folder}/run", size="small", cutoff=tuple(cutoffs), minutes=seconds[-1] / 60,
                     compile="off", device=device, seed=seed, force_data=True, batch_size=min(8, count),
                 )  # fmt: skip
                 seen_frames = [frames[place] for place in places[:count]]
-                result = train(settings, frames=seen_frames, valid=tested)
+                result = train(settings, frames=seen_frames, valid=tested, report=False)
             epochs = int(read_history(Path(folder) / "run" / "metrics.csv")[-1]["epoch"])
         errors.append(getattr(result.errors, key))
-        seen = getattr(evaluate(result.potential, seen_frames[: len(tested)]), key)
-    return describe_curve(counts, errors, seen, epochs, f"{column} MAE in {unit}", 60 * minutes / len(counts))
+        beside = time.monotonic() - start - seconds[-1]
+    seen = getattr(evaluate(result.potential, seen_frames[: len(tested)]), key)
+    found = describe_curve(counts, errors, seen, epochs, f"{column} MAE in {unit}", seconds)
+    found.numbers.update(seconds_each=seconds, seconds_in_all=time.monotonic() - begun)
+    return found
 
 
 def describe_curve(
-    counts: Sequence[int], errors: Sequence[float], seen: float, epochs: int, what: str, seconds: float
+    counts: Sequence[int], errors: Sequence[float], seen: float, epochs: int, what: str, seconds: Sequence[float]
 ) -> Finding:
     """Say what a learning curve says, and where it says nothing.
 
@@ -106,7 +116,8 @@ def describe_curve(
         **{"slope": slope, "at_twice": [low, middle, high], "falls": falls},
     }
     shown = ", ".join(f"{error:.3g} with {count}" for count, error in zip(counts, errors, strict=True))
-    text = f"{what}: {shown} structures (small model, {seconds:.0f} s each, the last in {epochs} epochs)."
+    times = f"{min(seconds):.0f} to {max(seconds):.0f} s of steps each"
+    text = f"{what}: {shown} structures (small model, {times}, the last in {epochs} epochs)."
     severity: Severity = "note"
     if seen * OVERFIT > errors[-1]:
         text += (

@@ -51,9 +51,10 @@ def check_composition(frames: Sequence[Data], alone: Sequence[Data] = ()) -> Fin
     }
     span = str(sizes.min()) if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
     most = ", ".join(name for name, _ in names.most_common(3)) + (", ..." if len(names) > 3 else "")
+    kinds = f"{len(names)} composition{'s' * (len(names) != 1)} ({most})"
     text = (
-        f"{len(frames)} structures ({periodic} periodic) of {span} atoms, {len(names)} compositions ({most}); rank "
-        f"{rank} of {len(elements)} elements."
+        f"{len(frames)} structures ({periodic} periodic) of {span} atoms, {kinds}; rank {rank} of {len(elements)} "
+        f"element{'s' * (len(elements) != 1)}."
     )
     known = sorted({int(frame.z) for frame in alone} & set(elements))
     numbers["isolated_atoms_eV"] = {chemical_symbols[int(frame.z)]: float(frame.energy) for frame in alone}

@@ -99,18 +99,29 @@ def observe(paths: Sequence[Path], timestep: float, interval: int) -> Observable
             left_out["mean squared displacement"] = why
         else:
             numbers["mean_squared_displacement"] = _displacement(paths, spacing)
-    fastest = _FASTEST[bool((atoms.numbers == 1).any())]
-    if not short and spacing * _SAMPLINGS * fastest * _CM_PS > 1:
-        allowed = 1 / (_SAMPLINGS * fastest * _CM_PS) / (1e-3 * timestep)
-        short = (
-            f"frames every {1e3 * spacing:g} fs do not resolve {fastest:g} cm^-1: give --trajectory-interval "
-            f"{max(1, int(allowed))} or a shorter time step"
-        )
+    short = short or _unresolved(bool((atoms.numbers == 1).any()), timestep, interval)
     if short:
         left_out["vibrational density of states"] = short
     else:
         numbers["vibrational_density"] = _density(paths, spacing, count)
     return Observables(numbers, left_out)
+
+
+def _unresolved(hydrogen: bool, timestep: float, interval: int) -> str:
+    """Why frames are too rare for the fastest vibration, and what to do; empty where they are not."""
+    period = 1e3 / (_FASTEST[hydrogen] * _CM_PS)  # fs
+    most = period / _SAMPLINGS / timestep
+    if interval <= most:
+        return ""
+    advice = f"take a --timestep of at most {period / _SAMPLINGS:.2g} fs"
+    if most >= 1:
+        rounds = [digit * 10**power for power in range(6) for digit in (1, 2, 5)]
+        rounded = max(number for number in rounds if number <= most)
+        advice = f"give --trajectory-interval {rounded}"
+    return (
+        f"frames every {timestep * interval:g} fs are too rare for vibrations {'with' if hydrogen else 'without'} "
+        f"hydrogen, of {_FASTEST[hydrogen]:g} cm^-1 and less, whose shortest period is {period:.1f} fs: {advice}"
+    )
 
 
 def _some(path: Path, first: int, end: int, most: int) -> list[Atoms]:

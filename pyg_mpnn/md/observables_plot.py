@@ -65,7 +65,7 @@ def _draw_displacement(panel: Axes, numbers: dict[str, Any]) -> None:
 
 def _draw_density(panel: Axes, numbers: dict[str, Any]) -> None:
     wavenumbers, density = np.array(numbers["wavenumber_per_cm"]), np.array(numbers["modes_per_cm"])
-    seen = np.flatnonzero(density > 1e-3 * density.max())[-1]
+    seen = np.flatnonzero(density > 1e-2 * density.max())[-1]
     panel.plot(wavenumbers, density, "C2", lw=1.2, label=f"broadened by\n{numbers['width_per_cm']:.3g} cm$^{{-1}}$")
     panel.set(xlim=(0, 1.05 * wavenumbers[seen]), ylim=(0, None))
     panel.set(xlabel="wavenumber (cm$^{-1}$)", ylabel="vibrational density\nof states (modes per cm$^{-1}$)")

@@ -125,13 +125,15 @@ class Breakdown:
         return groups
 
     def worst(self, count: int = 10) -> list[Worst]:
-        """The structures with the largest error of one force, or of the energy where no forces are known.
+        """The structures with the largest error of one force, and of the energy among those without forces.
+
+        Where there are both, each has half of the places.
 
         Args:
             count: how many.
 
         Returns:
-            the worst ones first.
+            those with forces, then those without, the worst ones first.
         """
         largest = torch.full((len(self.frames),), torch.nan, dtype=torch.float64)
         atoms: list[int | None] = [None] * len(self.frames)
@@ -143,13 +145,14 @@ class Breakdown:
                     largest[place], atoms[place] = errors.max(), int(errors.argmax())
                 first += len(frame.z)
         energy = self.energy if self.energy is not None else torch.full_like(largest, torch.nan)
-        by = largest if bool((~largest.isnan()).any()) else energy.abs()
-        order = by.nan_to_num(-1.0).argsort(descending=True)[:count].tolist()
+        without = energy.abs().where(largest.isnan(), torch.nan)
+        half = -(-count // 2) if bool((~without.isnan()).any()) and bool((~largest.isnan()).any()) else count
         return [
             Worst(place, _known(largest[place]), atoms[place], _known(energy[place]))
-            for place in order
+            for by in (largest, without)
+            for place in by.nan_to_num(-1.0).argsort(descending=True)[:half].tolist()
             if not bool(by[place].isnan())
-        ]
+        ][:count]
 
 
 def _mean(values: Tensor) -> float | None:

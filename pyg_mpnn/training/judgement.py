@@ -198,7 +198,11 @@ def _number(value: float | None) -> str:
 
 def _show_worst(page: Page, judged: JudgedSet, parts: Breakdown) -> None:
     page.heading("Worst structures")
-    page.text("By the largest error of one force; its atom is drawn in magenta. Frames are counted from 0.", soft=True)
+    page.text(
+        "By the largest error of one force, whose atom is drawn in magenta; those without forces by the error of the "
+        "energy. Frames are counted from 0.",
+        soft=True,
+    )
     shown = []
     for worst in parts.worst():
         errors = [] if worst.forces is None else [f"force {worst.forces:.3g} meV/A off at atom {worst.atom}"]

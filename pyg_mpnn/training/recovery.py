@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from statistics import median
+from typing import Any
 
 import lightning
 import torch
@@ -12,7 +14,9 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.skipped_steps import advice
 
 DIVERGED = 10.0
-"""A validation score of so many times the best one is a divergence, not noise."""
+"""A validation score of so many times the typical of the best ones is a divergence, not noise."""
+TYPICAL = 5
+"""The median of so many of the lowest scores is typical: one alone may be low by chance, where one energy validates."""
 MAX_RECOVERIES = 5
 """After so many the training stops: the learning rate is then a 32nd of what was asked for."""
 
@@ -22,9 +26,9 @@ class Recovery(Callback):
 
     With a learning rate that is a little too large, a training may run well for hundreds of epochs and then lose all it
     has learned within one, its loss finite throughout. Where the validation score of an epoch is more than 10 times the
-    best one, weights, averaged weights and optimizer are set to those of the best checkpoint, and all later learning
-    rates are halved. Steps and time go on: the rest of the schedule is that of an undisturbed training. Each time is
-    reported, and counted in the log.
+    median of the five lowest before it, weights, averaged weights and optimizer are set to those of the best
+    checkpoint, and all later learning rates are halved. Steps and time go on: the rest of the schedule is that of an
+    undisturbed training. Each time is reported, and counted in the log.
 
     Args:
         best: Writes the best checkpoint.
@@ -43,14 +47,30 @@ class Recovery(Callback):
     def __init__(self, best: ModelCheckpoint, average: WeightAveraging) -> None:
         self.best = best
         self.average = average
+        self.lowest: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lowest scores, for a training that goes on later."""
+        return {"lowest": self.lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take them over.
+
+        Args:
+            state_dict: of the callback.
+        """
+        self.lowest = list(state_dict["lowest"])
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Compare the validation score of the epoch with the best one before it, and give up at the sixth time."""
+        """Compare the validation score of the epoch with the lowest before it, and give up at the sixth time."""
         assert isinstance(pl_module, PotentialModule)
-        score, best = float(trainer.callback_metrics["valid_score"]), self.best.best_model_score
-        if best is None or score <= DIVERGED * best:
+        score, typical = float(trainer.callback_metrics["valid_score"]), median(self.lowest or [float("inf")])
+        if score <= DIVERGED * typical:
+            self.lowest = sorted([*self.lowest, score])[:TYPICAL]
             return
-        found = f"{score:.4g} after epoch {trainer.current_epoch + 1}, {score / best:.3g} times its best"
+        found = (
+            f"{score:.4g} after epoch {trainer.current_epoch + 1}, {score / typical:.3g} times that of its best ones"
+        )
         if pl_module.recoveries == MAX_RECOVERIES:
             raise FloatingPointError(
                 f"The validation score must not rise {DIVERGED:g}-fold, got {found}, for the {MAX_RECOVERIES + 1}th "

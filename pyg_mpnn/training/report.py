@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data import Reference
 from pyg_mpnn.models import AtomwiseOutput, Output, Potential
+from pyg_mpnn.training.breakdown import Breakdown
 from pyg_mpnn.training.evaluate import predict, units
 from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
 from pyg_mpnn.training.logs import History, read_history
@@ -21,7 +22,7 @@ from pyg_mpnn.training.model_card import package_versions, write_model_card
 from pyg_mpnn.training.output_reference import guess_output
 from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.table import error_table
+from pyg_mpnn.training.table import error_table, kinds_table
 from pyg_mpnn.training.training_data import TrainingData
 
 MOST_TRAINING = 500  # structures for the parity of what was trained on
@@ -127,6 +128,8 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     knows = "the mean energy and no forces" if potential.has_energy else "the elements alone"
     print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows {knows}:\n")
     print(error_table(columns))
+    if kinds := kinds_table(Breakdown(predictions, frames.structures).by_kind()):
+        print(f"\n{kinds}")
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")
     if card["verdict"]:

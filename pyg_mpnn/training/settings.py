@@ -130,8 +130,9 @@ class TrainingSettings:
             for exactly those.
         zbl: Add the repulsion of nuclei at distances shorter than any in the training structures, where nothing is
             learned; the checkpoint holds it. Of no effect where the model has no energy, is given or started from.
-        isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}'. Without
-            them the reference energies are fitted to the training structures.
+        isolated: Energies of isolated atoms in eV by atomic number, for instance '{1: -13.6, 8: -2041.8}', or a file
+            of isolated atoms. Without them, and without isolated atoms in the data, the reference energies are fitted
+            to the training structures.
         tensorboard: Log for TensorBoard too, in ``out``/tensorboard (metrics.csv is always written).
         wandb: Log to Weights & Biases too, ``online`` or ``offline`` (into ``out``/wandb, for ``wandb sync``).
         outputs: What the model gives besides the energy, by name: a class of outputs with its arguments, for instance
@@ -211,7 +212,7 @@ class TrainingSettings:
     compile: Literal["auto", "on", "off"] = "auto"
     rotate: bool | None = None
     zbl: bool = True
-    isolated: dict[int, float] | None = None
+    isolated: dict[int, float] | str | None = None
     tensorboard: bool = False
     wandb: Literal["online", "offline"] | None = None
     outputs: dict[str, Any] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from pyg_mpnn.training.breakdown import Group
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.units import KCAL_PER_MOL
 
@@ -66,7 +67,37 @@ def error_table(columns: Mapping[str, Errors]) -> str:
         >>> print(error_table({"model": Errors(1, 9.0, 9.0, 1.0, 1.0, 20.0, 30.0)}).splitlines()[-1])
         forces RMSE (meV/A)              30.00            0.6918
     """
-    rows = error_rows(columns)
+    return _aligned(error_rows(columns))
+
+
+def kinds_table(kinds: Sequence[Group]) -> str:
+    """Errors by kind of structure as aligned text: a test of energies alone is not lost in the mean over all.
+
+    Args:
+        kinds: errors of each kind (``config_type``).
+
+    Returns:
+        Lines of equal columns; empty where there are less than two kinds.
+
+    Units:
+        each column names its own.
+
+    Example:
+        >>> print(kinds_table([Group("bulk", 9, 1.5, 20.0, 0.1), Group("scan", 5, 12.0, None, None)]))
+        config_type  structures  energy MAE (meV/atom)  force MAE (meV/A)
+        bulk                  9                    1.5                 20
+        scan                  5                     12                  -
+    """
+    if len(kinds) < 2:
+        return ""
+    rows = [["config_type", "structures", "energy MAE (meV/atom)", "force MAE (meV/A)"]]
+    for kind in kinds:
+        values = ["-" if value is None else f"{value:.3g}" for value in (kind.energy, kind.forces)]
+        rows.append([kind.name, str(kind.number), *values])
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

@@ -80,6 +80,7 @@ def train(
     frames: Sequence[Data] | None = None,
     valid: Sequence[Data] | None = None,
     test: Sequence[Data] | None = None,
+    report: bool = True,
 ) -> TrainingResult:
     """Train a model, test it, and write the results to ``settings.out``.
 
@@ -101,6 +102,7 @@ def train(
             and QM9 are understood.
         valid: Structures in memory to validate, in place of a part of ``frames``.
         test: The same for ``settings.test``.
+        report: Whether report, pictures and model card are written; without them the training ends with its errors.
 
     Returns:
         The best potential and its errors.
@@ -173,7 +175,8 @@ def train(
             with _quiet_lightning():
                 _fit(module, data, last)
         _load_best(module, out / "best.ckpt")
-        errors, trivial = write_report(potential, settings, data) if first else final_errors(potential, settings, data)
+        judge = write_report if report and first else final_errors
+        errors, trivial = judge(potential, settings, data)
         if replay is not None and first:
             report_forgotten(replay, potential, settings)
     return TrainingResult(potential.compile("off"), errors, trivial, out)

@@ -109,8 +109,8 @@ def load_training_data(
     alone = isolated_atoms(every) if energy else set()
     numbers = [place for place in range(len(every)) if place not in alone]
     seen = every.subset(numbers) if alone else every
-    of_atoms = energies_of(every, alone)
-    isolated = {**of_atoms, **(settings.isolated or {})}
+    of_atoms = energies_of(every.structures, alone)
+    isolated = {**of_atoms, **isolated_energies(settings)}
     notes = _look_at(seen, numbers, settings) if energy else []
     if valid is None:
         split_seed = settings.seed if settings.split_seed is None else settings.split_seed
@@ -235,11 +235,35 @@ def isolated_atoms(every: PreparedStructures) -> set[int]:
     return alone
 
 
-def energies_of(every: PreparedStructures, places: Collection[int]) -> dict[int, float]:
+def isolated_energies(settings: TrainingSettings) -> dict[int, float]:
+    """Energies of isolated atoms that the settings give, by number or by a file.
+
+    Args:
+        settings: ``isolated``, and the names and units of labels, count.
+
+    Returns:
+        energies in eV by atomic number.
+
+    Raises:
+        ValueError: a structure of the file has several atoms or no energy, or one element has two energies.
+    """
+    if not isinstance(settings.isolated, str):
+        return settings.isolated or {}
+    frames = load_frames(settings.isolated, labels=settings.labels, wanted=["energy"], required=["energy"])
+    for place, frame in enumerate(frames):
+        if len(frame.z) != 1 or "energy" not in frame:
+            raise ValueError(
+                f"'isolated' must hold single atoms with an energy, got {len(frame.z)} atoms in structure {place} of "
+                f"{settings.isolated}: structures to learn from belong to 'data'."
+            )
+    return energies_of(frames, range(len(frames)))
+
+
+def energies_of(structures: Sequence[Data], places: Collection[int]) -> dict[int, float]:
     """Energies of isolated atoms.
 
     Args:
-        every: structures.
+        structures: structures.
         places: those of isolated atoms.
 
     Returns:
@@ -250,7 +274,7 @@ def energies_of(every: PreparedStructures, places: Collection[int]) -> dict[int,
     """
     energies: dict[int, float] = {}
     for place in sorted(places):
-        frame = every.structures[place]
+        frame = structures[place]
         z, energy = int(frame.z), float(frame.energy)
         if abs(energies.setdefault(z, energy) - energy) > 1e-6:
             raise ValueError(

@@ -9,6 +9,7 @@ from pyg_mpnn.training.metrics import Errors, Predictions
 OPTIMISATION = 50.0  # meV/A, MAE
 DYNAMICS = (100.0, 2.0)  # meV/A and meV/atom, RMSE
 PHONONS = (10.0, 0.1)  # meV/A and relative, MAE
+FEWEST = 5  # structures with forces that a good verdict needs
 ZERO = 1e-3  # eV/A, mean absolute force of structures whose forces vanish, as by symmetry
 CAUTION = (
     "These are rules of thumb. Small errors are necessary and not sufficient: a dynamics may leave the structures that "
@@ -63,6 +64,8 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
       difference of forces over a displacement, and a frequency goes as its square root: 10 % of the forces are 5 % of
       the frequencies.
 
+    Fewer than five structures with forces can show that errors are too large, not that they are small.
+
     Args:
         errors: of structures that were not trained on.
         relative: what :func:`relative_force_error` gives for them; None where the forces are zero, whose errors
@@ -93,7 +96,9 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
         "energies unknown" if energy is None else f"energy RMSE {energy:.2g} meV/atom (at most {energy_limit:g})"
     )
     share = f"{100 * relative:.1f} % of the mean force"
-    return [
+    count = errors.known.get("forces", errors.n_structures)
+    few = f"; {count} {'structure is' if count == 1 else 'structures are'} too few to say so (at least {FEWEST})"
+    found = [
         Verdict(
             "optimisation",
             mae <= OPTIMISATION,
@@ -113,6 +118,9 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
             "own estimate for displacements of 0.01 A, phonopy's default",
         ),
     ]
+    if count >= FEWEST:
+        return found
+    return [one._replace(passed=None, reason=one.reason + few) if one.passed else one for one in found]
 
 
 def _unknown(reason: str) -> list[Verdict]:

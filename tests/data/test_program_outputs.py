@@ -67,6 +67,22 @@ def test_steps_that_are_not_converged_or_cut_are_named_and_left_out_on_demand(
     assert "2 LEFT OUT: frame 1 (its electrons" in capsys.readouterr().out
 
 
+def test_electrons_that_stop_at_nelm_are_not_converged_whatever_is_printed(tmp_path: Path) -> None:
+    """VASP 5 says that EDIFF is reached after NELM steps too."""
+    path = outcar(tmp_path / "OUTCAR", [REACHED, REACHED, REACHED])
+    lines = path.read_text().splitlines()
+    places = [k for k, line in enumerate(lines) if "Iteration" in line]
+    changes = ["-0.2E-02  (-0.4E-04)", "-0.6E-06  (-0.2E-08)", "-0.2E-02  (-0.4E-04)"]
+    for place, change, taken in reversed(list(zip(places, changes, (3, 3, 2), strict=True))):
+        lines[place : place + 1] = [lines[place], f" total energy-change (2. order) :{change}"] * taken
+    path.write_text("   NELM   =      3;   NELMIN=  2\n   EDIFF  = 0.1E-05   stopping-criterion\n" + "\n".join(lines))
+    named = r"got 1 others in .*: frame 0 \(its electrons are not converged in NELM = 3 steps, but to 0.002 eV\)"
+    with pytest.raises(ValueError, match=named):
+        read_structures(path)
+    path.write_text(path.read_text().replace("NELM   =      3", "NELM   =      4"))
+    assert len(read_structures(path)) == 3, "control"
+
+
 def test_other_pseudopotentials_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, potential in (("a", "Cu 22Jun2005"), ("b", "Cu_pv 06Sep2000")):
         (tmp_path / name).mkdir()

@@ -50,7 +50,7 @@ def test_reasons_name_what_lacks() -> None:
     for words in ("without stresses: pressures will be guesses", "ZBL", "Look at the outliers first"):
         assert words in text
     frames = inspect_frames(ethanol("train")[:50], size="small", steps=0).advice
-    assert any("isolated atoms of H, C, O (--isolated)" in reason for reason in frames.reasons)
+    assert any("isolated atoms of H, C, O: --isolated takes a file" in reason for reason in frames.reasons)
     assert any("was not measured" in reason for reason in frames.reasons)
 
 

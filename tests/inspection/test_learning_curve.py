@@ -28,12 +28,12 @@ def test_intervals_hold_what_they_say() -> None:
 
 
 def test_text_says_what_more_structures_bring_or_that_it_does_not_know() -> None:
-    falling = describe_curve(COUNTS, [100.0, 71.0, 50.0, 35.5], 10.0, 40, "forces MAE in meV/A", 24.0)
+    falling = describe_curve(COUNTS, [100.0, 71.0, 50.0, 35.5], 10.0, 40, "forces MAE in meV/A", [24.0, 23.0])
     assert falling.severity == "ok"
     assert "800 more structures would take them from 35.5 to about 25.1" in falling.finding
-    flat = describe_curve(COUNTS, [100.0, 110.0, 95.0, 104.0], 10.0, 40, "forces MAE in meV/A", 24.0)
+    flat = describe_curve(COUNTS, [100.0, 110.0, 95.0, 104.0], 10.0, 40, "forces MAE in meV/A", [24.0, 23.0])
     assert "The fit says NOTHING: errors do not fall" in flat.finding
-    short = describe_curve(COUNTS, [100.0, 71.0, 50.0, 35.5], 34.0, 2, "forces MAE in meV/A", 24.0)
+    short = describe_curve(COUNTS, [100.0, 71.0, 50.0, 35.5], 34.0, 2, "forces MAE in meV/A", [24.0, 23.0])
     assert "time is what lacks" in short.finding
     assert (flat.severity, short.severity) == ("note", "note")
 
@@ -42,7 +42,12 @@ def test_text_says_what_more_structures_bring_or_that_it_does_not_know() -> None
 @pytest.mark.usefixtures("undrawn")
 def test_curve_is_trained() -> None:
     assert "Cannot tell: 30 structures" in learning_curve(ethanol("train")[:30], [3.0]).finding
-    found = learning_curve(ethanol("train")[:45], [3.0], minutes=0.02)
+    found = learning_curve(ethanol("train")[:45], [3.0], minutes=0.05)
+    each = found.numbers["seconds_each"]
+    assert each[0] == pytest.approx(1.0, abs=0.01)
+    assert all(0.25 <= value < each[0] for value in each[1:]), (
+        "what the first took beside its steps comes off the others"
+    )
     assert found.numbers["structures"] == [9, 18, 36]
     assert all(20 < error < 5000 for error in found.numbers["errors"])
     assert 20 < found.numbers["training_error"] < 5000

@@ -102,9 +102,11 @@ def test_what_a_trajectory_does_not_allow_is_left_out_with_its_reason(
     assert found.left_out["mean squared displacement"] == "10 frames are fewer than 200"
     found = observe([trajectory(tmp_path / "mol.traj", molecule, 200)], 0.5, 10)
     assert found.left_out == {
-        "vibrational density of states": "frames every 5 fs do not resolve 3800 cm^-1: give --trajectory-interval 7 or "
-        "a shorter time step"
+        "vibrational density of states": "frames every 5 fs are too rare for vibrations with hydrogen, of 3800 cm^-1 "
+        "and less, whose shortest period is 8.8 fs: give --trajectory-interval 5"
     }
+    assert "vibrational_density" in observe([tmp_path / "mol.traj"], 0.5, 5).numbers, "as advised"
+    assert "take a --timestep of at most 4 fs" in str(observe([tmp_path / "mol.traj"], 5.0, 1))
     large = trajectory(tmp_path / "large.traj", copper * (2, 2, 2), 210)
     found = observe([large, large], 5.0, 1)
     assert found.left_out == {"mean squared displacement": "1.1 ps are less than 2"}

@@ -38,9 +38,11 @@ def test_no_kind_is_no_table(parts: Breakdown) -> None:
     assert parts.by_kind() == []
 
 
-def test_worst_are_those_of_known_forces(parts: Breakdown) -> None:
-    first, second = parts.worst()
+def test_worst_are_those_of_forces_and_without_them_of_energies(parts: Breakdown) -> None:
+    first, second, third = parts.worst()
     assert (first.place, first.atom, first.forces) == (0, 0, pytest.approx(400 * 3**0.5))
     assert (second.place, second.energy) == (1, pytest.approx(-100.0))
+    assert (third.place, third.forces, third.energy) == (2, None, pytest.approx(200.0)), "without forces, by the energy"
+    assert [worst.place for worst in parts.worst(2)] == [0, 2]
     parts.forces = None
     assert [worst.place for worst in parts.worst(1)] == [2]

@@ -89,12 +89,12 @@ def test_page_says_where_the_errors_are(page: Path) -> None:
 
 
 def test_structures_without_forces_are_judged_by_those_of_validation() -> None:
-    frames, sizes, energy = StructureDataset(ethanol("test")[:2], 5.0), torch.full((2,), 9), torch.zeros(2)
-    forces = torch.ones(18, 3)
+    frames, sizes, energy = StructureDataset(ethanol("test")[:5], 5.0), torch.full((5,), 9), torch.zeros(5)
+    forces = torch.ones(45, 3)
     without = JudgedSet("test", Predictions(sizes, energy + 0.009, energy), frames)
     valid = JudgedSet("validation", Predictions(sizes, energy, energy, forces + 0.02, forces), frames)
     trained = JudgedSet("training", Predictions(sizes, energy, energy, forces, forces), frames)
-    of = "; of 2 validation structures, as the test structures have no forces"
+    of = "; of 5 validation structures, as the test structures have no forces"
     found = judge_sets([without, valid, trained], {})
     assert [verdict.passed for verdict in found] == [True, True, False]
     assert all(verdict.reason.endswith(of) for verdict in found)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -139,3 +140,20 @@ def test_recovery_after_the_last_epoch_is_counted(
         result = train(settings(), frames=frames)
     assert [row["recoveries"] for row in _rows(settings())] == [0, 1]
     assert json.loads((result.out / "model_card.json").read_text())["training"]["recoveries"] == 1
+
+
+def test_a_score_that_is_low_by_chance_is_no_measure() -> None:
+    """A single energy that validates crosses its reference now and then; after that nothing has diverged."""
+    callback = recovery.Recovery(None, None)  # type: ignore[arg-type]
+    module = PotentialModule.__new__(PotentialModule)
+    trainer = Mock()
+    for score in (14.0, 20.0, 58.0, 90.0, 22.0, 0.3, 13.0, 8.0):
+        trainer.callback_metrics = {"valid_score": score}
+        callback.on_train_epoch_end(trainer, module)
+    assert callback.lowest == [0.3, 8.0, 13.0, 14.0, 20.0]
+    again = recovery.Recovery(None, None)  # type: ignore[arg-type]
+    again.load_state_dict(callback.state_dict())
+    assert again.lowest == callback.lowest
+    trainer.callback_metrics, trainer.current_epoch = {"valid_score": 131.0}, 8
+    with pytest.raises(AttributeError):  # control: it goes back, for which there is nothing here
+        callback.on_train_epoch_end(trainer, module)

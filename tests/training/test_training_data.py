@@ -188,6 +188,23 @@ def test_isolated_atoms_of_the_data_set_the_reference_energies(settings: Setting
         load(settings(), [atom(1, -13.5), atom(1, -13.0), *frames])
 
 
+def test_isolated_atoms_in_a_file_of_their_own(
+    settings: Settings, frames: list[Data], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"1\nProperties=species:S:1:pos:R:3 energy={e}\n{s} 0 0 0\n" for s, e in (("H", -13.5), ("O", -2041.0))]
+    (tmp_path / "atoms.xyz").write_text("".join(lines))
+    data = load(settings(isolated=str(tmp_path / "atoms.xyz")), frames)
+    assert (data.reference.energies[1], data.reference.energies[8]) == (-13.5, -2041.0)
+    assert data.notes == ["Without an energy of an isolated atom elements get a fitted one: [6]"]
+    assert "atoms.xyz: 2 structures; energy from energy in 2" in capsys.readouterr().out
+    two = "2\nProperties=species:S:1:pos:R:3 energy=-31\nH 0 0 0\nH 0 0 0.7\n"
+    (tmp_path / "atoms.xyz").write_text(lines[0] + two)
+    with pytest.raises(
+        ValueError, match="'isolated' must hold single atoms with an energy, got 2 atoms in structure 1"
+    ):
+        load(settings(isolated=str(tmp_path / "atoms.xyz")), frames)
+
+
 def test_what_stands_apart_and_copies_stop_a_training(settings: Settings, frames: list[Data]) -> None:
     wild = [Data(**frame.to_dict()) for frame in frames]
     wild[3].forces = wild[3].forces.clone()

@@ -47,3 +47,10 @@ def test_relative_error_is_one_for_a_model_that_says_zero() -> None:
     ) == pytest.approx(0.1)
     assert relative_force_error(Predictions(sizes, forces=zero, forces_ref=zero)) is None
     assert relative_force_error(Predictions(sizes)) is None
+
+
+def test_one_structure_is_too_few_for_praise_and_enough_for_blame() -> None:
+    few = Errors(9, None, None, 1.0, 1.5, 41.5, 60.0, known={"forces": 1})
+    optimisation, _, phonons = judge(few, 0.047)
+    assert (optimisation.passed, phonons.passed) == (None, False)
+    assert str(optimisation).endswith("(at most 50); 1 structure is too few to say so (at least 5)")
