@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=("table",))
     parser.add_argument("--target", type=float, default=20.0, help="meV/A")
     parser.add_argument("--max-labels", type=int, default=300)
-    parser.add_argument("--epochs", type=int, default=100, help="of each member in each round")
+    parser.add_argument("--epochs", type=int, default=200, help="of each member in each round")
     parser.add_argument("--labels", type=int, default=60, help="of each round")
     parser.add_argument("--runs", type=Path, default=Path("runs/barrier"))
     parser.add_argument("--smoke", action="store_true")
