@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part == "table":
-        print("\n\n".join(table(json.loads(path.read_text())) for path in sorted(FOLDER.glob("*.json"))))
+        print(tables())
     elif options.smoke:
         with tempfile.TemporaryDirectory() as folder:
             options.runs, options.cells, options.sample, options.epochs = Path(folder), 16, 8, 2
@@ -151,6 +151,11 @@ def frequencies(found: Phonons, point: tuple[float, ...]) -> list[float]:
     """Of one point."""
     energies = np.sort(found.band_structure([point], verbose=False)[0])  # ASE gives imaginary ones as negative
     return [float(value) for value in np.real(energies) / (1e12 * units._hplanck * units.J)]
+
+
+def tables() -> str:
+    """One table a result file."""
+    return "\n\n".join(table(json.loads(path.read_text())) for path in sorted(FOLDER.glob("*.json")))
 
 
 def table(record: dict[str, Any]) -> str:
