@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import architectures
 from benchmarks.ablation import run as ablation
 from benchmarks.laws import page
+from benchmarks.learn import barrier, crystal
 from benchmarks.md17 import products, settings, train
 from benchmarks.peers import table as peers
 from benchmarks.periodic import crystals
@@ -70,6 +71,10 @@ def build() -> str:
             blocks(),
             "## QM9",
             qm9.section(),
+            "## Learning from a teacher: a barrier with xTB, CHGNet for one crystal",
+            "docs/learning.md says what they are.",
+            barrier.table(),
+            crystal.tables(),
             "## Dynamics",
             dynamics(),
             "## Crystals: mlearn's Si and Li (PBE), training + validation + test frames",

@@ -57,6 +57,7 @@ def write_certificate(
         f"fs), {len(frames)} structures labelled by the teacher; nothing was fitted to these labels",
         f"force RMSE {rmse:.1f} meV/A, {met} the target of {target:g}",
     ]
+    dynamics += beginning_of(state)
     dynamics += [f"THE DYNAMICS ENDED EARLY: {ended}"] if ended else []
     card = {
         "teacher": {
@@ -81,6 +82,24 @@ def write_certificate(
     }
     title = f"{len(frames)} structures of its own dynamics"
     write_model_card(out, card, {title: compute_errors(predict(model, data))})
+
+
+def beginning_of(state: Mapping[str, Any]) -> list[str]:
+    """Which of several start structures the dynamics of the certificate began at.
+
+    Args:
+        state: what state.json holds.
+
+    Returns:
+        A sentence; none where there is one start structure.
+    """
+    count = len(state["settings"]["starts"])
+    if count == 1:
+        return []
+    place = state["rounds"][-1]["round"] % count
+    return [
+        f"it began at start structure {place} of 0 to {count - 1}; what lies around the others was not tested by it"
+    ]
 
 
 def check_laws(model: Committee, store: LabelStore, name: str) -> Report:

@@ -31,7 +31,8 @@ def explore(
 ) -> tuple[list[Atoms], dict[str, Any]]:
     """Run dynamics at rising temperatures, stopped where the student knows too little, and select from them.
 
-    Every other one starts from a strained cell. The next round's are hotter unless more than one was stopped.
+    They begin evenly over the start structures, in each round at the next ones; every other cell is strained. The next
+    round's are hotter unless more than one was stopped.
 
     Args:
         settings: Temperature, number of labels, target and seed count.
@@ -59,7 +60,7 @@ def explore(
     candidates: list[Atoms] = []
     walks = []
     for place, factor in enumerate(np.linspace(1.0, hottest, _WALKS)):
-        start = starts[(place + number) % len(starts)]
+        start = starts[begin_at(place, number, len(starts))]
         start = as_written(strained(start, 0.5 * STRAIN, rng) if place % 2 else start)
         found = walk(start, f"walk-{place}", float(factor), limit)
         usable = [atoms for atoms in found.frames[1:] if closeness(atoms) > CLOSEST]
@@ -81,3 +82,21 @@ def explore(
     hotter = min(hottest * _HEATING, _HOTTEST) if early <= 1 else hottest
     said = {"candidates": len(candidates), "selected": len(chosen), "walks": walks}
     return chosen, said | {"limit_eV_per_A": limit, "next_hottest": hotter}
+
+
+def begin_at(place: int, number: int, starts: int) -> int:
+    """Which start structure a dynamics begins at: evenly over all, and at the next ones in the next round.
+
+    Args:
+        place: Of the dynamics in its round.
+        number: Of the round.
+        starts: Number of start structures.
+
+    Returns:
+        The place of one.
+
+    Example:
+        >>> [begin_at(place, 1, 12) for place in range(4)]
+        [1, 4, 7, 10]
+    """
+    return (place * max(1, starts // _WALKS) + number) % starts
