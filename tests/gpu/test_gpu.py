@@ -130,7 +130,10 @@ def test_commands(tmp_path: Path) -> None:
         assert main(["evaluate", *model, "--data", "ethanol", "--json", str(run / "test.json")]) == 0
         assert main(["md", *model, "--structure", "ethanol", "--steps", "20", "--out", str(run / "md")]) == 0
         assert main(["check", *model]) == 0
-        errors[device] = json.loads((run / "test.json").read_text())["errors"]
+        assert main(["inspect", "--data", "ethanol", "--size", "small", "--steps", "1", "--device", device]) == 0
+        uncertain = ["--out", str(tmp_path / f"{device}.pt"), "--device", device]
+        assert main(["calibrate", "--runs", str(tmp_path / "cpu"), *uncertain]) == 0
+        errors[device] = json.loads((run / "test.json").read_text())
     assert errors[DEVICE] == pytest.approx(errors["cpu"], rel=1e-8)
 
 
