@@ -142,9 +142,7 @@ def _length(
             f"Size small: {STEPS} steps of {timed} would take {minutes:.0f} minutes here; with a GPU take base."
         )
     else:
-        reasons.append(
-            f"Size {size}: what was timed; base pays for most data; large takes three times as long a step."
-        )
+        reasons.append(f"Size {size}: what was timed; base pays for most data; large takes three times as long a step.")
     if size != timed:
         reasons.append(
             f"20 minutes: steps of this size were not timed (inspect --size {size}); {STEPS} are a fair start."
