@@ -28,7 +28,7 @@ OURS = {"ours-small": "small", "ours": "base"}
 LONGER = {  # trained by Muon
     "products/mpnn-aspirin-10min.json": "base",
     "md17/aspirin-base-seed0.json": "base",
-    "products/large-aspirin-65min.json": "large",
+    "products/large-and-product-aspirin-65min.json": "large",
 }
 
 

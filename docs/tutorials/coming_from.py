@@ -2,8 +2,9 @@ r"""
 Coming from SchNet (PyG), SchNetPack, NequIP or MACE
 ====================================================
 
-Files that these programs are trained on, read as they are; and what their settings are called here. No weights are
-converted: train again. Each file below is in the layout of its program, made here of a few frames of ethanol.
+Files that these programs are trained on, read as they are; and what their settings are called here. Weights of PyG's
+SchNet and SchNetPack's PaiNN are taken over by ``take_over`` in ``examples/architectures``; of all others none
+are: train again. Each file below is in the layout of its program, made here of a few frames of ethanol.
 """
 
 # %%
@@ -130,6 +131,11 @@ compare("mace.xyz")
 #      - none in SchNet and PaiNN
 #      - ``l_max``
 #      - ``--max_ell``
+#    * - ``--model.num_products`` (of densities at the atom, in each layer)
+#      - none
+#      - none
+#      - none
+#      - ``--correlation`` (not equal in number: ours are repeated products)
 #    * - ``--model.num_radial``
 #      - ``num_gaussians``
 #      - ``n_rbf``

@@ -1,6 +1,6 @@
 r"""
-Compose a potential in twenty lines
-===================================
+Compose a potential in forty lines
+==================================
 
 A potential turns elements and positions into an energy; forces are its derivative. Here we put one together from the
 blocks, train it for a few epochs on the ethanol sample that comes with the package, and look at what it learned. The
@@ -13,7 +13,8 @@ potentials that ship with the package are made of the same blocks, see :class:`p
 #
 # Elements become vectors, distances a radial basis, directions spherical harmonics. The directional density sums the
 # directions at each atom; each layer contracts it with the direction of an edge to invariants, makes messages from
-# them, and updates the atoms.
+# them, and updates the atoms. ``nu`` divides each sum over neighbours, here by a rough number of them; a model without
+# ``set_neighbors`` sets it itself.
 
 import matplotlib.pyplot as plt
 import torch
@@ -45,6 +46,8 @@ class MyRepresentation(nn.Module):
 
     def __init__(self, edge_dim: int = 32, channels: int = 8, l_max: int = 2, num_radial: int = 8, nu: float = 3.0):
         super().__init__()
+        self.edge_dim, self.channels, self.l_max = edge_dim, channels, l_max  # what a file says of it
+        self.num_radial, self.nu = num_radial, nu
         self.embedding = AtomEmbedding(self.out_channels)
         self.radial, self.envelope = BesselBasis(self.cutoff, num_radial), PolynomialCutoff(self.cutoff)
         self.directions = DirectionalBasis(l_max)

@@ -12,8 +12,9 @@ Three classes, one potential of them, trained, saved and loaded like ours. The s
 #
 # A layer of :class:`pyg_mpnn.models.MPNN` is called with the features of the atoms, the edges, their radial functions,
 # the cutoff function and the directions, and returns new features. This one is the convolution of SchNet, written with
-# PyG's ``MessagePassing``. Two things make it safe: messages are multiplied by the cutoff function, so that nothing
-# jumps when a neighbour comes or goes, and ``size`` is given, so that atoms without neighbours are kept.
+# PyG's ``MessagePassing``. Three things make it safe: messages are multiplied by the cutoff function, so that nothing
+# jumps when a neighbour comes or goes, ``size`` is given, so that atoms without neighbours are kept, and ``ends``
+# takes a pair of senders and receivers apart, as ghost atoms and ``memory="low"`` give them.
 #
 # .. literalinclude:: ../tutorials/my_parts.py
 #    :pyobject: Convolution
