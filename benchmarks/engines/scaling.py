@@ -171,7 +171,8 @@ class Session:
             return None
         print(f"  {time.monotonic() - start:.0f} s", flush=True)
         if done.returncode != 0:
-            self.left_out.append(f"{name}: {(done.stdout + done.stderr).strip().splitlines()[-1][:300]}")
+            said = (done.stdout + done.stderr).strip().splitlines() or [f"exit status {done.returncode}, nothing said"]
+            self.left_out.append(f"{name}: {said[-1][:300]}")
             print(f"  {self.left_out[-1]}", flush=True)
             return None
         found: dict[str, Any] = json.loads(out.read_text())

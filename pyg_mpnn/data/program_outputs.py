@@ -10,7 +10,7 @@ from pathlib import Path
 
 LAST = -1  # the number of the last frame, where only its reader counts them
 CUT = "the file ends within it"
-_NELM, _EDIFF = re.compile(r"\s*NELM\s*=\s*(\d+)"), re.compile(r"\s*EDIFF\s*=\s*(\S+)")
+_NELM, _EDIFF = re.compile(r"\s*NELM\s*=\s*(\d+)"), re.compile(r"\s*EDIFF\s*=\s*(\S+)\s+stopping-criterion")
 _CHANGES = re.compile(r"-?\d*\.\d+E[+-]\d+")
 
 

@@ -63,7 +63,7 @@ def _prove(package: Path, module: nn.Module, traced: Traced, reference: Tensor, 
         made = [tensor.to(reference.device) for tensor in generated(module, kind, (size,), random).flat()]
         z, pos, _, edge_index, shifts, cell, *near = made
         energy, forces, stress, atom_energies = run(z, pos, edge_index, shifts, cell[0], tuple(near))
-        wanted = unflatten(kind, evaluate([*weights, *made]))
+        wanted = unflatten(kind, [tensor.detach() for tensor in evaluate([*weights, *made])])
         assert wanted.virial is not None
         whole = wanted.energies.double() + reference[z]
         rounding = float(1e-12 * whole.abs().sum())  # of energies that are large beside those of the interaction

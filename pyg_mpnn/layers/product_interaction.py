@@ -170,9 +170,16 @@ class ProductInteraction(nn.Module):
 
         Args:
             counts: effective number of neighbours, of the one scale that the layer has.
+
+        Raises:
+            ValueError: several scales.
         """
-        (count,) = counts
-        self.gather.nu.fill_(count)
+        if len(counts) != 1:
+            raise ValueError(
+                f"'cutoff' must be one radius (in A) with ProductInteraction, got {len(counts)} scales: Interaction "
+                "and MultiScale take several"
+            )
+        self.gather.nu.fill_(counts[0])
 
     def symmetry(
         self, x: Symmetry, radial: Symmetry, sphere: Symmetry, density: Symmetry = "equivariant"

@@ -127,7 +127,7 @@ class Breakdown:
     def worst(self, count: int = 10) -> list[Worst]:
         """The structures with the largest error of one force, and of the energy among those without forces.
 
-        Where there are both, each has half of the places.
+        Where there are both, each has half of the places, as far as it fills them.
 
         Args:
             count: how many.
@@ -146,13 +146,13 @@ class Breakdown:
                 first += len(frame.z)
         energy = self.energy if self.energy is not None else torch.full_like(largest, torch.nan)
         without = energy.abs().where(largest.isnan(), torch.nan)
-        half = -(-count // 2) if bool((~without.isnan()).any()) and bool((~largest.isnan()).any()) else count
+        some, others = (int((~by.isnan()).sum()) for by in (largest, without))
+        first = min(some, max(-(-count // 2), count - others))
         return [
             Worst(place, _known(largest[place]), atoms[place], _known(energy[place]))
-            for by in (largest, without)
-            for place in by.nan_to_num(-1.0).argsort(descending=True)[:half].tolist()
-            if not bool(by[place].isnan())
-        ][:count]
+            for by, most in ((largest, first), (without, min(others, count - first)))
+            for place in by.nan_to_num(-1.0).argsort(descending=True)[:most].tolist()
+        ]
 
 
 def _mean(values: Tensor) -> float | None:

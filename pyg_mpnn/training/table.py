@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyg_mpnn.training.breakdown import Group
+from pyg_mpnn.training.breakdown import MOST_GROUPS, Group
 from pyg_mpnn.training.metrics import Errors
 from pyg_mpnn.units import KCAL_PER_MOL
 
@@ -77,7 +77,7 @@ def kinds_table(kinds: Sequence[Group]) -> str:
         kinds: errors of each kind (``config_type``).
 
     Returns:
-        Lines of equal columns; empty where there are less than two kinds.
+        Lines of equal columns; empty where there are less than two kinds, or no errors of energies and forces.
 
     Units:
         each column names its own.
@@ -88,13 +88,14 @@ def kinds_table(kinds: Sequence[Group]) -> str:
         bulk                  9                    1.5                 20
         scan                  5                     12                  -
     """
-    if len(kinds) < 2:
+    if len(kinds) < 2 or all(kind.energy is None and kind.forces is None for kind in kinds):
         return ""
     rows = [["config_type", "structures", "energy MAE (meV/atom)", "force MAE (meV/A)"]]
     for kind in kinds:
         values = ["-" if value is None else f"{value:.3g}" for value in (kind.energy, kind.forces)]
         rows.append([kind.name, str(kind.number), *values])
-    return _aligned(rows)
+    more = f"\nThe {MOST_GROUPS} most frequent kinds; there may be more." if len(kinds) == MOST_GROUPS else ""
+    return _aligned(rows) + more
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -245,10 +245,16 @@ def isolated_energies(settings: TrainingSettings) -> dict[int, float]:
         energies in eV by atomic number.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: a structure of the file has several atoms or no energy, or one element has two energies.
     """
     if not isinstance(settings.isolated, str):
         return settings.isolated or {}
+    if not Path(settings.isolated).is_file():
+        raise FileNotFoundError(
+            f"'isolated' must be energies in eV by atomic number, such as '{{1: -13.6}}', or a file of isolated atoms, "
+            f"got {settings.isolated!r}, which is neither"
+        )
     frames = load_frames(settings.isolated, labels=settings.labels, wanted=["energy"], required=["energy"])
     for place, frame in enumerate(frames):
         if len(frame.z) != 1 or "energy" not in frame:

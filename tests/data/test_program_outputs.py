@@ -75,7 +75,9 @@ def test_electrons_that_stop_at_nelm_are_not_converged_whatever_is_printed(tmp_p
     changes = ["-0.2E-02  (-0.4E-04)", "-0.6E-06  (-0.2E-08)", "-0.2E-02  (-0.4E-04)"]
     for place, change, taken in reversed(list(zip(places, changes, (3, 3, 2), strict=True))):
         lines[place : place + 1] = [lines[place], f" total energy-change (2. order) :{change}"] * taken
-    path.write_text("   NELM   =      3;   NELMIN=  2\n   EDIFF  = 0.1E-05   stopping-criterion\n" + "\n".join(lines))
+    echoed = "   EDIFF = 1d-6\n   EDIFF = 1E-6; NSW = 5\n"  # lines of INCAR as they were typed
+    said = "   NELM   =      3;   NELMIN=  2\n   EDIFF  = 0.1E-05   stopping-criterion for ELM\n"
+    path.write_text(echoed + said + "\n".join(lines))
     named = r"got 1 others in .*: frame 0 \(its electrons are not converged in NELM = 3 steps, but to 0.002 eV\)"
     with pytest.raises(ValueError, match=named):
         read_structures(path)

@@ -44,5 +44,6 @@ def test_worst_are_those_of_forces_and_without_them_of_energies(parts: Breakdown
     assert (second.place, second.energy) == (1, pytest.approx(-100.0))
     assert (third.place, third.forces, third.energy) == (2, None, pytest.approx(200.0)), "without forces, by the energy"
     assert [worst.place for worst in parts.worst(2)] == [0, 2]
+    assert len(parts.worst(3)) == 3, "one without forces leaves its places to those with forces"
     parts.forces = None
     assert [worst.place for worst in parts.worst(1)] == [2]

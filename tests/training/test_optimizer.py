@@ -115,3 +115,8 @@ def test_an_unknown_name_is_an_error_before_the_data_are_read(tmp_path: Path) ->
     with pytest.raises(ValueError, match=r"'optimizer' must be .*, got 'adam'"):
         train(TrainingSettings("absent.xyz", str(tmp_path / "run"), optimizer="adam"))
     assert not (tmp_path / "run").exists()
+
+
+def test_no_matrices_are_none() -> None:
+    for shape in ((0, 5), (3, 0, 5), (0, 4, 5)):
+        assert orthogonalize(torch.zeros(shape)).shape == shape

@@ -200,6 +200,10 @@ def test_isolated_atoms_in_a_file_of_their_own(
     two = "2\nProperties=species:S:1:pos:R:3 energy=-31\nH 0 0 0\nH 0 0 0.7\n"
     (tmp_path / "atoms.xyz").write_text(lines[0] + two)
     with pytest.raises(
+        FileNotFoundError, match=r"'isolated' must be energies in eV by atomic number, .* got .*absent.xyz"
+    ):
+        load(settings(isolated=str(tmp_path / "absent.xyz")), frames)
+    with pytest.raises(
         ValueError, match="'isolated' must hold single atoms with an energy, got 2 atoms in structure 1"
     ):
         load(settings(isolated=str(tmp_path / "atoms.xyz")), frames)
