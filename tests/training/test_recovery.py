@@ -8,6 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -144,14 +146,15 @@ def test_recovery_after_the_last_epoch_is_counted(
 
 def test_a_score_that_is_low_by_chance_is_no_measure() -> None:
     """A single energy that validates crosses its reference now and then; after that nothing has diverged."""
-    callback = recovery.Recovery(None, None)  # type: ignore[arg-type]
+    parts = Mock(spec=ModelCheckpoint), Mock(spec=WeightAveraging)
+    callback = recovery.Recovery(*parts)
     module = PotentialModule.__new__(PotentialModule)
-    trainer = Mock()
+    trainer = Mock(spec=Trainer)
     for score in (14.0, 20.0, 58.0, 90.0, 22.0, 0.3, 13.0, 8.0):
         trainer.callback_metrics = {"valid_score": score}
         callback.on_train_epoch_end(trainer, module)
     assert callback.lowest == [0.3, 8.0, 13.0, 14.0, 20.0]
-    again = recovery.Recovery(None, None)  # type: ignore[arg-type]
+    again = recovery.Recovery(*parts)
     again.load_state_dict(callback.state_dict())
     assert again.lowest == callback.lowest
     trainer.callback_metrics, trainer.current_epoch = {"valid_score": 131.0}, 8
