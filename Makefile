@@ -1,5 +1,5 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
-# make test     every test but the exhaustive ones: about 15 minutes on two cores
+# make test     every test but the exhaustive ones: about 14 minutes on two cores
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
 # make lowest   quick tests with the lowest torch and PyG of pyproject.toml on Python 3.10, in an environment of its own

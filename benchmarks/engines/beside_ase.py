@@ -362,13 +362,13 @@ def _scaling() -> str:
         rows.append(
             f"| LAMMPS, one process, {run['atoms']:,} atoms of silicon, {run['size']}, {run['dtype']}, "
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['us_per_atom']:.1f} us for an atom and step, "
-            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+            f"{100 * run['share_outside_the_model']:.1f} % of it outside the model |"
         )
     for run in filter(None, record["torchsim"]):
         rows.append(
             f"| TorchSim, {run['replicas']} replicas of ethanol, {run['size']}, {run['dtype']}, "
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['ms_per_step']:.1f} ms a step, "
-            f"{100 * run['share_outside_the_model']:.0f} % of it outside the model |"
+            f"{100 * run['share_outside_the_model']:.1f} % of it outside the model |"
         )
     for name, run in record.get("mace", {}).items():
         found = "not measured" if run is None else f"{run['us_per_atom']:.1f} us for an atom and step"
