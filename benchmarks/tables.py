@@ -1,4 +1,5 @@
-"""Tables of the result files: benchmarks/results/README.md, docs/laws_results.md, examples/architectures/README.md.
+"""Pages of the result files: benchmarks/results/README.md, docs/laws_results.md, docs/engines_results.md and
+examples/architectures/README.md.
 
 python -m benchmarks.tables            writes the files
 python -m benchmarks.tables --check    fails if a file is not what the result files give
@@ -12,7 +13,8 @@ from typing import Any
 
 from benchmarks import architectures
 from benchmarks.ablation import run as ablation
-from benchmarks.laws import page
+from benchmarks.engines import page as engines
+from benchmarks.laws import page as laws
 from benchmarks.learn import barrier, crystal
 from benchmarks.md17 import products, settings, train
 from benchmarks.peers import table as peers
@@ -28,7 +30,8 @@ PAGE = RESULTS / "README.md"
 
 
 def main() -> None:
-    for path, text in ((PAGE, build()), (page.PAGE, page.build()), (architectures.PAGE, architectures.page())):
+    pages = [(PAGE, build()), (architectures.PAGE, architectures.page())]
+    for path, text in [*pages, *((made.PAGE, made.build()) for made in (laws, engines))]:
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
             print(f"written to {path}")

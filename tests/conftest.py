@@ -43,6 +43,8 @@ def _check(function: Callable[..., Any]) -> Callable[..., Any]:
 _checker = types.ModuleType("shape_checker")
 _checker.check = _check
 sys.modules[_checker.__name__] = _checker
+# Here and not in pytest_configure: before that the conftest.py of a folder may import the package.
+_hook = jaxtyping.install_import_hook("pyg_mpnn", "shape_checker.check")
 
 collect_ignore = ["models/golden/make.py", "data/assets/make_dipoles.py"]  # scripts that made files
 
@@ -54,8 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not config.getoption("--unchecked"):
-        jaxtyping.install_import_hook("pyg_mpnn", "shape_checker.check")
+    if config.getoption("--unchecked"):
+        _hook.uninstall()
+        jaxtyping.config.update("jaxtyping_disable", True)  # of what was imported before
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

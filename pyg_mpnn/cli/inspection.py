@@ -50,7 +50,7 @@ def inspect_command(
         size: Size of the potential whose training is timed.
         batch_size: Structures per step of that training.
         steps: Steps of training to time, in at most about 10 seconds; 0 leaves that out.
-        learning_curve: Train on an eighth, a quarter, a half and all structures, within two minutes in all, and
+        learning_curve: Train on an eighth, a quarter, a half and all structures, in about two minutes in all, and
             extrapolate what more of them would bring.
         energy_key: Name of the energy in files that ASE reads, where it is not ``energy`` or ``REF_energy``. Where one
             label is named, only labels that are named are read.

@@ -35,9 +35,12 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
         path: file to write; an existing one is replaced only by a complete one.
 
     Raises:
-        CompilationError: the package does not compute what eager evaluation does; nothing is written.
+        CompilationError: another precision, or the package does not compute what eager evaluation does; nothing is
+            written.
     """
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
+    if floating.dtype not in TOLERANCE:
+        raise CompilationError(f"a package computes in float32 or float64, got {floating.dtype}: nothing was written")
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
     traced = trace(module, kind, floating.dtype, floating.device)
     exported = _OneStructure(traced, example_tensors(module, traced, kind), reference, kind)

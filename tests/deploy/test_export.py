@@ -220,3 +220,9 @@ def test_a_package_that_computes_something_else_is_not_written(wrong, potential,
     with pytest.raises(CompilationError, match=f"not compute what eager evaluation does: {name} of 9 generated atoms"):
         potential.export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_is_refused(potential, tmp_path):
+    with pytest.raises(CompilationError, match=r"a package computes in float32 or float64, got torch.bfloat16"):
+        potential.bfloat16().export(tmp_path / "potential.pt2")
+    assert list(tmp_path.iterdir()) == []

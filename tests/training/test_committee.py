@@ -12,7 +12,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn import load_potential
-from pyg_mpnn.data import ethanol
+from pyg_mpnn.data import StructureDataset, ethanol
 from pyg_mpnn.models import Committee, LastLayer, UncertainPotential
 from pyg_mpnn.training import (
     TrainingResult,
@@ -23,6 +23,7 @@ from pyg_mpnn.training import (
     fit_last_layer,
     train,
     train_committee,
+    uncertainty,
 )
 
 Settings = Callable[..., TrainingSettings]
@@ -133,6 +134,9 @@ def test_the_model_is_computed_where_it_was_asked_for(
         assert model.device == torch.device("cpu")
     assert len(asked) > 4
     assert set(asked) == {torch.device("cpu")}
+    asked.clear()
+    list(uncertainty._batches(StructureDataset(data[:4], 5.0), range(4), 2, torch.device("cpu")))
+    assert asked == [torch.device("cpu")] * 2
     with pytest.raises(ValueError, match="'device' must be one that torch can use here, got 'cuda:97'"):
         add_error_bars([committee / "member-0"], tmp_path / "x.pt", frames=data, device="cuda:97")
 
