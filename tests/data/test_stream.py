@@ -147,7 +147,7 @@ def test_unusable_files_are_errors(tmp_path, unchecked):
         TrainingSettings(["a.db", "b.db"], "out", stream=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_first_uses_at_once_make_one_whole_cache(tmp_path):
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:20]])
@@ -192,7 +192,7 @@ print(anonymous() - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_structures(tmp_path):
     atoms = ase.Atoms("H1000", positions=2.5 * np.indices((10, 10, 10)).reshape(3, -1).T)
