@@ -35,6 +35,7 @@ def file(tmp_path, request):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cutoff", [5.0, (3.0, 5.0)], ids=["one cutoff", "two"])
 def test_items_are_those_from_memory(file, cutoff, dtype):
     streamed = StreamedDataset(file, cutoff, dtype=dtype)
@@ -77,6 +78,7 @@ def test_stale_cache_is_made_anew_and_said_so(tmp_path, capsys):
     assert "made anew" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interrupted_build_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch):
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
