@@ -68,7 +68,7 @@ def draw_errors(target: Path) -> None:
         longest[size] = (base["us_per_atom"] * costs[size], found["test"]["forces_mae_meV_per_A"])
         axes.plot(*longest[size], "*", color="tab:red", ms=14)
         label = f"{size}, {found['minutes']:g} min"
-        axes.annotate(label, longest[size], xytext=(11, 4), textcoords="offset points", fontsize=9, color="tab:red")
+        axes.annotate(label, longest[size], xytext=(11, -3), textcoords="offset points", fontsize=9, color="tab:red")
     axes.plot(
         *zip(*sorted(longest.values()), strict=True), color="tab:red", marker="*", ms=14, linewidth=1, label="pyg_mpnn"
     )
