@@ -1,5 +1,6 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
-# make test     every test but the exhaustive ones: about 14 minutes on two cores
+# make test     tests of everything: about 7 minutes on two cores
+# make test-long   what takes longest, most of it compiling: as long again; CI runs both
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
 # make lowest   quick tests with the lowest torch and PyG of pyproject.toml on Python 3.10, in an environment of its own
@@ -27,7 +28,7 @@ DEMO_DIR ?= demo
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet $(PIP_FLAGS) $(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 
-.PHONY: demo test test-engines test-exhaustive test-learn versions lowest cluster lint format docs constraints clean
+.PHONY: demo test test-engines test-long test-exhaustive test-learn versions lowest cluster lint format docs constraints clean
 
 # With a small molecule more threads gain nothing and suffer from other programs.
 demo: export OMP_NUM_THREADS = 1
@@ -43,6 +44,9 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.package $(VENV)/.downstream
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_FLAGS)
+
+test-long: $(VENV)/.package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "long and not exhaustive" $(PYTEST_FLAGS)
 
 test-engines: $(VENV)-engines/.made
 	OMP_NUM_THREADS=1 PYTHONPATH=.ci $(VENV)-engines/bin/python -m pytest -p no_skips tests/engines $(PYTEST_FLAGS)

@@ -8,7 +8,6 @@ python -m benchmarks.picture error   error against time beside the peers, from r
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
+from benchmarks.md17.page import cost_of_large, cost_of_small, trainings
 from benchmarks.md17.train import PUBLISHED
 from benchmarks.peers.table import Results
 from benchmarks.record import RESULTS
@@ -24,12 +24,6 @@ from benchmarks.record import RESULTS
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SHOWN = ("MACE", "NequIP", "PaiNN")  # of the published values
 PEERS = {"schnet": "SchNet (PyG)", "painn": "PaiNN (SchNetPack)", "mace-64": "MACE 64x0e"}
-OURS = {"ours-small": "small", "ours": "base"}
-LONGER = {  # trained by Muon
-    "products/mpnn-aspirin-10min.json": "base",
-    "md17/aspirin-base-seed0.json": "base",
-    "products/large-and-product-aspirin-65min.json": "large",
-}
 
 
 def main() -> None:
@@ -58,24 +52,27 @@ def draw_errors(target: Path) -> None:
     results = Results("aspirin")
     figure = Figure(figsize=(7.6, 4.4), layout="constrained")
     axes = figure.subplots()
-    base = 0.0
-    for model, name in {**PEERS, **OURS}.items():
+    for model, name in PEERS.items():
         errors, time = list(results.forces(model).values()), results.fastest(model)
-        if not errors or time is None:
-            continue
-        error, x = sum(errors) / len(errors), time["us_per_atom"]
-        base = x if model == "ours" else base
-        axes.plot(x, error, "o" if model in PEERS else "s", color="tab:gray" if model in PEERS else "tab:blue", ms=8)
-        side = {"xytext": (9, -3), "ha": "left"}
-        if model in OURS:
-            side = {"xytext": (-9, -4 if model == "ours-small" else -12), "ha": "right"}
-        axes.annotate(f"{name}, 10 min", (x, error), textcoords="offset points", fontsize=9, **side)
-    for file, size in LONGER.items():
-        found = json.loads((RESULTS / file).read_text())
-        error, x = found["test"]["forces_mae_meV_per_A"], base * (cost_of(size) if size != "base" else 1.0)
-        axes.plot(x, error, "*", color="tab:red", ms=14)
-        label = f"{size} with Muon (default), {found['minutes']:g} min"
-        axes.annotate(label, (x, error), xytext=(11, -4), textcoords="offset points", fontsize=9, color="tab:red")
+        if errors and time is not None:
+            point = (time["us_per_atom"], sum(errors) / len(errors))
+            axes.plot(*point, "o", color="tab:gray", ms=8)
+            axes.annotate(f"{name}, 10 min", point, xytext=(9, -3), textcoords="offset points", fontsize=9)
+    base = results.fastest("ours")
+    assert base is not None
+    costs = {"small": cost_of_small("aspirin", 1), "base": 1.0, "large": cost_of_large("one aspirin")}
+    longest: dict[str, tuple[float, float]] = {}  # of each size
+    ours = [found for found in trainings() if found["molecule"] == "aspirin"]
+    for found in sorted(ours, key=lambda found: found["minutes"]):
+        size = found["size"]
+        longest[size] = (base["us_per_atom"] * costs[size], found["test"]["forces_mae_meV_per_A"])
+        axes.plot(*longest[size], "*", color="tab:red", ms=14)
+        label = f"{size}, {found['minutes']:g} min"
+        axes.annotate(label, longest[size], xytext=(11, -3), textcoords="offset points", fontsize=9, color="tab:red")
+    axes.plot(
+        *zip(*sorted(longest.values()), strict=True), color="tab:red", marker="*", ms=14, linewidth=1, label="pyg_mpnn"
+    )
+    axes.legend(loc="upper left")
     axes.set(xscale="log", yscale="log", xlim=(18, 1500), ylim=(5.5, 120))
     for name, error in ((name, PUBLISHED["aspirin"][name]) for name in SHOWN):
         axes.axhline(error, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
@@ -88,16 +85,9 @@ def draw_errors(target: Path) -> None:
         axis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel("energy and forces of one aspirin, one core (µs/atom)")
     axes.set_ylabel("force MAE, test (meV/Å)")
-    axes.set_title("Aspirin (rMD17, 950 frames), trained for minutes on one core, with Adam unless said", fontsize=10)
+    axes.set_title("Aspirin (rMD17, 950 frames), trained on one core for the minutes at each point", fontsize=10)
     figure.savefig(target, dpi=130)
     print(f"written to {target}")
-
-
-def cost_of(size: str) -> float:
-    """Time of a size over that of base for one aspirin, measured in turn in one run."""
-    works = json.loads((RESULTS / "products" / f"cost-{size}.json").read_text())["works"]
-    ratio: float = next(work["models"][size]["ratio"] for work in works if work["work"] == "one aspirin")
-    return ratio
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Pages of the result files: benchmarks/results/README.md, docs/laws_results.md, docs/engines_results.md and
-examples/architectures/README.md.
+"""Pages of the result files: benchmarks/results/README.md, docs/accuracy.md, docs/laws_results.md,
+docs/engines_results.md and examples/architectures/README.md.
 
 python -m benchmarks.tables            writes the files
 python -m benchmarks.tables --check    fails if a file is not what the result files give
@@ -16,6 +16,7 @@ from benchmarks.ablation import run as ablation
 from benchmarks.engines import page as engines
 from benchmarks.laws import page as laws
 from benchmarks.learn import barrier, crystal
+from benchmarks.md17 import page as accuracy
 from benchmarks.md17 import products, settings, train
 from benchmarks.peers import table as peers
 from benchmarks.periodic import crystals
@@ -31,7 +32,7 @@ PAGE = RESULTS / "README.md"
 
 def main() -> None:
     pages = [(PAGE, build()), (architectures.PAGE, architectures.page())]
-    for path, text in [*pages, *((made.PAGE, made.build()) for made in (laws, engines))]:
+    for path, text in [*pages, *((made.PAGE, made.build()) for made in (accuracy, laws, engines))]:
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
             print(f"written to {path}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import random
 import sys
 import types
@@ -62,8 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What is exhaustive is slow, so that ``-m "not slow"`` leaves it out."""
-    if item.get_closest_marker("exhaustive"):
+    """What is long or exhaustive is slow, so that ``-m "not slow"`` leaves it out."""
+    if item.get_closest_marker("exhaustive") or item.get_closest_marker("long"):
         item.add_marker(pytest.mark.slow)
 
 
@@ -104,8 +105,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder of code that tests of this session compile, away from the user's."""
-    folder = tmp_path_factory.getbasetemp() / "compiled"
+    """Folder of code that tests of this session compile, away from the user's: one for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
     monkeypatch.setenv("PYG_MPNN_CACHE", str(folder))
     return folder
 

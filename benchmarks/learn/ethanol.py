@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=("label", "train", "table"))
     parser.add_argument("--data", type=Path, help="folder with rmd17_ethanol_{train,test}_01.npz")
     parser.add_argument("--max-labels", type=int, default=270)
-    parser.add_argument("--counts", type=int, nargs="+", default=[126, 266], help="numbers of labels to train on")
+    parser.add_argument("--counts", type=int, nargs="+", help="numbers of labels to train on (default: all)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each training")
     parser.add_argument("--runs", type=Path, default=Path("runs/ethanol"))
     parser.add_argument("--smoke", action="store_true")
@@ -130,7 +130,7 @@ def run_train(
     parts: dict[str, tuple[Sequence[Data], int | None]] = {"random-950": (random[:1000], 50)}
     if options.smoke:
         parts = {}
-    for count in options.counts:
+    for count in options.counts or [len(labels)]:
         parts |= {f"learned-{count}": (labels[:count], None), f"random-{count}": (random[:count], None)}
     found = {}
     for name, (frames, valid) in parts.items():

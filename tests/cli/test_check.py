@@ -10,7 +10,7 @@ from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.cli import main
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_check_reports_by_table_file_picture_and_exit_code(
     trained: Path, data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn: None
 ) -> None:
@@ -46,7 +46,7 @@ def test_check_does_not_take_ethanol_for_a_model_of_other_elements(
     assert "'structures' must be given" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_attraction_of_near_atoms_is_a_warning_and_fatal_if_strict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], unchecked: None
 ) -> None:

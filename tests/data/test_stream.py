@@ -35,6 +35,7 @@ def file(tmp_path, request):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cutoff", [5.0, (3.0, 5.0)], ids=["one cutoff", "two"])
 def test_items_are_those_from_memory(file, cutoff, dtype):
     streamed = StreamedDataset(file, cutoff, dtype=dtype)
@@ -77,6 +78,7 @@ def test_stale_cache_is_made_anew_and_said_so(tmp_path, capsys):
     assert "made anew" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interrupted_build_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch):
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:4]])
@@ -147,7 +149,7 @@ def test_unusable_files_are_errors(tmp_path, unchecked):
         TrainingSettings(["a.db", "b.db"], "out", stream=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_first_uses_at_once_make_one_whole_cache(tmp_path):
     path = tmp_path / "ethanol.extxyz"
     ase.io.write(path, [to_atoms(frame) for frame in ethanol("train")[:20]])
@@ -192,7 +194,7 @@ print(anonymous() - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_structures(tmp_path):
     atoms = ase.Atoms("H1000", positions=2.5 * np.indices((10, 10, 10)).reshape(3, -1).T)

@@ -35,7 +35,7 @@ print(json.dumps([[faults(*size) for size in sizes], keep_freed_memory(), [fault
 OWN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif("__import__('platform').libc_ver()[0] != 'glibc'", reason="another C library than glibc")
 def test_pages_are_not_asked_for_again():
     plain = {name: value for name, value in os.environ.items() if name not in OWN}

@@ -172,7 +172,7 @@ TROUBLES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("unchecked", "compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("trouble", TROUBLES)
@@ -193,7 +193,7 @@ def test_trouble_means_eager_or_an_error(trouble, potential, water, own, monkeyp
         potential.double()(RadiusGraph(4.0)(water))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("unchecked", "compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_a_damaged_package_is_made_anew(potential, water, tmp_path, monkeypatch):

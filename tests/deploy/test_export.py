@@ -19,7 +19,7 @@ from pyg_mpnn.data import to_atoms
 from pyg_mpnn.deploy import CompilationError
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.usefixtures("unchecked", "compiler"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
 ]

@@ -134,6 +134,7 @@ def test_fractional_shifts_are_refused(potentials, tensors):
             potential(**as_arguments({**tensors, "shifts": fractional}))
 
 
+@pytest.mark.long
 def test_weights_of_any_layout(potentials, tensors):
     changed = [copy.deepcopy(potential) for potential in potentials]
     for potential in changed:

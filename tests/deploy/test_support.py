@@ -113,7 +113,7 @@ def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
     assert inductor.save_config_portable() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(("settings", "parallel"), [(support.generating, False), (nullcontext, True)])
 def test_loops_are_for_one_thread(settings, parallel, tmp_path, monkeypatch):

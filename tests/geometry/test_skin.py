@@ -16,6 +16,7 @@ def assert_fresh(skin_list, pos, cell=None, pbc=None):
     assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("pbc", [None, [True, True, True], [True, False, False]])
 @pytest.mark.parametrize("backend", ["auto", "torch"])

@@ -147,6 +147,7 @@ def test_each_fault_is_named_and_by_no_other_check(fault: str, request: pytest.F
         assert re.search(pattern, warned[name]), warned[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["frames", "copper"])
 def test_clean_sets_give_no_alarm(kind: str, request: pytest.FixtureRequest) -> None:
     found = inspect_frames(request.getfixturevalue(kind), steps=0)

@@ -693,7 +693,7 @@ def test_d_one_evaluation_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     data = write(tmp_path / "water.xyz", water(60))
     flags = ["train", "--data", data, "--stream", *TRAIN]
@@ -708,7 +708,7 @@ def test_d_shortened_store(run: Callable[..., tuple[int, str]], tmp_path: Path) 
     assert str(store.parent.name) in shown
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_d_unicode_path_without_a_locale(tmp_path: Path) -> None:
     """Paths are bytes there, which Python gives as surrogates: the model card was lost after the training."""
     data, out = write(tmp_path / "water.xyz", water()), tmp_path / "\u00fcn\u00ef"

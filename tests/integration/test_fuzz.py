@@ -152,7 +152,7 @@ def agree(found: Any, wanted: list[Tensor]) -> bool:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_calls(eager: Potential, tmp_path: Path) -> None:
     """Whatever holds the numbers, the three agree; whatever they are, an error has the name of the argument."""
     if shutil.which("g++") is None:
@@ -203,7 +203,7 @@ def flipped(content: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_files(eager: Potential, tmp_path: Path) -> None:
     """A file with one flipped bit is an error, or is read to the same bits."""
     eager.save(tmp_path / "model.pt")

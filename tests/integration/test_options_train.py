@@ -48,6 +48,7 @@ def frames():
 QUICK = ("softmax", "raw directions", "two scales")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in OPTIONS]
 )
@@ -69,6 +70,7 @@ def test_potential_trains(name, frames):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [MeanReadout, SumReadout, LearnedSumReadout, SoftmaxReadout])
 def test_property_of_a_graph_trains(kind, frames):
     """An intensive property by hand: the mean distance of an atom from the centre, a number for each molecule."""

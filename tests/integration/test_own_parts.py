@@ -141,7 +141,7 @@ for path in sys.argv[1:]:
     return [float(energy) for energy in shown.split()]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_representation_is_trained_resumed_evaluated_and_run(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,7 +242,7 @@ def test_what_cannot_be_made_is_an_error_before_anything_is_written(
     assert not (folder / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_representation_is_checked_and_exported(folder: Path) -> None:
     assert main([*TRAIN, "--model", "parts.py:Net", "--out", "run"]) == 0
     assert main(["check", "--model", "run/best.ckpt", "--structures", "frames.extxyz", "--count", "1", *TRUST]) in (

@@ -114,7 +114,7 @@ def _difference(one: Path, other: Path) -> float:
     return max(float((first - second).abs().nan_to_num().max()) for first, second in pairs)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_what_one_trains(flags: list[str], one: Path, tmp_path: Path) -> None:
     """Over 21 steps; in every third the second process has nothing to compute."""
     two, control = tmp_path / "two", tmp_path / "control"
@@ -152,7 +152,7 @@ def test_two_processes_train_compiled_what_one_trains_eagerly(flags: list[str], 
     assert done.stderr.count("Loading the training step") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_ends_where_one_process_is_killed_and_resumes(flags: list[str], one: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     done = _run(*flags, "--out", str(cut), "--devices", "2", program=KILLER, script=tmp_path / "killer.py")

@@ -65,7 +65,7 @@ def _checkpoint(out: Path, name: str = "last.ckpt") -> dict[str, Any]:
     return checkpoint
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_killed_in_mid_epoch_ends_with_the_same_parameters(tmp_path: Path) -> None:
     ase.io.write(tmp_path / "data.extxyz", [to_atoms(frame) for frame in ethanol("train")[:12]])
     flags = [

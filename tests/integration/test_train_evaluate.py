@@ -51,7 +51,7 @@ def test_crystals_are_trained_on_their_stress(tmp_path: Path) -> None:
     assert "valid_stress_mae_GPa" in (result.out / "metrics.csv").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_potential_learns_the_forces(frames: list[Data], tmp_path: Path) -> None:
     model = {"hidden_channels": 32, "edge_dim": 16, "channels": 8, "num_layers": 2}
     settings = _settings(tmp_path / "run", epochs=40, valid_size=8, batch_size=4, size="small", model=model)

@@ -94,6 +94,7 @@ SLOW = pytest.mark.slow
 LONG = ("messages", "vectors", "interaction", "product", "product_interaction", "multi_scale")  # made of the others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32], indirect=True, ids=["float32"])
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if name in LONG else ()) for name in BLOCKS])
 def test_compiled_equals_eager(name, dtype, ethanol, inputs):

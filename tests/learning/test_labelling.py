@@ -19,7 +19,7 @@ def chain(length: int) -> Atoms:
     return Atoms("Cu" * length, positions=[[2.5 * k, 0.1 * k, 0.0] for k in range(length)])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_failures_are_told_and_the_rest_is_labelled(tmp_path: Path) -> None:
     structures = [chain(length) for length in (1, 2, 3, 4, 5, 6)]
     with Labeller(Teacher(MOODY), tmp_path / "teacher.log", processes=2, seconds=3.0) as labeller:

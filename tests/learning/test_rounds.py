@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> LearnResult:
     return learn(settings(copper(folder / "copper.xyz"), folder / "run"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_run_says_how_far_it_got(finished: LearnResult) -> None:
     assert not finished.reached
     assert finished.stopped == "--max-labels 86 leaves none for another round with its test and certificate"
@@ -70,7 +70,7 @@ def test_run_says_how_far_it_got(finished: LearnResult) -> None:
     assert (finished.out / "learning.png").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_later_members_start_from_their_own_predecessors(finished: LearnResult) -> None:
     for member in range(2):
         kept = json.loads((finished.out / f"round-1/committee/member-{member}/settings.json").read_text())
@@ -101,7 +101,7 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "plot_learning", lambda *_: None)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_interruptions_change_nothing(
     finished: LearnResult, tmp_path: Path, undrawn: None, unwritten: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +139,7 @@ def test_interruptions_change_nothing(
     same(learn(settings(structures, tmp_path / "run", resume=True)), finished)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: None, unwritten: None) -> None:
     structures, out = copper(tmp_path / "copper.xyz"), tmp_path / "run"
     code = "from tests.learning.test_rounds import *\nif __name__ == '__main__':\n"

@@ -72,6 +72,7 @@ def slab(crystal: Atoms) -> Atoms:
     return atoms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slab.traj", "POSCAR", "slab.extxyz"])
 @pytest.mark.parametrize(
     "flags", ["--ensemble nve", "--ensemble nvt", "--ensemble nvt --integrator NoseHooverChainNVT"]

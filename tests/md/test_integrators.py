@@ -59,6 +59,7 @@ def follow(atoms: Atoms, steps: int, **settings: object) -> tuple[Run, np.ndarra
     return run, np.array(rows).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, of in INTEGRATORS.items() if of.conserved])
 def test_what_is_conserved_stays(name: str) -> None:
     """To second order in the time step, while the total energy does not, but for NVE."""

@@ -73,6 +73,7 @@ def test_file_predicts_what_it_did(name: str, tmp_path: Path) -> None:
     assert max(found.values()) <= TOLERANCE, {key: value for key, value in found.items() if value > TOLERANCE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALUES)
 def test_file_predicts_what_it_did_control(name: str, tmp_path: Path) -> None:
     """A change of one matrix by a millionth is seen, in whichever part of the network it is."""

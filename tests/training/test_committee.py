@@ -81,7 +81,7 @@ def test_each_member_starts_from_its_own(
         begin("more", committee, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_members_that_are_complete_are_not_trained_again(
     committee: Path, frames: list[Data], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ def test_learning_curve_is_drawn(tmp_path: Path, epochs: int) -> None:
     assert 0.02 < _dark_fraction(tmp_path / "curve.png") < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("atoms", [1, 3000])
 @pytest.mark.parametrize("stress", [False, True])
 def test_parity_is_drawn_for_few_and_many_points(tmp_path: Path, atoms: int, stress: bool) -> None:

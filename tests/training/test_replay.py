@@ -72,7 +72,7 @@ def forgotten(result: TrainingResult, when: str = "after", what: str = "forces_m
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_replay_keeps_what_plain_fine_tuning_forgets(
     tune: Callable[..., TrainingResult], files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,7 +140,7 @@ def test_freezing_can_be_undone() -> None:
     assert freeze(potential, ()) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_cannot_be_done_is_an_error_before_the_training(
     tune: Callable[..., TrainingResult], files: dict[str, str], tmp_path: Path
 ) -> None:

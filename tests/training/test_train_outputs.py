@@ -61,6 +61,7 @@ def molecules(count: int, *names: str) -> list[Data]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", BEFORE)
 def test_a_target_of_qm9_trains_as_before(settings: Settings, target: str) -> None:
     """The numbers of `train_property` of dec9c62, which was a training of its own."""

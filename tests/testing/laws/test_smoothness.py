@@ -36,6 +36,7 @@ def test_laws_hold(holds):
         holds(law)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "order"),
     [
@@ -78,6 +79,7 @@ def _ripples(dist):
     return 1.0 + 0.5 * (60.0 * dist).sin()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "order"),
     [

@@ -11,6 +11,7 @@ from pyg_mpnn.training.ablation import AblationSettings, make_variants
 from pyg_mpnn.training.ablation.settings import BLOCKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [{}, {"num_layers": 5, "num_radial": 6, "l_max": 4}], ids=["size", "own reference"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_variant_differs_from_the_reference_in_its_block_alone(size: str, model: dict[str, int]) -> None:
