@@ -94,7 +94,9 @@ def _scaling() -> str:
             f"{run['gain']:.2f} times as fast ({run['ms_per_step'][0]:.0f} and {run['ms_per_step'][1]:.0f} ms a step); "
             f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each atom and layer |"
         )
-    for run in filter(None, record["lammps"]):
+    third = RESULTS / "engines_scaling_mace.json"  # base and MACE on a crystal that the larger MACE can do
+    smaller = json.loads(third.read_text()) if third.exists() else {"lammps": [], "mace": {}}
+    for run in filter(None, [*record["lammps"], *smaller["lammps"]]):
         rows.append(
             f"| LAMMPS, one process, {run['atoms']:,} atoms of silicon, {run['size']}, {run['dtype']}, "
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['us_per_atom']:.1f} us for an atom and step, "
@@ -106,11 +108,18 @@ def _scaling() -> str:
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['ms_per_step']:.1f} ms a step, "
             f"{100 * run['share_outside_the_model']:.1f} % of it outside the model |"
         )
-    for name, run in record.get("mace", {}).items():
+    for name, run in [*record.get("mace", {}).items(), *smaller["mace"].items()]:
+        if run is None and smaller["mace"].get(name):
+            continue
         found = "not measured" if run is None else f"{run['us_per_atom']:.1f} us for an atom and step"
-        rows.append(f"| {name} by its ASE calculator, the same crystal and cutoff of 5 A, float32, eager | {found} |")
-    left = "".join(f" Left out: {what}." for what in record["left_out"] if not (second and what.startswith("LAMMPS")))
+        atoms = "" if run is None else f" of {run['atoms']:,} atoms"
+        rows.append(
+            f"| {name} by its ASE calculator, the same crystal{atoms} and cutoff of 5 A, float32, eager | {found} |"
+        )
+    later = [name for name, made in {"LAMMPS": second, "mace": smaller["mace"]}.items() if made]  # by another run
+    left = "".join(f" Left out: {what}." for what in record["left_out"] if not what.startswith(tuple(later)))
     left += " A second run, with the largest cell: `engines_scaling_largest.json`." if second else ""
+    left += " A third, of the smaller crystal beside MACE: `engines_scaling_mace.json`." if third.exists() else ""
     rows += [
         "",
         f"Made by `python -m benchmarks.engines.scaling` (`benchmarks/results/engines_scaling.json`).{left}",
