@@ -21,8 +21,8 @@ def build() -> str:
         "metatomic": "metatomic in ASE",
     }
     rows = [
-        "| engine | version | energy | forces | virial | range of the energy in NVE | step beside ASE's |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | version | energy | forces | virial | range of the energy in NVE | step beside ASE's | outside |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for engine, found in record["engines"].items():
         both = [found["ethanol"], found["silicon64"]]
@@ -33,15 +33,17 @@ def build() -> str:
 
         drift = ", ".join(f"{one['nve_range_meV_per_atom']:.2g}" for one in both)
         cost = ", ".join(f"{one['step_over_ase']:.2f}" for one in both)
+        shares = [one["share_outside_the_model"] for one in both]
+        outside = "-" if None in shares else ", ".join(f"{100 * share:.0f} %" for share in shares)
         rows.append(
             f"| {names[engine]} | {found['version']} | {worst('energy_relative')} | {worst('forces_over_rms')} | "
-            f"{worst('virial_relative')} | {drift} | {cost} |"
+            f"{worst('virial_relative')} | {drift} | {cost} | {outside} |"
         )
     share = record["torchsim_replicas"]
     text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
 their RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in
-meV/atom; the CPU time of a step over ASE's, not compiled. Two numbers are ethanol and 64 atoms of silicon. Weights are
-random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of ethanol
+meV/atom; the CPU time of a step over ASE's, not compiled, and what of it is outside the potential (metatomic takes the
+derivative itself). Two numbers are ethanol and 64 atoms of silicon. Weights are random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of ethanol
 {100 * share["share_outside_the_model"]:.0f} % of a step of TorchSim is outside the potential. Made by
 `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
