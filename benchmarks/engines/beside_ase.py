@@ -2,8 +2,8 @@
 
 Ethanol and 64 atoms of silicon with random weights. Steps of ASE and of the engine alternate in blocks; times are CPU
 times of the process, which other programs on the machine change little, and their ratio is the median over the rounds.
-What of a step is outside the model is what is not spent in calls of the potential; metatomic, which takes the derivative
-of a file itself, has no such calls.
+What of a step is outside the model is what is not spent in calls of the potential; metatomic, which takes the
+derivative of a file itself, has no such calls.
 """
 
 from __future__ import annotations
