@@ -282,29 +282,6 @@ def structures() -> dict[str, Atoms]:
     return found
 
 
-def replicas(model: Path, count: int, rounds: int) -> dict[str, Any]:
-    """Share of a step of TorchSim that is not the potential, for replicas of ethanol in one graph."""
-    import torch_sim
-
-    from pyg_mpnn.engines.torchsim import torchsim_model
-
-    wrapped = torchsim_model(model, compute_stress=False)
-    unit = torch_sim.units.MetalUnits
-    state = torch_sim.io.atoms_to_state([structures()["ethanol"]] * count, torch.device("cpu"), torch.float64)
-    start, step = torch_sim.integrators.nve(wrapped, dt=STEP / 1000 * unit.time, kT=300 * unit.temperature, seed=1)
-    state = start(state)
-    steps, alone = [], []
-    for _ in range(rounds):
-        begin = time.process_time()
-        state = step(state)
-        middle = time.process_time()
-        wrapped(state)
-        steps.append(middle - begin)
-        alone.append(time.process_time() - middle)
-    share = float(np.median([1 - one / whole for one, whole in zip(alone, steps, strict=True)]))
-    return {"replicas": count, "ms_per_step": 1e3 * float(np.median(steps)), "share_outside_the_model": share}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
@@ -326,8 +303,6 @@ def main() -> None:
             found = {key: measure(engine, model, atoms, rounds, block, steps) for key, atoms in structures().items()}
             record["engines"][engine] = {"version": version(PACKAGES[engine]), **found}
             print(engine, record["engines"][engine], flush=True)
-        if "torchsim" in arguments.engines:
-            record["torchsim_replicas"] = replicas(model, 4 if arguments.smoke else 64, rounds)
     if not arguments.smoke:
         write(arguments.json, record)
 

@@ -39,14 +39,11 @@ def build() -> str:
             f"| {names[engine]} | {found['version']} | {worst('energy_relative')} | {worst('forces_over_rms')} | "
             f"{worst('virial_relative')} | {drift} | {cost} | {outside} |"
         )
-    share = record["torchsim_replicas"]
-    text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
+    text = """Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
 their RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in
 meV/atom; the CPU time of a step over ASE's, not compiled, and what of it is outside the potential (metatomic takes the
 derivative itself). Two numbers are ethanol and 64 atoms of silicon. Weights are random, of the small size, cutoff
-4 A. With {share["replicas"]} replicas of ethanol
-{100 * share["share_outside_the_model"]:.0f} % of a step of TorchSim is outside the potential. Made by
-`python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
+4 A. Made by `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
 """
     return text + "\n".join(rows) + "\n" + _domains() + _scaling()
