@@ -21,8 +21,8 @@ def build() -> str:
         "metatomic": "metatomic in ASE",
     }
     rows = [
-        "| engine | version | energy | forces | virial | range of the energy in NVE | step beside ASE's |",
-        "|---|---|---|---|---|---|---|",
+        "| engine | version | energy | forces | virial | range of the energy in NVE | step beside ASE's | outside |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for engine, found in record["engines"].items():
         both = [found["ethanol"], found["silicon64"]]
@@ -33,17 +33,17 @@ def build() -> str:
 
         drift = ", ".join(f"{one['nve_range_meV_per_atom']:.2g}" for one in both)
         cost = ", ".join(f"{one['step_over_ase']:.2f}" for one in both)
+        shares = [one["share_outside_the_model"] for one in both]
+        outside = "-" if None in shares else ", ".join(f"{100 * share:.0f} %" for share in shares)
         rows.append(
             f"| {names[engine]} | {found['version']} | {worst('energy_relative')} | {worst('forces_over_rms')} | "
-            f"{worst('virial_relative')} | {drift} | {cost} |"
+            f"{worst('virial_relative')} | {drift} | {cost} | {outside} |"
         )
-    share = record["torchsim_replicas"]
-    text = f"""Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
+    text = """Beside ASE, in double precision: the largest difference of the energy (relative), of the forces (over
 their RMS) and of the virial (relative); the range of the conserved energy over 200 steps of 0.2 fs from 300 K, in
-meV/atom; the CPU time of a step over ASE's, not compiled. Two numbers are ethanol and 64 atoms of silicon. Weights are
-random, of the small size, cutoff 4 A. With {share["replicas"]} replicas of ethanol
-{100 * share["share_outside_the_model"]:.0f} % of a step of TorchSim is outside the potential. Made by
-`python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
+meV/atom; the CPU time of a step over ASE's, not compiled, and what of it is outside the potential (metatomic takes the
+derivative itself). Two numbers are ethanol and 64 atoms of silicon. Weights are random, of the small size, cutoff
+4 A. Made by `python -m benchmarks.engines.beside_ase` from `benchmarks/results/engines.json`.
 
 """
     return text + "\n".join(rows) + "\n" + _domains() + _scaling()
@@ -94,7 +94,9 @@ def _scaling() -> str:
             f"{run['gain']:.2f} times as fast ({run['ms_per_step'][0]:.0f} and {run['ms_per_step'][1]:.0f} ms a step); "
             f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each atom and layer |"
         )
-    for run in filter(None, record["lammps"]):
+    third = RESULTS / "engines_scaling_mace.json"  # base and MACE on a crystal that the larger MACE can do
+    smaller = json.loads(third.read_text()) if third.exists() else {"lammps": [], "mace": {}}
+    for run in filter(None, [*record["lammps"], *smaller["lammps"]]):
         rows.append(
             f"| LAMMPS, one process, {run['atoms']:,} atoms of silicon, {run['size']}, {run['dtype']}, "
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['us_per_atom']:.1f} us for an atom and step, "
@@ -106,11 +108,18 @@ def _scaling() -> str:
             f"{'compiled' if run['compile'] == 'on' else 'eager'} | {run['ms_per_step']:.1f} ms a step, "
             f"{100 * run['share_outside_the_model']:.1f} % of it outside the model |"
         )
-    for name, run in record.get("mace", {}).items():
+    for name, run in [*record.get("mace", {}).items(), *smaller["mace"].items()]:
+        if run is None and smaller["mace"].get(name):
+            continue
         found = "not measured" if run is None else f"{run['us_per_atom']:.1f} us for an atom and step"
-        rows.append(f"| {name} by its ASE calculator, the same crystal and cutoff of 5 A, float32, eager | {found} |")
-    left = "".join(f" Left out: {what}." for what in record["left_out"] if not (second and what.startswith("LAMMPS")))
+        atoms = "" if run is None else f" of {run['atoms']:,} atoms"
+        rows.append(
+            f"| {name} by its ASE calculator, the same crystal{atoms} and cutoff of 5 A, float32, eager | {found} |"
+        )
+    later = [name for name, made in {"LAMMPS": second, "mace": smaller["mace"]}.items() if made]  # by another run
+    left = "".join(f" Left out: {what}." for what in record["left_out"] if not what.startswith(tuple(later)))
     left += " A second run, with the largest cell: `engines_scaling_largest.json`." if second else ""
+    left += " A third, of the smaller crystal beside MACE: `engines_scaling_mace.json`." if third.exists() else ""
     rows += [
         "",
         f"Made by `python -m benchmarks.engines.scaling` (`benchmarks/results/engines_scaling.json`).{left}",

@@ -2,6 +2,8 @@
 
 python -m benchmarks.engines.scaling                       8 minutes, writes benchmarks/results/engines_scaling.json
 python -m benchmarks.engines.scaling --mace PYTHON         MACE by this Python (an environment with peers/mace.txt)
+python -m benchmarks.engines.scaling --mace PYTHON --beside 5   only MACE and base, of 1,000 atoms (5 cells along each
+                                                           side), writes engines_scaling_mace.json
 python -m benchmarks.engines.scaling --smoke               few atoms, nothing written
 
 Each part runs in processes of its own, each of one thread bound to a core. Weights are random. Parts that no longer fit
@@ -200,6 +202,11 @@ def scaling(session: Session, cells: int, steps: int) -> dict[str, Any] | None:
     }
 
 
+def beside(session: Session, cells: int, python: str) -> dict[str, Any]:
+    """Each MACE on the same crystal."""
+    return {name: session.part("mace", cells, 2, irreps, "float32", python=python) for name, irreps in MACE.items()}
+
+
 def largest(run: dict[str, Any]) -> int:
     """The largest cell whose start and two steps on one process fit into memory and patience, from a smaller one."""
     (process,) = run["one"]
@@ -215,11 +222,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--mace", help="Python of an environment with MACE")
+    parser.add_argument("--beside", type=int, metavar="CELLS", help="only MACE and base, with so many cells")
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--json", type=Path, default=RESULTS / "engines_scaling.json")
+    parser.add_argument("--json", type=Path)
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--domains", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.beside and not options.mace:
+        parser.error("--beside measures MACE beside base: give --mace PYTHON too")
     cores = sorted(os.sched_getaffinity(0))
     if options.domains:
         rank = int(os.environ.get("PMI_RANK", "0"))
@@ -238,6 +248,12 @@ def main() -> None:
     record["load_at_the_start"] = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         session = Session(options.minutes, Path(folder))
+        if options.beside:
+            record["lammps"] = [session.part("lammps", options.beside, STEPS, "base", "on", "float32")]
+            record["mace"] = beside(session, options.beside, options.mace)
+            record["left_out"] = session.left_out
+            write(options.json or RESULTS / "engines_scaling_mace.json", record)
+            return
         cells, steps, count = (2, 2, 4) if options.smoke else (10, STEPS, 64)
         record["scaling"] = [small] = [scaling(session, cells, steps)]
         record["lammps"] = [
@@ -253,17 +269,14 @@ def main() -> None:
             for mode in (["off"] if options.smoke else ["off", "on"])
         ]
         if options.mace:
-            record["mace"] = {
-                name: session.part("mace", cells, 2, irreps, "float32", python=options.mace)
-                for name, irreps in MACE.items()
-            }
+            record["mace"] = beside(session, cells, options.mace)
         if small is not None:
             record["scaling"].append(scaling(session, 4 if options.smoke else largest(small), 2))
         record["left_out"] = session.left_out
     if options.smoke:
         print(json.dumps(record, indent=1))
     else:
-        write(options.json, record)
+        write(options.json or RESULTS / "engines_scaling.json", record)
 
 
 if __name__ == "__main__":

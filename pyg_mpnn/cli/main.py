@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -20,6 +21,7 @@ _EPILOG = """examples:
   pyg-mpnn train --data ethanol --test ethanol --out run --minutes 5
   pyg-mpnn evaluate --model run/best.ckpt --data ethanol
   pyg-mpnn md --model run/best.ckpt --structure ethanol --steps 2000 --timestep 0.5 --temperature 300 --out run/md
+  pyg-mpnn md --engine lammps --ranks 2 --model run/best.ckpt --structure big.xyz --out run/lammps
   pyg-mpnn predict --model run/best.ckpt --structures ethanol --out predicted.xyz
   pyg-mpnn relax --model run/best.ckpt --structure ethanol --out run/relaxed
   pyg-mpnn vib --model run/best.ckpt --structure ethanol --relax --out run/vib
@@ -32,6 +34,7 @@ _EPILOG = """examples:
   pyg-mpnn export --model run/best.ckpt --out potential.pt2
   pyg-mpnn ablate --data ethanol --only attention l_max --minutes 3 --out blocks
 """
+_ENGINES = {"ase": "md", "lammps": "lammps"}  # of md --engine, and the command that runs each
 _NOT_RUN = 1  # exit code of a check of a model that does not run
 _BROKEN = 3  # exit code of a check that found a broken law
 _NOT_REACHED = 3  # exit code of a run of learning that ended above its target
@@ -88,7 +91,9 @@ COMMANDS = {
         exit_code=lambda report: 0 if report.passed else _NOT_RUN if report.errors else _BROKEN,
     ),
     "md": Command("molecular dynamics with a trained potential", "pyg_mpnn.md:run_dynamics"),
-    "lammps": Command("the same in LAMMPS, in several processes", "pyg_mpnn.engines:run_lammps_dynamics"),
+    "lammps": Command(
+        "the same in LAMMPS, in several processes (or md --engine lammps)", "pyg_mpnn.engines:run_lammps_dynamics"
+    ),
     "predict": Command("energies and forces of structures, into a file", "pyg_mpnn.md:run_prediction"),
     "relax": Command(
         "atoms, and the cell, to the nearest minimum",
@@ -148,11 +153,29 @@ def parse_command(arguments: Sequence[str]) -> jsonargparse.Namespace:
 
     Returns:
         The command as ``subcommand``, and its values under that name.
+
+    Raises:
+        ValueError: An engine that no command runs.
     """
-    words = join_files(arguments)
+    words = join_files(_follow_engine(arguments))
     for flag in COMMANDS[words[0]].compositions if words[:1] and words[0] in COMMANDS else ():
         words = join_composition(words, flag)
     return make_parser(words[:1]).parse_args(words)
+
+
+def _follow_engine(words: Sequence[str]) -> list[str]:
+    """``md --engine lammps`` is the command ``lammps``: one parser, which refuses what that engine does not take."""
+    if words[:1] != ["md"]:
+        return list(words)
+    flag = argparse.ArgumentParser(prog="pyg-mpnn md", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    flag.add_argument("--engine", default="ase")
+    found, others = flag.parse_known_args(words[1:])
+    if found.engine not in _ENGINES:
+        raise ValueError(
+            f"'engine' must be one of {', '.join(_ENGINES)}, got {found.engine}: OpenMM, i-PI, TorchSim and metatomic "
+            "are run from Python, see docs/engines.md"
+        )
+    return [_ENGINES[found.engine], *others]
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:

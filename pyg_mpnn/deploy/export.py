@@ -8,12 +8,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.generate import build, expected_seconds
-from pyg_mpnn.deploy.proof import TOLERANCE
+from pyg_mpnn.deploy.own_process import Packed, in_own_process
+from pyg_mpnn.deploy.proof import TESTED_TORCH, TOLERANCE
 from pyg_mpnn.deploy.support import CompilationError
-from pyg_mpnn.deploy.tracing import Inputs, Kind, Traced, eager_function, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, eager_function, example_tensors, trace, unflatten
 from pyg_mpnn.deploy.trials import generated
 
 SIZES = (9, 40, 200)
@@ -26,7 +28,8 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     The package is a function of ``z``, ``pos``, ``edge_index``, ``shifts`` and ``cell`` (and an index list of edges for
     each smaller scale), with free numbers of atoms and edges, at least 2 of each. It takes and gives float64, whatever
     the dtype of the module: who calls it need not know, and torch does not check it unless asked. Before it is put in
-    its place it is compared with eager evaluation on three generated crystals.
+    its place it is compared with eager evaluation on three generated crystals. It is made and first run in a process of
+    its own, which it may end.
 
     Args:
         module: as for ``pyg_mpnn.deploy.tracing.trace``, in evaluation mode.
@@ -35,56 +38,80 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
         path: file to write; an existing one is replaced only by a complete one.
 
     Raises:
-        CompilationError: another precision, or the package does not compute what eager evaluation does; nothing is
-            written.
+        CompilationError: another precision, or the package could not be made, ends its process, or does not compute
+            what eager evaluation does; nothing is written.
     """
     floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
     if floating.dtype not in TOLERANCE:
         raise CompilationError(f"a package computes in float32 or float64, got {floating.dtype}: nothing was written")
     kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
     traced = trace(module, kind, floating.dtype, floating.device)
-    exported = _OneStructure(traced, example_tensors(module, traced, kind), reference, kind)
+    tensors, random = example_tensors(module, traced, kind), torch.Generator().manual_seed(0)
+    structures = [[part.to(reference.device) for part in generated(module, kind, (n,), random).flat()] for n in SIZES]
+    seconds = 1.3 * expected_seconds(traced, "inference")
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        package = Path(scratch) / path.name
+        task = (Packed.of(traced.graph), traced.names, tensors, reference, kind, structures, package)
+        with announce(f"Compiling {path.name} and comparing it with eager results in a process of its own", seconds):
+            found, reason = in_own_process(_make_and_evaluate, task, Path(scratch), seconds)
+        if found is None:
+            raise CompilationError(
+                f"the package was not written: {reason}, with torch {torch.__version__} on {reference.device}; "
+                f"this package is tested with torch {', '.join(TESTED_TORCH)} on a CPU"
+            )
+        evaluate = eager_function(module, traced.names, kind, floating.dtype)
+        for results, structure in zip(found, structures, strict=True):
+            wanted = unflatten(kind, evaluate([*tensors[: len(traced.names)], *structure]))
+            _compare(results, wanted, structure, reference, floating.dtype)
+        os.replace(package, path)
+
+
+def _make_and_evaluate(
+    graph: Packed,
+    names: tuple[str, ...],
+    tensors: list[Tensor],
+    reference: Tensor,
+    kind: Kind,
+    structures: list[list[Tensor]],
+    path: Path,
+) -> list[tuple[Tensor, ...]]:
+    """Write a package and evaluate structures with it: what a process of its own does."""
+    exported = _OneStructure(graph.unpack(), names, tensors, reference, kind)
     z, pos, _, edge_index, shifts, cell, near = exported.example
     assert cell is not None
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free}, {0: free}, {1: free}, {0: free}, None, tuple({0: free} for _ in near))
-    arguments = (z, pos, edge_index, shifts, cell[0], near)
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        package = Path(scratch) / path.name
-        with announce(f"Compiling {path.name}", 1.3 * expected_seconds(traced, "inference")):
-            build(exported, arguments, shapes, package)
-        _prove(package, module, traced, reference, kind, floating.dtype)
-        os.replace(package, path)
+    build(exported, (z, pos, edge_index, shifts, cell[0], near), shapes, path)
+    run, found = torch._inductor.aoti_load_package(str(path)), []
+    for z, pos, _, edge_index, shifts, cell, *others in structures:
+        found.append(tuple(run(z, pos, edge_index, shifts, cell[0], tuple(others))))
+    return found
 
 
-def _prove(package: Path, module: nn.Module, traced: Traced, reference: Tensor, kind: Kind, dtype: torch.dtype) -> None:
-    """Refuse a package that does not compute what eager evaluation does, one structure after the other."""
-    run, random = torch._inductor.aoti_load_package(str(package)), torch.Generator().manual_seed(0)
-    evaluate = eager_function(module, traced.names, kind, dtype)
-    weights = example_tensors(module, traced, kind)[: len(traced.names)]
-    for size in SIZES:
-        made = [tensor.to(reference.device) for tensor in generated(module, kind, (size,), random).flat()]
-        z, pos, _, edge_index, shifts, cell, *near = made
-        energy, forces, stress, atom_energies = run(z, pos, edge_index, shifts, cell[0], tuple(near))
-        wanted = unflatten(kind, [tensor.detach() for tensor in evaluate([*weights, *made])])
-        assert wanted.virial is not None
-        whole = wanted.energies.double() + reference[z]
-        rounding = float(1e-12 * whole.abs().sum())  # of energies that are large beside those of the interaction
-        compared = {
-            "energy": (energy, whole.sum(), wanted.energies.double().abs().sum(), rounding),
-            "atom energies": (atom_energies, whole, wanted.energies, rounding),
-            "forces": (forces, wanted.forces.double(), wanted.forces, 0.0),
-            "stress": (stress, -wanted.virial[0].double() / torch.linalg.det(cell[0]).abs(), None, 0.0),
-        }
-        for name, (found, right, scale, floor) in compared.items():
-            allowed = TOLERANCE[dtype] * float((right if scale is None else scale).abs().max()) + floor
-            worst = float((found - right).abs().max()) if found.shape == right.shape else float("inf")
-            if not worst <= allowed:  # nor where it is no number
-                raise CompilationError(
-                    f"the package was not written, for it does not compute what eager evaluation does: {name} of "
-                    f"{size} generated atoms by {worst:.1e} (allowed {allowed:.1e}), with torch {torch.__version__} on "
-                    f"{reference.device}"
-                )
+def _compare(
+    found: tuple[Tensor, ...], wanted: Outputs, structure: list[Tensor], reference: Tensor, dtype: torch.dtype
+) -> None:
+    """Refuse a package that does not compute what eager evaluation does, of one structure."""
+    z, cell = structure[0], structure[5]
+    energy, forces, stress, atom_energies = found
+    assert wanted.virial is not None
+    whole = wanted.energies.detach().double() + reference[z]
+    rounding = float(1e-12 * whole.abs().sum())  # of energies that are large beside those of the interaction
+    compared = {
+        "energy": (energy, whole.sum(), wanted.energies.double().abs().sum(), rounding),
+        "atom energies": (atom_energies, whole, wanted.energies, rounding),
+        "forces": (forces, wanted.forces.double(), wanted.forces, 0.0),
+        "stress": (stress, -wanted.virial[0].double() / torch.linalg.det(cell[0]).abs(), None, 0.0),
+    }
+    for name, (value, right, scale, floor) in compared.items():
+        allowed = TOLERANCE[dtype] * float((right if scale is None else scale).abs().max()) + floor
+        worst = float((value - right).abs().max()) if value.shape == right.shape else float("inf")
+        if not worst <= allowed:  # nor where it is no number
+            raise CompilationError(
+                f"the package was not written, for it does not compute what eager evaluation does: {name} of "
+                f"{len(z)} generated atoms by {worst:.1e} (allowed {allowed:.1e}), with torch {torch.__version__} on "
+                f"{reference.device}"
+            )
 
 
 class _OneStructure(nn.Module):
@@ -92,11 +119,13 @@ class _OneStructure(nn.Module):
 
     reference: Tensor
 
-    def __init__(self, traced: Traced, tensors: list[Tensor], reference: Tensor, kind: Kind) -> None:
+    def __init__(
+        self, graph: GraphModule, names: tuple[str, ...], tensors: list[Tensor], reference: Tensor, kind: Kind
+    ) -> None:
         super().__init__()
-        self.held = (traced.graph,)  # not a part: export would lose its constants
+        self.held = (graph,)  # not a part: export would lose its constants
         self.kind = kind
-        self.names = [name.replace(".", "_") for name in traced.names]
+        self.names = [name.replace(".", "_") for name in names]
         for name, tensor in zip(self.names, tensors, strict=False):
             self.register_buffer(name, tensor.detach().clone())
         self.register_buffer("reference", reference.clone())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pyg_mpnn.deploy.announce import announce
 from pyg_mpnn.deploy.cache import CacheError, cache_error, keep, make_private
-from pyg_mpnn.deploy.own_process import in_own_process
+from pyg_mpnn.deploy.own_process import Packed, in_own_process
 from pyg_mpnn.deploy.proof import (
     NotProven,
     Verdict,
@@ -64,12 +64,14 @@ def generate(purpose: Purpose, traced: Traced, example: list[Tensor], trials: Ca
             seconds, start = expected_seconds(traced, purpose), time.monotonic()
             with announce(what, seconds + 20):
                 batches = trials()
-                found, reason = in_own_process(purpose, traced, example, batches, folder, seconds)
+                tensors = [batch.tensors for batch in batches]
+                task = (purpose, Packed.of(traced.graph), traced.dynamic, example, tensors, folder)
+                results, reason = in_own_process(_make_and_evaluate, task, folder.parent, seconds)
             others: dict[str, Any] = {"own_process": True, "seconds": round(time.monotonic() - start, 2)}
-            if reason:
+            if results is None:
                 verdict = Verdict.of(folder, reason, {}, tolerance={}, **others)
             else:
-                verdict = judge(folder, found, batches, **others)
+                verdict = judge(folder, results, batches, **others)
         elif verdict is None:
             run = make(traced, example, folder)
             start, batches = time.monotonic(), trials()
@@ -82,6 +84,19 @@ def generate(purpose: Purpose, traced: Traced, example: list[Tensor], trials: Ca
     require_proven(verdict, folder)
     assert run is not None
     return run
+
+
+def _make_and_evaluate(
+    purpose: Purpose,
+    graph: Packed,
+    dynamic: tuple[int | None, ...],
+    example: list[Tensor],
+    batches: list[list[Tensor]],
+    folder: Path,
+) -> list[dict[str, Tensor]]:
+    """Make code in its folder and evaluate batches with it: what a process of its own does."""
+    run = MAKERS[purpose](Traced(graph.unpack(), (), dynamic), example, folder)
+    return [results_of(run, tensors, purpose == "training") for tensors in batches]
 
 
 def _package(traced: Traced, example: list[Tensor], folder: Path) -> Compiled:

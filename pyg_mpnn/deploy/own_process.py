@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from pyg_mpnn.deploy.support import CompilationError
-from pyg_mpnn.deploy.tracing import Traced
-from pyg_mpnn.deploy.trials import Trial, results_of
+
+Result = TypeVar("Result")
 
 LIMIT = 600.0
 """Seconds that a process of its own is waited for, or 20 times the expected ones where that is more."""
@@ -28,46 +29,41 @@ PROGRAM = "from pyg_mpnn.deploy.own_process import work; work()"
 
 
 def in_own_process(
-    purpose: str, traced: Traced, example: list[Tensor], trials: list[Trial], folder: Path, seconds: float
-) -> tuple[list[dict[str, Tensor]], str]:
-    """Make code and evaluate the batches with it in a process of its own.
+    function: Callable[..., Result], arguments: tuple[Any, ...], scratch: Path, seconds: float
+) -> tuple[Result | None, str]:
+    """Call a function in a process of its own.
 
     Args:
-        purpose: what to make, a name in ``pyg_mpnn.deploy.generate.MAKERS``.
-        traced: graph to compile.
-        example: tensors of the kind that it takes.
-        trials: batches to evaluate.
-        folder: folder of the code.
-        seconds: how long making it is expected to take.
+        function: one of a module, which the other process imports.
+        arguments: tensors, plain values, and graphs as :class:`Packed`.
+        scratch: folder for files that pass between the two.
+        seconds: how long it is expected to take.
 
     Returns:
-        the results of each batch, and why there are none: the process ended itself or did not end.
+        the tensors that the function gave, and why there are none: the process ended itself or did not end.
 
     Raises:
-        CompilationError: the code could not be made, which may be another time.
+        CompilationError: the function has raised an error, which it may not do another time.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        task = {
-            "purpose": purpose,
-            "graph": _pack(traced.graph),
-            "dynamic": traced.dynamic,
-            "example": example,
-            "batches": [trial.tensors for trial in trials],
-            "threads": torch.get_num_threads(),
-            "libraries": sorted(torch.ops.loaded_libraries),
-        }
-        torch.save(task, Path(scratch) / "task.pt")
+    task = {
+        "function": function,
+        "arguments": arguments,
+        "threads": torch.get_num_threads(),
+        "libraries": sorted(torch.ops.loaded_libraries),
+    }
+    with tempfile.TemporaryDirectory(dir=scratch) as files:
+        torch.save(task, Path(files) / "task.pt")
         limit = max(LIMIT, 20 * seconds)
-        status, said = _wait([sys.executable, "-c", PROGRAM, str(folder), scratch], limit)
-        if (Path(scratch) / "failure.txt").exists():
-            raise CompilationError((Path(scratch) / "failure.txt").read_text())
+        status, said = _wait([sys.executable, "-c", PROGRAM, files], limit)
+        if (Path(files) / "failure.txt").exists():
+            raise CompilationError((Path(files) / "failure.txt").read_text())
         if status is None:
-            return [], f"it had no results after {limit:.0f} s in a process of its own"
+            return None, f"it had no results after {limit:.0f} s in a process of its own"
         if status < 0:
-            return [], f"it ended a process of its own by {signal.Signals(-status).name}"
+            return None, f"it ended a process of its own by {signal.Signals(-status).name}"
         if status > 0:
             raise CompilationError(f"the process that makes and tries it failed: {said}")
-        return torch.load(Path(scratch) / "results.pt", weights_only=True, map_location=example[0].device), ""
+        return torch.load(Path(files) / "results.pt", weights_only=True), ""
 
 
 def _wait(command: list[str], limit: float) -> tuple[int | None, str]:
@@ -106,37 +102,42 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def work() -> None:
-    """Make code and evaluate batches: what a process of its own does, with a folder and one for its files."""
-    from pyg_mpnn.deploy.generate import MAKERS, why_not_made
+    """Call the function with its arguments: what a process of its own does, with the folder of its files."""
+    from pyg_mpnn.deploy.generate import why_not_made
 
-    folder, scratch = map(Path, sys.argv[1:])
-    task = torch.load(scratch / "task.pt", weights_only=False)
+    files = Path(sys.argv[1])
+    task = torch.load(files / "task.pt", weights_only=False)
     for library in task["libraries"]:
         torch.ops.load_library(library)  # type: ignore[no-untyped-call]
     torch.set_num_threads(task["threads"])
-    traced = Traced(_unpack(*task["graph"]), (), task["dynamic"])
     try:
-        run = MAKERS[task["purpose"]](traced, task["example"], folder)
-        results = [results_of(run, tensors, task["purpose"] == "training") for tensors in task["batches"]]
+        results = task["function"](*task["arguments"])
     except Exception as error:
-        (scratch / "failure.txt").write_text(why_not_made(error))
+        (files / "failure.txt").write_text(why_not_made(error))
         return
-    torch.save(results, scratch / "results.pt")
+    torch.save(results, files / "results.pt")
 
 
-def _pack(graph: GraphModule) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """Code, globals and constants of a graph; pickle would trace it anew, to other code than what is compiled here."""
-    source = graph.graph.python_code("self")
-    plain = {name: value for name, value in source.globals.items() if not isinstance(value, ModuleType)}
-    return source.src, plain, dict(graph.named_buffers())
+class Packed(NamedTuple):
+    """A graph on its way to another process: pickle would trace it anew, to other code than what is compiled here."""
 
+    code: str
+    plain: dict[str, Any]  # the globals that are not modules
+    constants: dict[str, Tensor]
 
-def _unpack(code: str, plain: dict[str, Any], constants: dict[str, Tensor]) -> GraphModule:
-    """A module with the code of a graph."""
-    graph = GraphModule(nn.Module(), torch.fx.Graph())
-    for name, tensor in constants.items():
-        graph.register_buffer(name, tensor)
-    scope = {"torch": torch, **plain}
-    exec(code, scope)
-    type(graph).forward = scope["forward"]  # each has a class of its own
-    return graph
+    @classmethod
+    def of(cls, graph: GraphModule) -> Packed:
+        """Code, globals and constants of a graph."""
+        source = graph.graph.python_code("self")
+        plain = {name: value for name, value in source.globals.items() if not isinstance(value, ModuleType)}
+        return cls(source.src, plain, dict(graph.named_buffers()))
+
+    def unpack(self) -> GraphModule:
+        """A module with the code of the graph."""
+        graph = GraphModule(nn.Module(), torch.fx.Graph())
+        for name, tensor in self.constants.items():
+            graph.register_buffer(name, tensor)
+        scope = {"torch": torch, **self.plain}
+        exec(self.code, scope)
+        type(graph).forward = scope["forward"]  # each has a class of its own
+        return graph

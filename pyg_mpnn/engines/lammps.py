@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -114,29 +115,21 @@ class Lammps:
             raise self._error
 
     def commands_list(self, lines: Sequence[str]) -> None:
-        """Run commands one after the other; ``&`` at the end of a line continues it.
+        """Run commands one after the other.
 
         Args:
             lines: of an input script.
         """
-        held = ""
-        for line in lines:
-            held += line.rstrip()
-            if held.endswith("&"):
-                held = held[:-1]
-                continue
-            self.command(held)
-            held = ""
-        if held:
-            self.command(held)
+        self.commands_string("\n".join(lines))
 
     def commands_string(self, text: str) -> None:
-        """Run the commands of a text.
+        """Run the commands of a text; ``&`` at the end of a line continues it.
 
         Args:
             text: lines of an input script.
         """
-        self.commands_list(text.splitlines())
+        for line in re.sub(r"&[ \t]*\n", "", text).splitlines():
+            self.command(line)
 
     def file(self, path: str | Path) -> None:
         """Run an input script: loops by ``jump`` and commands over several lines in quotes are not for this one.
@@ -151,13 +144,12 @@ class Lammps:
         if not Path(path).is_file():
             raise FileNotFoundError(f"'path' must be an input script of LAMMPS, got {path}, which does not exist")
         text = Path(path).read_text()
-        lines = text.splitlines()
-        if '"""' in text or any(line.split()[:1] in (["jump"], ["label"]) for line in lines):
+        if '"""' in text or any(line.split()[:1] in (["jump"], ["label"]) for line in text.splitlines()):
             raise ValueError(
                 f"'path' must be a script without jump, label and triple quotes, got {path}: put such commands into a "
                 "file of their own, run by include, or loop in Python"
             )
-        self.commands_list(lines)
+        self.commands_string(text)
 
     def _follow(self, words: list[str]) -> None:
         """Note what our own lines depend on."""
@@ -286,8 +278,7 @@ class Lammps:
         types = self.lmp.numpy.extract_atom("type", nelem=nlocal + self.lmp.extract_setting("nghost"))
         if self.comm.size == 1:
             cell, periodic = self._cell()
-            result = self.evaluator(self.numbers[types[:nlocal]], x, cell, periodic, virial=True)
-            energy, forces, virial = result
+            energy, forces, virial = self.evaluator(self.numbers[types[:nlocal]], x, cell, periodic, virial=True)
             assert virial is not None
             self.num_rebuilds = self.evaluator.skin_list.num_rebuilds
         else:

@@ -97,6 +97,9 @@ def run_dynamics(
     squared displacement, and the vibrational density of states, where the trajectory allows them. With --replicas the
     first two files are in a folder of each.
 
+    LAMMPS, in several processes, is the command ``pyg-mpnn md --engine lammps --ranks 2``, whose flags
+    ``pyg-mpnn md --engine lammps --help`` shows; ensembles and thermostats there are those of LAMMPS.
+
     Args:
         model: saved potential or training checkpoint, or Python code of yours as file.py:name or package.module:name.
         structure: any file that training reads (of several frames the last, or see frame), or the word ethanol for the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class JudgedSet:
     def frames(self) -> Sequence[Data]:
         """The structures without edges."""
         return self.structures.structures
+
+    @cached_property
+    def parts(self) -> Breakdown:
+        """The errors, to be split."""
+        return Breakdown(self.predictions, self.frames)
 
     def energy_zero(self) -> Tensor | None:
         """What parity subtracts from the energies, in eV."""
@@ -107,7 +113,6 @@ def write_judgement(
     """
     judged = sets[0]
     relative = relative_force_error(judged.predictions)
-    parts = Breakdown(judged.predictions, judged.frames)
     verdicts = judge_sets(sets, units) if potential.has_energy else []
     page = Page(title)
     page.text(f"{len(judged.frames)} {judged.name} structures, {type(potential).__name__}.", soft=True)
@@ -129,14 +134,14 @@ def write_judgement(
         heading = f"{len(found.frames)} {found.name} structures"
         page.picture(draw_parity(found.predictions, found.energy_zero(), heading, units), f"parity of {heading}")
     if verdicts:
-        _split(page, parts)
-        _show_worst(page, judged, parts)
+        _split(page, judged.parts)
+        _show_worst(page, judged)
     if history:
         page.heading("Learning curve")
         page.picture(draw_learning_curve(history, units), "errors after each epoch of the training")
     page.heading("What the data lack")
     page.bullets(_lacks(potential, judged, train))
-    written = write_chemiscope(folder / STRUCTURES, judged.frames, _properties(parts), title)
+    written = write_chemiscope(folder / STRUCTURES, judged.frames, _properties(judged.parts), title)
     page.text(
         f"{written} {judged.name} structures with their errors to turn and to click through: open {STRUCTURES} at "
         "chemiscope.org, where it stays in your browser, or by chemiscope.show_input of the Python package.",
@@ -196,7 +201,7 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _show_worst(page: Page, judged: JudgedSet, parts: Breakdown) -> None:
+def _show_worst(page: Page, judged: JudgedSet) -> None:
     page.heading("Worst structures")
     page.text(
         "By the largest error of one force, whose atom is drawn in magenta; those without forces by the error of the "
@@ -204,7 +209,7 @@ def _show_worst(page: Page, judged: JudgedSet, parts: Breakdown) -> None:
         soft=True,
     )
     shown = []
-    for worst in parts.worst():
+    for worst in judged.parts.worst():
         errors = [] if worst.forces is None else [f"force {worst.forces:.3g} meV/A off at atom {worst.atom}"]
         errors += [] if worst.energy is None else [f"energy {worst.energy:+.2g} meV/atom off"]
         text = f"{judged.origin(worst.place)}: {', '.join(errors)}"

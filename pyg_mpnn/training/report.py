@@ -13,7 +13,6 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.data import Reference
 from pyg_mpnn.models import AtomwiseOutput, Output, Potential
-from pyg_mpnn.training.breakdown import Breakdown
 from pyg_mpnn.training.evaluate import predict, units
 from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
 from pyg_mpnn.training.logs import History, read_history
@@ -128,7 +127,7 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     knows = "the mean energy and no forces" if potential.has_energy else "the elements alone"
     print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows {knows}:\n")
     print(error_table(columns))
-    if kinds := kinds_table(Breakdown(predictions, frames.structures).by_kind()):
+    if kinds := kinds_table(tested.parts.by_kind()):
         print(f"\n{kinds}")
     for warning in card["warnings"]:
         print(f"\nNote: {warning}")

@@ -16,7 +16,7 @@ import pyg_mpnn.training
 import pyg_mpnn.training.ablation
 from pyg_mpnn import Potential
 from pyg_mpnn.cli import main
-from pyg_mpnn.cli.main import COMMANDS
+from pyg_mpnn.cli.main import COMMANDS, parse_command
 from pyg_mpnn.training.ablation import AblationSettings
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +182,23 @@ def test_command_imports_only_its_own_code() -> None:
     loaded = set(run(REPORT, "md", "--help").splitlines()[-1].split()[2:])
     assert {"torch", "pyg_mpnn.md"} <= loaded
     assert not {"lightning", "pyg_mpnn.training"} & loaded
+
+
+def test_an_engine_of_md_is_the_command_of_that_engine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["--model", "organic", "--structure", "start.xyz", "--out", "out", "--steps", "20"]
+    lammps = [*flags, "--ranks", "2", "--ensemble", "npt"]
+    wanted = parse_command(["lammps", *lammps])
+    assert parse_command(["md", *lammps[:4], "--engine", "lammps", *lammps[4:]]) == wanted
+    assert parse_command(["md", "--engine=lammps", *lammps]) == wanted
+    ase = [*flags, "--frame", "-2", "--fix", "0-3", "element=C"]
+    assert parse_command(["md", "--engine", "ase", *ase]) == parse_command(["md", *ase])
+    with pytest.raises(SystemExit, match="2"):
+        main(["md", "--engine", "lammps", *lammps, "--friction", "0.1"])
+    assert "pyg-mpnn lammps: error: unrecognized arguments: --friction 0.1\n" in capsys.readouterr().err
+    assert main(["md", "--engine", "openmm", *flags]) == 1
+    assert "'engine' must be one of ase, lammps, got openmm: OpenMM, i-PI" in capsys.readouterr().err
 
 
 def test_ablate_gets_its_flags_and_refuses_unknown_blocks(

@@ -16,7 +16,8 @@ import torch
 
 from pyg_mpnn import Potential, RadiusGraph
 from pyg_mpnn.data import to_atoms
-from pyg_mpnn.deploy import CompilationError
+from pyg_mpnn.deploy import CompilationError, own_process
+from tests.deploy.stand_ins import tiny
 
 pytestmark = [
     pytest.mark.long,
@@ -194,8 +195,8 @@ for changed in (pos.float(), pos.mT.contiguous().mT):
 
 
 @pytest.mark.parametrize("wrong", [None, 0, 1, 2, 3])
-def test_a_package_that_computes_something_else_is_not_written(wrong, potential, tmp_path, monkeypatch):
-    """The graph run by torch stands for compiled code; each of its four results is made wrong in turn."""
+def test_a_package_that_computes_something_else_is_not_written(wrong, tmp_path, monkeypatch):
+    """The graph run by torch in this process stands for compiled code; its four results are made wrong in turn."""
     name = ("energy", "forces", "stress", "atom energies")[wrong or 0]
     module = importlib.import_module("pyg_mpnn.deploy.export")
 
@@ -209,8 +210,10 @@ def test_a_package_that_computes_something_else_is_not_written(wrong, potential,
         return run
 
     made = []
+    monkeypatch.setattr(module, "in_own_process", lambda function, arguments, *_: (function(*arguments), ""))
     monkeypatch.setattr(module, "build", lambda graph, _, __, path: made.append(graph) or path.write_text("code"))
     monkeypatch.setattr(torch._inductor, "aoti_load_package", load)
+    potential = tiny()
     for parameter in potential.parameters():  # a fresh potential has forces of zero
         torch.nn.init.normal_(parameter, std=0.5)
     if wrong is None:
@@ -222,7 +225,34 @@ def test_a_package_that_computes_something_else_is_not_written(wrong, potential,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_half_precision_is_refused(potential, tmp_path):
+CRASH = """
+import ctypes, os, torch
+from pyg_mpnn.deploy import export, own_process
+export.build = lambda graph, arguments, shapes, path: path.write_text("code")
+torch._inductor.aoti_load_package = lambda path: lambda *arguments: {crash}
+own_process.work()
+"""
+
+
+@pytest.mark.parametrize(
+    ("crash", "message"),
+    {
+        "os.abort()": "it ended a process of its own by SIGABRT, with torch .* on cpu; this package is tested with",
+        "ctypes.string_at(0)": "it ended a process of its own by SIGSEGV",
+        "absent()": "could not make or load the code: NameError",
+    }.items(),
+)
+def test_a_package_that_ends_its_process_is_not_written(crash, message, tmp_path, monkeypatch):
+    """And does not end the user's: what was there stays."""
+    monkeypatch.setattr(own_process, "PROGRAM", CRASH.format(crash=crash))
+    path = tmp_path / "potential.pt2"
+    path.write_text("an older one")
+    with pytest.raises(CompilationError, match=message):
+        tiny().export(path)
+    assert [(path, path.read_text())] == [(found, "an older one") for found in tmp_path.iterdir()]
+
+
+def test_half_precision_is_refused(tmp_path):
     with pytest.raises(CompilationError, match=r"a package computes in float32 or float64, got torch.bfloat16"):
-        potential.bfloat16().export(tmp_path / "potential.pt2")
+        tiny().bfloat16().export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []
