@@ -368,8 +368,10 @@ def _arguments(part: nn.Module, config: Mapping[str, Any], where: str) -> dict[s
 def _parameters(cls: Any) -> dict[str, inspect.Parameter]:
     if inspect.isclass(cls) and cls.__init__ is nn.Module.__init__:
         return {}
-    parameters = inspect.signature(cls.__init__ if inspect.isclass(cls) else cls).parameters
-    return {name: parameter for name, parameter in parameters.items() if name != "self"}
+    parameters = dict(inspect.signature(cls.__init__ if inspect.isclass(cls) else cls).parameters)
+    if inspect.isclass(cls):
+        del parameters[next(iter(parameters))]  # self, whatever it is called
+    return parameters
 
 
 def _walk(description: Any) -> Iterator[dict[str, Any]]:

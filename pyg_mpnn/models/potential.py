@@ -113,6 +113,8 @@ class Potential(EnergyModel):
         representation = MPNN() if representation is None else representation
         readout = SumReadout() if readout is None else readout
         check_representation(representation, symmetry)
+        if not isinstance(readout, Readout):
+            raise TypeError(f"'readout' must be a pyg_mpnn.Readout, got {type(readout).__name__}")
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
         if isolated not in get_args(Isolated):
