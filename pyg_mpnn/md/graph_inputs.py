@@ -10,7 +10,7 @@ from ase import Atoms
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_mpnn.models import EnergyModel, PotentialOutput
+from pyg_mpnn.models import EnergyModel
 
 __all__ = ["names_of_inputs", "graph_inputs", "evaluate"]
 
@@ -60,7 +60,7 @@ def evaluate(
     fields: dict[str, Tensor],
     copies: int = 1,
     **options: Any,
-) -> PotentialOutput:
+) -> Any:
     """Call a model with what it reads of a structure.
 
     Args:
@@ -73,7 +73,7 @@ def evaluate(
         **options: options of the call.
 
     Returns:
-        the results.
+        the :class:`~pyg_mpnn.PotentialOutput`.
 
     Units:
         eV, eV/A, eV/A^3.
@@ -83,5 +83,5 @@ def evaluate(
     """
     inputs = {name: value.expand(copies) for name, value in graph_inputs(potential, atoms).items()}
     if not inputs:
-        return potential(z, pos, **fields, **options)  # type: ignore[no-any-return]
-    return potential(Data(z=z, pos=pos, **fields, **inputs), **options)  # type: ignore[no-any-return]
+        return potential(z, pos, **fields, **options)
+    return potential(Data(z=z, pos=pos, **fields, **inputs), **options)

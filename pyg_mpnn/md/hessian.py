@@ -61,7 +61,6 @@ def hessian(potential: EnergyModel, atoms: Atoms, *, progress: bool = False) -> 
     fields = {"cell": cell, "pbc": torch.tensor(atoms.pbc, device=device)[None]} if periodic else {}
     with torch.enable_grad():
         forces = evaluate(potential, atoms, z, pos, fields=fields, outputs=False).forces
-        assert forces is not None
         if not forces.requires_grad:  # no edges
             return np.zeros((*pos.shape, *pos.shape))
         entries = tqdm(forces.reshape(-1), unit="row", disable=None if progress else True, leave=False)

@@ -384,7 +384,7 @@ def _basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) ->
 
 def _envelope_of(make: Callable[..., nn.Module], cutoff: float) -> nn.Module:
     """The cutoff function of one scale."""
-    envelope = _make("envelope", make, cutoff)
+    envelope: nn.Module = _make("envelope", make, cutoff)
     values = envelope(torch.tensor([0.5 * cutoff, cutoff]))
     if values.shape != (2,):
         raise ValueError(
@@ -394,7 +394,7 @@ def _envelope_of(make: Callable[..., nn.Module], cutoff: float) -> nn.Module:
     return envelope
 
 
-def _make(argument: str, make: Callable[..., nn.Module], *sizes: float) -> nn.Module:
+def _make(argument: str, make: Callable[..., nn.Module], *sizes: float) -> Any:
     """A part from the sizes that the network knows."""
     try:
         part = make(*sizes)

@@ -245,7 +245,7 @@ def _count_known(predictions: Predictions) -> dict[str, int]:
     for name, reference in predictions.others_ref.items():
         rows = (~reference.isnan()).reshape(len(reference), -1).any(1)
         owners = torch.arange(total) if len(reference) == total else structure
-        known[name] = len(owners[rows].unique())
+        known[name] = len(set(owners[rows].tolist()))
     return {name: count for name, count in known.items() if 0 < count < total}
 
 

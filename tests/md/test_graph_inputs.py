@@ -82,8 +82,13 @@ def test_commands_take_the_spin_of_the_file(
     for module in ("dynamics", "relaxation"):
         monkeypatch.setattr(f"pyg_mpnn.md.{module}.open_potential", lambda *args, **options: magnet)
     magnet.save(tmp_path / "magnet.pt")
-    molecule.info["spin"] = 2.0
     path = tmp_path / "spin.extxyz"
+    ase.io.write(path, molecule)
+    for run in (run_dynamics, run_relaxation):
+        with pytest.raises(ValueError, match=r"'info' of .*spin.extxyz must have 'spin', a number that the potential"):
+            run(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+    molecule.info["spin"] = 2.0
     ase.io.write(path, molecule)
     run_dynamics(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "md"), steps=2, replicas=2)
     relaxed = run_relaxation(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "relaxed"), steps=1)
