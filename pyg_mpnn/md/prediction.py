@@ -110,6 +110,7 @@ def run_prediction(
             raise ValueError(
                 f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
+    unused -= set(names_of_inputs(potential))
     if unused and structures != SAMPLE:
         print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
     note_unlike_trained(potential, seen.values())

@@ -10,7 +10,7 @@ from ase import Atoms
 from torch import nn
 
 from pyg_mpnn import DipoleOutput, Potential
-from pyg_mpnn.md import PotentialCalculator, dipole_derivatives, hessian, run_dynamics, run_relaxation
+from pyg_mpnn.md import PotentialCalculator, dipole_derivatives, hessian, run_dynamics, run_prediction, run_relaxation
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.replicas import Batch
 
@@ -79,7 +79,7 @@ def test_a_charge_is_for_the_outputs_that_read_it(potential: Potential, molecule
 def test_commands_take_the_spin_of_the_file(
     magnet: Potential, molecule: Atoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for module in ("dynamics", "relaxation"):
+    for module in ("dynamics", "relaxation", "prediction"):
         monkeypatch.setattr(f"pyg_mpnn.md.{module}.open_potential", lambda *args, **options: magnet)
     magnet.save(tmp_path / "magnet.pt")
     path = tmp_path / "spin.extxyz"
@@ -93,5 +93,6 @@ def test_commands_take_the_spin_of_the_file(
     run_dynamics(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "md"), steps=2, replicas=2)
     relaxed = run_relaxation(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "relaxed"), steps=1)
     assert not relaxed.converged
+    assert run_prediction(str(tmp_path / "magnet.pt"), str(path), str(tmp_path / "predicted.xyz")) == 1
     assert "present but not used" not in capsys.readouterr().out
     assert ase.io.read(tmp_path / "relaxed" / "relaxed.extxyz").info["spin"] == 2.0
