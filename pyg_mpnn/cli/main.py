@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO, cast
 
 import jsonargparse
 
-from pyg_mpnn.cli.parser import Help, Parser, join_composition, join_files, parser_of
+from pyg_mpnn.cli.parser import Help, Parser, check_keys, join_composition, join_files, parser_of
 from pyg_mpnn.cli.stderr import Forgiving
 
 _EPILOG = """examples:
@@ -157,6 +157,7 @@ def parse_command(arguments: Sequence[str]) -> jsonargparse.Namespace:
     Raises:
         ValueError: An engine that no command runs.
     """
+    check_keys(arguments)
     words = join_files(_follow_engine(arguments))
     for flag in COMMANDS[words[0]].compositions if words[:1] and words[0] in COMMANDS else ():
         words = join_composition(words, flag)

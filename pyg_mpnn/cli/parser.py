@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import inspect
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
@@ -122,6 +124,45 @@ def join_files(words: Sequence[str]) -> list[str]:
         groups[-1] += [flag, value] if equals and flag in _FILES else [word]
     joined = [[g[0], json.dumps(g[1:])] if len(g) > 2 and g[0] in _FILES else g for g in groups]
     return [word for group in joined for word in group]
+
+
+def check_keys(words: Sequence[str]) -> None:
+    """Refuse settings with a key that is there twice, of which YAML and JSON silently take the last.
+
+    Args:
+        words: the arguments as the shell gave them: files after ``--config``, and mappings after any flag.
+
+    Raises:
+        ValueError: such a key.
+
+    Example:
+        >>> check_keys(["train", "--outputs", '{"gap": "ScalarOutput", "gap": "ScalarOutput"}'])
+        Traceback (most recent call last):
+        ValueError: 'gap' must be given once, got it twice in the value of --outputs
+    """
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        text = value if equals else following
+        where = f"the value of {flag}"
+        if flag == "--config" and Path(text).is_file():
+            text, where = Path(text).read_text(), text
+        elif not (flag.startswith("--") and text.startswith("{")):
+            continue
+        with contextlib.suppress(yaml.YAMLError):  # told by whoever reads it
+            _check_node(yaml.compose(text, yaml.SafeLoader), where)
+
+
+def _check_node(node: yaml.Node | None, where: str) -> None:
+    if not isinstance(node, (yaml.MappingNode, yaml.SequenceNode)):
+        return
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"'{key}' must be given once, got it twice in {where}")
+    for child in node.value:
+        for part in child if isinstance(child, tuple) else (child,):
+            _check_node(part, where)
 
 
 def join_composition(words: Sequence[str], flag: str = "--model") -> list[str]:

@@ -70,7 +70,7 @@ class Contents:
             wanted: the labels to keep.
             required: labels that each must have; without it each must have one of those that are wanted, and nothing
                 that looks like one of those that it lacks and that the user did not name.
-            others: further values, one of which is enough too.
+            others: further values, one of which is enough too; NaN is unknown.
             only_note: whether what looks like a label is a note and no error.
 
         Yields:
@@ -85,7 +85,8 @@ class Contents:
                 if name in frame and name not in wanted:
                     del frame[name]
             lacking = [name for name in wanted if name not in frame]
-            bare = bool(wanted) and len(lacking) == len(wanted) and not any(name in frame for name in others)
+            known = [name for name in others if name in frame and not bool(frame[name].isnan().all())]
+            bare = bool(wanted) and len(lacking) == len(wanted) and not known
             if required is None and bare and self.named:
                 self.numbers[_LEFT_OUT] += 1
                 continue
@@ -100,7 +101,7 @@ class Contents:
             check_frame(frame, where)
             if lacking:
                 raise ValueError(self.missing(lacking[0], where))
-            self.numbers.update(["structures", *(name for name in (*LABELS, *others) if name in frame)])
+            self.numbers.update(["structures", *(name for name in LABELS if name in frame), *known])
             self.kept.append(index)
             yield frame
         if not self.numbers["structures"]:

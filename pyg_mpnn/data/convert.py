@@ -147,6 +147,7 @@ def to_atoms(data: Data) -> ase.Atoms:
 
     Raises:
         ImportError: ASE is not installed.
+        ValueError: a cell without periodic directions.
 
     Example:
         >>> from pyg_mpnn.data import ethanol
@@ -159,6 +160,8 @@ def to_atoms(data: Data) -> ase.Atoms:
 
     atoms = Atoms(numbers=data.z.cpu().numpy(), positions=data.pos.detach().cpu().double().numpy())
     if "cell" in data:
+        if "pbc" not in data:
+            raise ValueError("'pbc' must be given with a 'cell', got none: pass which of its directions are periodic")
         atoms.cell = data.cell.reshape(3, 3).cpu().double().numpy()
         atoms.pbc = data.pbc.reshape(3).cpu().numpy()
     if "weight" in data:

@@ -253,27 +253,6 @@ class LabelCensus:
         return sorted(set(self.held) - {name for _, name in source.keys.values()} - {*source.others} - _MADE_OF_ATOMS)
 
 
-def find_labels(atoms: ase.Atoms, names: LabelNames | None = None) -> dict[str, Any]:
-    """The labels of one structure alone.
-
-    Args:
-        atoms: The structure.
-        names: What they are called; without it the first of these places that has any label: ``REF_energy``,
-            ``REF_forces``, ``REF_stress`` in ``info`` and ``arrays``; the results stored in the calculator (nothing is
-            computed); ``energy``, ``forces``, ``stress`` in ``info`` and ``arrays``. Without a stress, ``virials`` or
-            ``virial`` give it.
-
-    Returns:
-        ``energy``, ``forces`` and ``stress`` in eV and A, those that there are.
-
-    Raises:
-        ValueError: a virial that is not of 6 or 9 components, or labels in several places.
-    """
-    census = LabelCensus(names)
-    census.add(atoms)
-    return census.choose("the structure").find(atoms)
-
-
 def missing_label(label: str, where: str, holds: str, names: LabelNames) -> str:
     """Say that a structure lacks a label and what there is instead: it may be there under another name."""
     given = names.given

@@ -40,6 +40,7 @@ class Messages(nn.Module):
 
     Raises:
         ValueError: widths of ``features``, ``edge_mlp`` and ``attention`` that do not fit, or ``nu`` not positive.
+        TypeError: an ``attention`` that is none, or when called one that returns another shape.
 
     Source:
         own design, after Gilmer et al., ICML 2017, arXiv:1704.01212, and the continuous filters of SchNet,
@@ -70,6 +71,8 @@ class Messages(nn.Module):
                 f"'edge_mlp' must take the features' {features.out_channels} channels as edge_dim, got "
                 f"{edge_mlp.edge_dim}"
             )
+        if attention is not None and not isinstance(attention, Attention):
+            raise TypeError(f"'attention' must be a pyg_mpnn.Attention, got {type(attention).__name__}")
         if attention is not None and attention.edge_dim != edge_mlp.out_channels:
             raise ValueError(
                 f"'attention' must take the message's {edge_mlp.out_channels} channels as edge_dim, got "
@@ -112,6 +115,11 @@ class Messages(nn.Module):
         if self.attention is None:
             return weighted
         alpha: Tensor = self.attention(x, edge_index, message, envelope)
+        if alpha.shape[1:] != (self.attention.heads,):
+            raise TypeError(
+                f"{type(self.attention).__name__}.forward must return the weight of each edge in each head, a tensor "
+                f"of the shape (edges, heads) = ({len(message)}, {self.attention.heads}), got {tuple(alpha.shape)}"
+            )
         per_head = torch.unflatten(weighted, -1, (alpha.shape[1], -1))  # (edges, heads, channels)
         return (per_head * alpha.unsqueeze(-1)).flatten(1)
 

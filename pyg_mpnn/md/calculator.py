@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
+from pyg_mpnn.md.graph_inputs import evaluate, names_of_inputs
 from pyg_mpnn.models import SPREADS, EnergyModel, Spread, load_potential
 from pyg_mpnn.models.checks import choose_device
 
@@ -40,7 +41,8 @@ class PotentialCalculator(Calculator):
     compiled potential what is asked, as the rest would be compiled for it). So to ask for energy, forces and stress, in
     any order, is one evaluation. After a failed one there are no results. The neighbour list is kept, and searched anew
     when an atom has moved half the skin, which changes no bit of the results. Stress exists for cells that are periodic
-    in all three directions. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges,
+    in all three directions. Numbers of the structure that the potential reads, such as ``charge`` and ``spin``, are
+    those of ``atoms.info``. Outputs of the names ``dipole`` in e A and ``charges`` in e are ASE's dipole and charges,
     where asked.
 
     Args:
@@ -92,6 +94,7 @@ class PotentialCalculator(Calculator):
         own = [name for name, unit in (("dipole", "e*A"), ("charges", "e")) if units.get(name) == unit]
         own += [name for name, output in outputs.items() if isinstance(output, Spread)]
         self.implemented_properties = [*type(self).implemented_properties, *own]
+        self._read = names_of_inputs(self.potential)
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
         self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
@@ -124,7 +127,8 @@ class PotentialCalculator(Calculator):
         Raises:
             PropertyNotImplementedError: if a stress is asked of a molecule, a wire, or a slab without a height.
             ValueError: if a position or cell vector is not finite, a periodic direction has no cell vector, an element
-                was not trained on, two atoms coincide, or there is no structure at all.
+                was not trained on, two atoms coincide, a number that the potential reads is not in ``atoms.info``, or
+                there is no structure at all.
         """
         if atoms is not None and self.check_state(atoms):  # ASE's own callers have put a copy here before
             self.atoms = atoms.copy()
@@ -137,13 +141,12 @@ class PotentialCalculator(Calculator):
         z, pos, cell, pbc = self._tensors(self.atoms)
         edge_index, shifts = self.skin_list(pos, cell, pbc)
         with torch.no_grad():
-            output = self.potential(
+            output = evaluate(
+                self.potential,
+                self.atoms,
                 z,
                 pos,
-                cell=None if cell is None else cell[None],
-                pbc=None if pbc is None else pbc[None],
-                edge_index=edge_index,
-                shifts=shifts,
+                fields={**_periodic(cell, pbc), "edge_index": edge_index, "shifts": shifts},
                 forces=stress or bool({"forces", "forces_std"} & wanted),
                 stress=stress,
                 outputs=bool({"dipole", "charges", *SPREADS} & set(wanted)),
@@ -180,9 +183,8 @@ class PotentialCalculator(Calculator):
         if not any(isinstance(output, Spread) for output in self.potential.all_outputs().values()):
             raise ValueError("'potential' must have error bars, got one without: see pyg-mpnn calibrate")
         z, pos, cell, pbc = self._tensors(atoms)
-        cells = {} if cell is None or pbc is None else {"cell": cell[None], "pbc": pbc[None]}
         with torch.no_grad():
-            output = self.potential(z, pos, forces=True, **cells)
+            output = evaluate(self.potential, atoms, z, pos, fields=_periodic(cell, pbc), forces=True)
         return {name: _array(output[name]) for name in SPREADS if name in output.others}
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
@@ -212,7 +214,8 @@ class PotentialCalculator(Calculator):
             tol: not used.
 
         Returns:
-            names out of positions, numbers, cell and pbc; all of ASE's where there was no call before.
+            names out of positions, numbers, cell and pbc, and info where the potential reads a number of it that is
+            another; all of ASE's where there was no call before.
         """
         if self.atoms is None:
             return list(all_changes)
@@ -223,7 +226,10 @@ class PotentialCalculator(Calculator):
             "cell": (old.cell.array, atoms.cell.array),
             "pbc": (old.pbc, atoms.pbc),
         }
-        return [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
+        changed = [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
+        if self._read and repr([old.info.get(n) for n in self._read]) != repr([atoms.info.get(n) for n in self._read]):
+            changed.append("info")
+        return changed
 
     def _tensors(self, atoms: Atoms) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         device = self.device
@@ -233,6 +239,10 @@ class PotentialCalculator(Calculator):
             return z, pos, None, None
         cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=device)
         return z, pos, cell, torch.tensor(atoms.pbc, device=device)
+
+
+def _periodic(cell: Tensor | None, pbc: Tensor | None) -> dict[str, Tensor]:
+    return {} if cell is None or pbc is None else {"cell": cell[None], "pbc": pbc[None]}
 
 
 def _own_copy(potential: EnergyModel | str | Path) -> EnergyModel:

@@ -21,6 +21,7 @@ from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.drift import EnergyDrift, energy_drift
 from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.integrators import Conditions, choose
 from pyg_mpnn.md.observables import observe
 from pyg_mpnn.md.recorder import DynamicsLog
@@ -163,8 +164,10 @@ def run_dynamics(
     _check_settings(settings)
     processor = choose_device(device)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    used = ["momenta"] if velocities == "file" else []
+    potential = open_potential(model, trust=trust)
+    used = [*names_of_inputs(potential), *(["momenta"] if velocities == "file" else [])]
     atoms = single_structure(structure, constraints=True, labels=labels, frame=frame, used=used)
+    graph_inputs(potential, atoms, str(structure))  # before a folder is made
     if velocities == "file" and not atoms.get_momenta().any():
         raise ValueError(f"'velocities' must be drawn, for {structure} has none in this frame, got 'file'")
     fix_atoms(atoms, fix)
@@ -182,7 +185,6 @@ def run_dynamics(
     if mode != compile:
         print(f"Not compiled: it is done for {LONG:,} steps and more (--compile)")
     threads = threads_for(mode, threads)
-    potential = open_potential(model, trust=trust)
     check_watch(potential, max_uncertainty, replicas)
     print(f"{_first_line(model, potential, conditions.describe(drawn=velocities == 'drawn'), dtype)}", flush=True)
     runs = [Run(atoms, conditions, seed + number, drawn=velocities == "drawn") for number in range(replicas)]

@@ -10,6 +10,7 @@ from ase import Atoms
 from jaxtyping import Float
 from tqdm import tqdm
 
+from pyg_mpnn.md.graph_inputs import evaluate
 from pyg_mpnn.models import EnergyModel
 
 __all__ = ["hessian"]
@@ -56,10 +57,10 @@ def hessian(potential: EnergyModel, atoms: Atoms, *, progress: bool = False) -> 
     z = torch.tensor(atoms.numbers, dtype=torch.long, device=device)
     pos = torch.tensor(atoms.positions, dtype=torch.float64, device=device, requires_grad=True)
     periodic = bool(atoms.pbc.any())
-    cell = torch.tensor(atoms.cell.complete().array, dtype=torch.float64, device=device)[None] if periodic else None
-    pbc = torch.tensor(atoms.pbc, device=device)[None] if periodic else None
+    cell = torch.tensor(atoms.cell.complete().array, dtype=torch.float64, device=device)[None]
+    fields = {"cell": cell, "pbc": torch.tensor(atoms.pbc, device=device)[None]} if periodic else {}
     with torch.enable_grad():
-        forces = potential(z, pos, cell=cell, pbc=pbc, outputs=False).forces
+        forces = evaluate(potential, atoms, z, pos, fields=fields, outputs=False).forces
         if not forces.requires_grad:  # no edges
             return np.zeros((*pos.shape, *pos.shape))
         entries = tqdm(forces.reshape(-1), unit="row", disable=None if progress else True, leave=False)

@@ -9,6 +9,7 @@ import torch
 from ase import Atoms, units
 from jaxtyping import Float
 
+from pyg_mpnn.md.graph_inputs import evaluate
 from pyg_mpnn.md.normal_modes import NormalModes
 from pyg_mpnn.models import EnergyModel
 from pyg_mpnn.units import DEBYE
@@ -59,7 +60,7 @@ def dipole_derivatives(potential: EnergyModel, atoms: Atoms) -> Float[np.ndarray
     z = torch.tensor(atoms.numbers, dtype=torch.long, device=potential.device)
     pos = torch.tensor(atoms.positions, dtype=torch.float64, device=potential.device, requires_grad=True)
     with torch.enable_grad():
-        dipole = potential(z, pos, forces=False).others["dipole"][0]
+        dipole = evaluate(potential, atoms, z, pos, fields={}, forces=False).others["dipole"][0]
         rows = [torch.autograd.grad(component, pos, retain_graph=True)[0] for component in dipole]
     derivatives: np.ndarray = torch.stack(rows).cpu().numpy()
     return _UNITS[output.unit] * derivatives

@@ -21,6 +21,7 @@ from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
 from pyg_mpnn.deploy import threads_for
 from pyg_mpnn.files import refuse_input_as_output, write_whole
 from pyg_mpnn.md.entrance import cpu_threads, note_unlike_trained
+from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.models import EnergyModel, open_potential
 from pyg_mpnn.models.checks import choose_device
 
@@ -109,6 +110,7 @@ def run_prediction(
             raise ValueError(
                 f"'stress' needs a structure that is periodic in two or three directions, got none in {structures}"
             )
+    unused -= set(names_of_inputs(potential))
     if unused and structures != SAMPLE:
         print(f"{structures}: present but not used: {', '.join(sorted(unused))}")
     note_unlike_trained(potential, seen.values())
@@ -175,14 +177,10 @@ def _predict(potential: EnergyModel, batch: list[tuple[int, Atoms]], where: str 
 
 
 def _to_data(atoms: Atoms, where: str, potential: EnergyModel) -> Data:
-    data = to_data(atoms)
-    for name in dict.fromkeys((*potential.graph_inputs, *(["charge"] if potential.all_outputs() else []))):
-        if name in atoms.info:
-            data[name] = torch.tensor([float(atoms.info[name])], dtype=torch.float64)
-        elif name in potential.graph_inputs:
-            raise ValueError(f"'info' of {where} must have {name!r}, a number that the potential reads, got none")
-        else:
-            data[name] = torch.zeros(1, dtype=torch.float64)  # neutral, as where no structure says otherwise
+    data, neutral = to_data(atoms), torch.zeros(1, dtype=torch.float64)
+    inputs = graph_inputs(potential, atoms, where)
+    for name in names_of_inputs(potential):
+        data[name] = inputs.get(name, neutral)  # a charge as where no structure says otherwise
     if "cell" not in data:  # all structures of a batch have the same fields
         data.cell, data.pbc = torch.zeros(1, 3, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.bool)
     return data

@@ -22,6 +22,7 @@ from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import choose_device
@@ -133,12 +134,14 @@ def run_relaxation(
     _check_settings(settings)
     place = choose_device(device)
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels)
+    potential = open_potential(model, trust=trust)
+    used = names_of_inputs(potential)
+    atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels, used=used)
+    graph_inputs(potential, atoms, str(structure))  # before a folder is made
     fix_atoms(atoms, fix)
     if atoms.constraints:
         print(describe_constraints(atoms))
     strains = _strains(atoms) if cell else None
-    potential = open_potential(model, trust=trust)
     with new_folder(out) as folder:
         atoms.calc = PotentialCalculator(potential, device=place, dtype=getattr(torch, dtype))
         volume = atoms.get_volume() if cell else None

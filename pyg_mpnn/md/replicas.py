@@ -14,6 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from pyg_mpnn.geometry import SkinList
 from pyg_mpnn.md.calculator import PotentialCalculator, check_atoms
+from pyg_mpnn.md.graph_inputs import evaluate
 from pyg_mpnn.models import EnergyModel
 
 __all__ = ["Batch", "ReplicaCalculator", "run_in_turn"]
@@ -57,19 +58,19 @@ class Batch:
         """
         device = self.potential.device
         pos = torch.tensor(np.concatenate([of.positions for of in copies]), device=device)
-        cell = None
+        fields, cell = {}, None
         if self.pbc is not None:
             cell = torch.tensor(np.stack([of.cell.array for of in copies]), device=device)
+            fields = {"cell": cell, "pbc": self.pbc}
         edge_index, shifts = self.skin_list(pos, cell, self.pbc, self.index)
         with torch.no_grad():
-            output = self.potential(
+            output = evaluate(
+                self.potential,
+                copies[0],
                 self.numbers,
                 pos,
-                self.index,
-                cell,
-                self.pbc,
-                edge_index=edge_index,
-                shifts=shifts,
+                fields={**fields, "batch": self.index, "edge_index": edge_index, "shifts": shifts},
+                copies=self.count,
                 forces=True,
                 stress=self.stress,
                 outputs=False,
@@ -95,6 +96,7 @@ class ReplicaCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's types)
     check_state = PotentialCalculator.check_state
+    _read = ()  # numbers of the whole do not change in a dynamics
 
     def __init__(self, ask: Callable[[Atoms], dict[str, Any]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

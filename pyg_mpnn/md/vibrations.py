@@ -15,6 +15,7 @@ from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms, free_coordinates
 from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.hessian import hessian
 from pyg_mpnn.md.infrared import dipole_derivatives, infrared_intensities
 from pyg_mpnn.md.normal_modes import NormalModes, normal_modes
@@ -161,13 +162,14 @@ def run_vibrations(
         if settings[name] is not None and not 0 < settings[name] < float("inf"):
             raise ValueError(f"'{name}' must be positive and finite, got {settings[name]}")
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
-    atoms = single_structure(structure, constraints=True, labels=labels)
+    place = choose_device(device)
+    potential = open_potential(model, trust=trust).double().to(device=place)
+    atoms = single_structure(structure, constraints=True, labels=labels, used=names_of_inputs(potential))
+    graph_inputs(potential, atoms, str(structure))  # before a folder is made
     fix_atoms(atoms, fix)
     free = free_coordinates(atoms)
     if atoms.constraints:
         print(describe_constraints(atoms))
-    place = choose_device(device)
-    potential = open_potential(model, trust=trust).double().to(device=place)
     with new_folder(out) as folder:
         if relax:
             found = run_relaxation(

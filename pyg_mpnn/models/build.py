@@ -164,9 +164,17 @@ def sources(description: Any, trust: Trust = ()) -> dict[str, str]:
     return hashes
 
 
+@functools.cache
 def own_classes() -> dict[str, type]:
     """Classes of this package by name: those in the ``__all__`` of its parts. They load from any file."""
-    return {**_own_classes()}
+    found: dict[str, type] = {}
+    for package in _PACKAGES:
+        module = importlib.import_module(f"pyg_mpnn.{package}")
+        for name in getattr(module, "__all__", dir(module)):
+            value = getattr(module, name)
+            if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__.startswith("pyg_mpnn."):
+                found[name] = value
+    return found
 
 
 def import_file(path: str | Path) -> ModuleType:
@@ -239,7 +247,7 @@ def name_of(cls: type, where: str = "model") -> str:
     Raises:
         TypeError: a class that no name leads to.
     """
-    if _own_classes().get(cls.__name__) is cls:
+    if own_classes().get(cls.__name__) is cls:
         return cls.__name__
     if getattr(nn, cls.__name__, None) is cls:
         return f"torch.nn:{cls.__name__}"
@@ -278,7 +286,7 @@ def part_factory(argument: str, value: Any, names: Mapping[str, type]) -> Callab
         TypeError: none of these.
     """
     if isinstance(value, str):
-        found = names.get(value) or _own_classes().get(value)
+        found = names.get(value) or own_classes().get(value)
         if found is None:
             raise ValueError(
                 f"'{argument}' must be one of {tuple(names)}, a class, functools.partial or a part, got {value!r}"
@@ -322,18 +330,6 @@ _FILES: dict[str, Path] = {}
 """Modules that were run from files, by name."""
 
 
-@functools.cache
-def _own_classes() -> dict[str, type]:
-    found: dict[str, type] = {}
-    for package in _PACKAGES:
-        module = importlib.import_module(f"pyg_mpnn.{package}")
-        for name in getattr(module, "__all__", dir(module)):
-            value = getattr(module, name)
-            if inspect.isclass(value) and issubclass(value, nn.Module) and value.__module__.startswith("pyg_mpnn."):
-                found[name] = value
-    return found
-
-
 def _config(part: nn.Module) -> Mapping[str, Any] | None:
     """What a part says itself of how it is made."""
     if getattr(type(part), "config", None) is Described.config:
@@ -368,8 +364,10 @@ def _arguments(part: nn.Module, config: Mapping[str, Any], where: str) -> dict[s
 def _parameters(cls: Any) -> dict[str, inspect.Parameter]:
     if inspect.isclass(cls) and cls.__init__ is nn.Module.__init__:
         return {}
-    parameters = inspect.signature(cls.__init__ if inspect.isclass(cls) else cls).parameters
-    return {name: parameter for name, parameter in parameters.items() if name != "self"}
+    parameters = dict(inspect.signature(cls.__init__ if inspect.isclass(cls) else cls).parameters)
+    if inspect.isclass(cls):
+        del parameters[next(iter(parameters))]  # self, whatever it is called
+    return parameters
 
 
 def _walk(description: Any) -> Iterator[dict[str, Any]]:
@@ -472,10 +470,10 @@ def _resolve(name: str, trust: Trust) -> Any:
     if not separator:
         from pyg_mpnn.models.parts import SHORT_NAMES
 
-        found = SHORT_NAMES.get(name) or _own_classes().get(name)
+        found = SHORT_NAMES.get(name) or own_classes().get(name)
         if found is None:
             raise ValueError(
-                f"{name!r} must be a class of this package ({', '.join(sorted(_own_classes()))}), or a class of yours "
+                f"{name!r} must be a class of this package ({', '.join(sorted(own_classes()))}), or a class of yours "
                 "as package.module:Class or file.py:Class"
             )
         return found
@@ -496,7 +494,7 @@ def _resolve(name: str, trust: Trust) -> Any:
             module = _import_module(_stem(place), name)
     found = _attribute(module, qualified, name)
     own = inspect.isclass(found) and found.__module__.split(".")[0] == module.__name__.split(".")[0]
-    if not own and not (inspect.isclass(found) and _own_classes().get(found.__name__) is found):
+    if not own and not (inspect.isclass(found) and own_classes().get(found.__name__) is found):
         raise ValueError(
             f"{name!r} must be a class that is written there, got {found!r}: what a trusted file imports is not trusted"
         )

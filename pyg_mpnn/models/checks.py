@@ -37,6 +37,25 @@ def check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
         )
 
 
+def check_layer(layer: nn.Module) -> None:
+    """Refuse a layer of the user's without the methods that :class:`~pyg_mpnn.MPNN` calls.
+
+    Args:
+        layer: the layer.
+
+    Raises:
+        TypeError: a method is missing.
+    """
+    missing = [
+        name for name in ("symmetry", "set_neighbors", "reset_parameters") if not callable(getattr(layer, name, None))
+    ]
+    if missing:
+        raise TypeError(
+            "'layers' must have the methods forward, symmetry, set_neighbors and reset_parameters, got "
+            f"{type(layer).__name__} without {', '.join(missing)}"
+        )
+
+
 def choose_device(device: str | torch.device | None) -> torch.device | None:
     """The device that is meant, refused where torch does not have it here.
 

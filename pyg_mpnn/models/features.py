@@ -41,7 +41,7 @@ def compute_features(
         the features.
 
     Raises:
-        TypeError: the representation returns something else than a list of tensors.
+        TypeError: the representation returns something else than a list of tensors of its width, one row an atom.
     """
     if _is_newer(representation, "features", "forward"):
         found: Features = representation.features(z, edge_index, edge_vec, **options)  # type: ignore[operator]
@@ -53,6 +53,14 @@ def compute_features(
             f"{type(representation).__name__}.forward must return a list of 'num_layers' ({representation.num_layers}) "
             f"tensors of the shape (nodes, out_channels), got {kind}"
         )
+    width = int(representation.out_channels)  # type: ignore[arg-type]
+    for number, features in enumerate(x):
+        rows = features.shape[0] if features.ndim else 0  # a symbol while it is traced, which is compared with nothing
+        if features.shape[1:] != (width,) or (isinstance(rows, int) and rows != len(z)):
+            raise TypeError(
+                f"{type(representation).__name__}.forward must return tensors of the shape (nodes, out_channels) = "
+                f"({len(z)}, {width}), got {tuple(features.shape)} as number {number}"
+            )
     return Features(x)
 
 

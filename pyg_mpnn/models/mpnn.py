@@ -30,6 +30,7 @@ from pyg_mpnn.layers import (
 )
 from pyg_mpnn.layers.learned_features import Invariant
 from pyg_mpnn.models.build import part_factory
+from pyg_mpnn.models.checks import check_layer
 from pyg_mpnn.models.chunks import Memory, advance_in_chunks
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.parts import ATTENTIONS, BASES, ENVELOPES, Directions, check_name
@@ -92,7 +93,9 @@ class MPNN(nn.Module):
         ``edge_vec`` in angstrom; output none.
 
     Raises:
-        ValueError: a cutoff that is not positive, cutoffs that do not increase, or an unknown name of a part.
+        ValueError: a cutoff that is not positive, cutoffs that do not increase, an unknown name of a part, or a basis
+            or an envelope that returns another shape.
+        TypeError: a part that cannot be made from the sizes, or a layer without the methods of one.
 
     Source:
         own design (contracted directions), from the density of Drautz, Phys. Rev. B 99, 014104 (2019), and the carried
@@ -140,6 +143,8 @@ class MPNN(nn.Module):
             raise ValueError(f"'heads' must be 1 without attention, got {heads}: pass attention='sigmoid' or 'softmax'")
         if layers is not None and not layers:
             raise ValueError("'layers' must hold at least one layer, got none")
+        for layer in layers or ():
+            check_layer(layer)
         self.config: dict[str, Any] = {
             "cutoff": list(cutoffs),
             "hidden_channels": hidden_channels,
@@ -173,7 +178,8 @@ class MPNN(nn.Module):
         def make_messages() -> Messages:
             features = make_features()
             edge_mlp = EdgeMLP(hidden_channels, features.out_channels, edge_dim, edge_dim)
-            weights = None if make_attention is None else make_attention(hidden_channels, edge_dim, heads)
+            sizes = hidden_channels, edge_dim, heads
+            weights = None if make_attention is None else _make("attention", make_attention, *sizes)
             return Messages(features, edge_mlp, num_radial, attention=weights)
 
         def make_layer() -> Interaction | MultiScale:
@@ -187,7 +193,7 @@ class MPNN(nn.Module):
             return MultiScale([make_messages() for _ in cutoffs], update, density_update, powers, products)
 
         self.embedding = AtomEmbedding(hidden_channels)
-        self.envelopes = nn.ModuleList(make_envelope(radius) for radius in cutoffs)
+        self.envelopes = nn.ModuleList(_envelope_of(make_envelope, radius) for radius in cutoffs)
         self.directional = None if directions == "radial" else DirectionalBasis(l_max)
         self.density = DirectionalDensity(hidden_channels, channels, num_radial, l_max) if contracted else None
         self.layers = nn.ModuleList((make_layer() for _ in range(num_layers)) if layers is None else layers)
@@ -324,7 +330,7 @@ class MPNN(nn.Module):
             if memory == "low" and len(x) > 0:
                 x, density = advance_in_chunks(layer, given_x, scales, given_density)
             else:
-                x, density = layer(given_x, *edges, given_density)
+                x, density = _returned(layer, layer(given_x, *edges, given_density))
             features.append(x)
         return Features(features, density)
 
@@ -362,7 +368,7 @@ class MPNN(nn.Module):
 
 def _basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) -> tuple[nn.Module, int]:
     """The radial basis, and how many functions it has."""
-    basis = make(cutoff, num_radial)
+    basis = _make("basis", make, cutoff, num_radial)
     own = getattr(basis, "cutoff", cutoff)
     if own != cutoff:
         raise ValueError(f"'basis' must have the largest cutoff of the model, {cutoff:g} A, got {own:g}")
@@ -374,6 +380,37 @@ def _basis_of(make: Callable[..., nn.Module], cutoff: float, num_radial: int) ->
             f"{type(basis).__name__}.forward: give it an attribute num_radial, or pass num_radial={values.shape[-1]}"
         )
     return basis, count
+
+
+def _envelope_of(make: Callable[..., nn.Module], cutoff: float) -> nn.Module:
+    """The cutoff function of one scale."""
+    envelope: nn.Module = _make("envelope", make, cutoff)
+    values = envelope(torch.tensor([0.5 * cutoff, cutoff]))
+    if values.shape != (2,):
+        raise ValueError(
+            f"'envelope' must map distances (edges,) to (edges,), got {tuple(values.shape)} for 2 edges from "
+            f"{type(envelope).__name__}.forward"
+        )
+    return envelope
+
+
+def _make(argument: str, make: Callable[..., nn.Module], *sizes: float) -> Any:
+    """A part from the sizes that the network knows."""
+    try:
+        part = make(*sizes)
+    except TypeError as error:
+        raise TypeError(f"'{argument}' must make a part when called with {sizes}, got: {error}") from error
+    if not isinstance(part, nn.Module):
+        raise TypeError(f"'{argument}' must make an nn.Module, got {type(part).__name__}")
+    return part
+
+
+def _returned(layer: nn.Module, values: Any) -> tuple[Tensor, Tensor | None]:
+    """Features and density of a layer, refused where it returns something else."""
+    if not isinstance(values, tuple) or len(values) != 2:
+        found = f"a {type(values).__name__}" if not isinstance(values, tuple) else f"{len(values)} values"
+        raise TypeError(f"{type(layer).__name__}.forward must return the new x and the new density, got {found}")
+    return values
 
 
 def _effective_neighbors(envelope: nn.Module, count: float, cutoff: float) -> float:

@@ -608,7 +608,7 @@ def check_values(name: str, output: Output, values: Tensor, structure: Structure
         structure: for what.
 
     Raises:
-        TypeError: another shape.
+        TypeError: another shape or dtype.
     """
     count = len(structure.z) if output.level == "atom" else structure.num_graphs
     if not isinstance(values, Tensor) or values.shape != (count, *output.shape):
@@ -617,6 +617,8 @@ def check_values(name: str, output: Output, values: Tensor, structure: Structure
             f"{type(output).__name__}.forward must return for {name!r} a value for each {output.level}, a tensor of "
             f"the shape {(count, *output.shape)}, got {found}"
         )
+    if values.dtype != torch.float64:
+        raise TypeError(f"{type(output).__name__}.forward must return float64 for {name!r}, got {values.dtype}")
 
 
 def _spread(left: Tensor, target: Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -113,6 +114,8 @@ class Potential(EnergyModel):
         representation = MPNN() if representation is None else representation
         readout = SumReadout() if readout is None else readout
         check_representation(representation, symmetry)
+        if not isinstance(readout, Readout):
+            raise TypeError(f"'readout' must be a pyg_mpnn.Readout, got {type(readout).__name__}")
         if heads not in ("all", "last"):
             raise ValueError(f"'heads' must be 'all' or 'last', got {heads!r}")
         if isolated not in get_args(Isolated):
@@ -517,6 +520,8 @@ class Potential(EnergyModel):
     def export(self, path: str | Path) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
 
+        Other outputs of the model are left out, with a warning.
+
         The package takes ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)`` and ``shifts`` ``(edges, 3)`` in int64,
         ``pos`` ``(nodes, 3)`` and ``cell`` ``(3, 3)`` in float64, in the order ``z, pos, edge_index, shifts, cell`` and
         with a tuple of index lists last (empty for one cutoff, else the edges within each smaller cutoff). It returns
@@ -536,16 +541,18 @@ class Potential(EnergyModel):
             CompilationError: compilation is not possible here, as for :meth:`compile`, or the package does not compute
                 what eager evaluation does on generated crystals.
         """
-        if self.atomwise is None or len(self.outputs):
-            given = [*(["energy"] if self.has_energy else []), *self.outputs]
+        others = ", ".join(self.outputs)
+        if self.atomwise is None:
             raise CompilationError(
-                f"only energy, forces and stress can be exported, got a potential with {', '.join(given)}: nothing was "
-                "written; export one that was made or trained without other outputs"
+                f"only energy, forces and stress can be exported, got a model with {others}: nothing was written"
             )
         reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")
+        if others:
+            warnings.warn(f"the package has energy, forces and stress alone, without {others}", stacklevel=2)
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
+        evaluated.outputs = nn.ModuleDict()
         export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
 
     def __repr__(self) -> str:

@@ -39,7 +39,7 @@ class SumPotential(EnergyModel):
 
     Raises:
         TypeError: a part that is no potential of this package.
-        ValueError: no part; when called: what a part refuses.
+        ValueError: no part, outputs of one name that differ in level, shape or unit; when called: what a part refuses.
 
     Source:
         textbook; for a learned difference to a baseline see Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087
@@ -67,6 +67,14 @@ class SumPotential(EnergyModel):
                     f"'potentials' must have energies, got one with {', '.join(potential.all_outputs())} alone"
                 )
         self.parts = nn.ModuleList(potentials)
+        kinds: dict[str, tuple[str, tuple[int, ...], str]] = {}
+        for name, output in ((name, output) for part in potentials for name, output in part.all_outputs().items()):
+            kind = (output.level, output.shape, output.unit)
+            if kinds.setdefault(name, kind) != kind:
+                raise ValueError(
+                    "outputs of one name are added up and must have one level, shape and unit, got "
+                    f"{kinds[name]} and {kind} for {name!r}"
+                )
 
     @property
     def potentials(self) -> tuple[EnergyModel, ...]:

@@ -14,6 +14,7 @@ from pyg_mpnn.models import Committee, UncertainPotential, load_potential
 from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.models.files import read_content
 from pyg_mpnn.models.potential import Potential
+from pyg_mpnn.models.sizes import compose
 from pyg_mpnn.training.evaluate import label_shapes
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import train
@@ -108,8 +109,10 @@ def train_committee(
             start_from=_start_of(settings.start_from, number),
         )
         train(own, frames=frames, valid=valid, test=test)
+    _, typed = compose(settings.size, {**settings.model, "outputs": settings.outputs})
+    trust = [*settings.trust, *typed]
     return add_error_bars(
-        runs, out / "committee.pt", frames=frames, valid=valid, test=test, device=settings.device, trust=settings.trust
+        runs, out / "committee.pt", frames=frames, valid=valid, test=test, device=settings.device, trust=trust
     )
 
 

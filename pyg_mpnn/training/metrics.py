@@ -131,7 +131,8 @@ class Errors:
         stress_mae_meV_per_A3: MAE over stress components.
         stress_rmse_meV_per_A3: RMSE over stress components.
         outputs: Errors of the other outputs by name.
-        known: Number of structures with a reference of energy, forces and stress, where it is not all of them.
+        known: Number of structures with a reference of energy, forces, stress and each other output, where it is not
+            all of them.
     """
 
     n_structures: int
@@ -234,13 +235,17 @@ def compute_errors(predictions: Predictions, units: Mapping[str, str] | None = N
 def _count_known(predictions: Predictions) -> dict[str, int]:
     """Structures with a reference, where it is some of them and not all."""
     total, known = len(predictions.num_atoms), {}
+    structure = torch.arange(total).repeat_interleave(predictions.num_atoms)
     if predictions.energy_ref is not None:
         known["energy"] = int((~predictions.energy_ref.isnan()).sum())
     if predictions.forces_ref is not None:
-        structure = torch.arange(total).repeat_interleave(predictions.num_atoms)
         known["forces"] = total - len(set(structure[predictions.forces_ref.isnan().any(1)].tolist()))
     if predictions.stress_ref is not None:
         known["stress"] = int((~predictions.stress_ref.isnan()).flatten(1).any(1).sum())
+    for name, reference in predictions.others_ref.items():
+        rows = (~reference.isnan()).reshape(len(reference), -1).any(1)
+        owners = torch.arange(total) if len(reference) == total else structure
+        known[name] = len(set(owners[rows].tolist()))
     return {name: count for name, count in known.items() if 0 < count < total}
 
 

@@ -34,20 +34,20 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     """
     first = next(iter(columns.values()))
     rows = [["", *columns, f"{next(iter(columns))} (kcal/mol)"]]
+    number = {name: f", {count} structures" for name, count in first.known.items()}
     for quantity, unit, field in _ROWS:
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors, field.format(kind.lower())) for errors in columns.values()]
             if None in values:
                 continue
             decimals, kcal = (2, f"{values[0] / 1e3 / KCAL_PER_MOL:.4f}") if unit.startswith("meV") else (3, "")
-            count = first.known.get(quantity.split()[0])
-            of = "" if count is None else f", {count} structures"
+            of = number.get(quantity.split()[0], "")
             rows.append([f"{quantity} {kind} ({unit}){of}", *(f"{value:.{decimals}f}" for value in values), kcal])
     for name, found in first.outputs.items():
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors.outputs[name], kind.lower()) for errors in columns.values()]
             label = f"{name} {kind} ({found.unit})" if found.unit else f"{name} {kind}"
-            rows.append([label, *(f"{value:.4g}" for value in values), ""])
+            rows.append([label + number.get(name, ""), *(f"{value:.4g}" for value in values), ""])
     return rows if any(row[-1] for row in rows[1:]) else [row[:-1] for row in rows]
 
 

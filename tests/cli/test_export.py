@@ -23,14 +23,23 @@ def test_what_cannot_be_exported_is_an_error(tmp_path: Path, capsys: pytest.Capt
         export_command(model, out, dtype="half")
     assert main(["export", "--model", total, "--out", out]) == 1
     assert "'model' must be a Potential, got" in capsys.readouterr().err
-    for energy in (True, False):
-        outputs = {"dipole": DipoleOutput()}
-        Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1), outputs=outputs, energy=energy).save(model)
-        assert main(["export", "--model", model, "--out", out]) == 1
-        given = "energy, dipole" if energy else "dipole"
-        shown = capsys.readouterr().err
-        assert f"only energy, forces and stress can be exported, got a potential with {given}: nothing" in shown
+    outputs = {"dipole": DipoleOutput()}
+    Potential(MPNN(hidden_channels=8, edge_dim=8, num_layers=1), outputs=outputs, energy=False).save(model)
+    assert main(["export", "--model", model, "--out", out]) == 1
+    assert "only energy, forces and stress can be exported, got a model with dipole: nothing" in capsys.readouterr().err
     assert not Path(out).exists()
+
+
+def test_other_outputs_are_left_out_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr("pyg_mpnn.models.potential.why_not", lambda device: None)
+    monkeypatch.setattr("pyg_mpnn.models.potential.export_package", lambda model, *others: written.append(model))
+    representation = MPNN(hidden_channels=8, edge_dim=8, num_layers=1)
+    potential = Potential(representation, outputs={"dipole": DipoleOutput()})
+    with pytest.warns(UserWarning, match="has energy, forces and stress alone, without dipole"):
+        potential.export(tmp_path / "potential.pt2")
+    assert list(written[0].all_outputs()) == []
+    assert list(potential.all_outputs()) == ["dipole"]
 
 
 @pytest.mark.exhaustive  # what it writes is tested in tests/deploy

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pyg_mpnn.cli import join_files, main, make_parser
-from pyg_mpnn.cli.parser import join_composition
+from pyg_mpnn.cli.parser import check_keys, join_composition
 
 
 def _help(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -137,3 +137,15 @@ def test_outputs_are_parts_with_arguments_by_name() -> None:
     ]
     with pytest.raises(ValueError, match=r"'--outputs.q' must be given once, got it twice"):
         join_composition([*words, "--outputs.q", "ScalarOutput"], "--outputs")
+
+
+def test_two_outputs_of_one_name_in_settings_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("data: ethanol\noutputs:\n  gap: ScalarOutput\n  gap: DipoleOutput\n")
+    assert main(["train", "--config", str(file), "--out", str(tmp_path / "run")]) == 1
+    assert f"'gap' must be given once, got it twice in {file}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="'eta' must be given once, got it twice in the value of --model"):
+        check_keys(["train", '--model={"basis": [{"eta": 1}, {"eta": 1, "eta": 2}]}'])
+    file.write_text("outputs: {a: {unit: D}, b: {unit: D}}")
+    check_keys(["train", "--config", str(file), "--outputs", "{broken", "--out", "x", "--resume"])

@@ -76,6 +76,12 @@ def test_labels_in_info_and_arrays_are_found(copper):
     assert data.forces.dtype == data.pos.dtype == data.cell.dtype == torch.float32
 
 
+def test_cell_without_periodic_directions_is_refused():
+    data = Data(z=torch.tensor([1]), pos=torch.zeros(1, 3), cell=torch.eye(3)[None])
+    with pytest.raises(ValueError, match="'pbc' must be given with a 'cell', got none"):
+        to_atoms(data)
+
+
 def test_open_structure_has_no_cell():
     molecule = build.molecule("H2O", vacuum=5.0)
     assert set(to_data(molecule).keys()) == {"z", "pos"}

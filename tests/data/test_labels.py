@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from pyg_mpnn.data import LabelNames, StreamedDataset, read_structures, to_data
-from pyg_mpnn.data.labels import find_labels
+from pyg_mpnn.data.labels import LabelCensus
 
 NAMES = LabelNames(energy="dft_energy", forces="dft_force", virial="dft_virial")
 
@@ -60,6 +60,13 @@ def test_streamed_structures_belong_to_the_names(
     same = StreamedDataset(tmp_path / "two.extxyz", 3.0, labels=NAMES, cache=usual.cache)
     assert same.read(0).energy.item() == -7.5
     assert "made anew" in capsys.readouterr().out
+
+
+def find_labels(atoms: Atoms, names: LabelNames | None = None) -> dict[str, object]:
+    """The labels of one structure alone."""
+    census = LabelCensus(names)
+    census.add(atoms)
+    return census.choose("the structure").find(atoms)
 
 
 def test_results_of_the_calculator_have_names_too(atoms: Atoms) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_mpnn.data import LabelNames, StreamedDataset, ethanol, read_structures, to_atoms
+from pyg_mpnn.data.frames import LabelShape
 from pyg_mpnn.data.read import iterate_structures, load_frames
 from pyg_mpnn.units import BOHR, HARTREE
 
@@ -122,6 +123,14 @@ def test_labels_have_the_same_names_in_all_structures(write, capsys):
         capsys.readouterr().out
     )
     assert chosen.sources[0]["left_out"] == 1
+
+
+def test_an_unknown_value_is_not_counted(write, capsys):
+    rows = "H 0 0 0\nH 0 0 0.8"
+    path = write(("pos:R:3", "energy=-3.0 gap=nan", rows), ("pos:R:3", "energy=-3.0 gap=1.5", rows))
+    frames = load_frames(path, others={"gap": LabelShape("structure", ())})
+    assert [bool(frame.gap.isnan()) for frame in frames] == [True, False]
+    assert "energy from energy in 2, no forces, no stress, gap from gap in 1" in capsys.readouterr().out
 
 
 def test_unasked_labels_may_be_missing_and_are_left_out(write):

@@ -10,8 +10,19 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch_geometric.nn import SumAggregation
 
-from pyg_mpnn import MPNN, ZBL, BesselBasis, GaussianBasis, PolynomialCutoff, Potential, SigmoidAttention, SumPotential
+from pyg_mpnn import (
+    MPNN,
+    ZBL,
+    Attention,
+    BesselBasis,
+    GaussianBasis,
+    PolynomialCutoff,
+    Potential,
+    SigmoidAttention,
+    SumPotential,
+)
 from pyg_mpnn.models.build import build, describe, foreign_names, name_of, own_classes, part_factory, sources
 from pyg_mpnn.models.parts import BASES
 
@@ -205,6 +216,27 @@ def test_what_cannot_be_named_or_made_is_refused(own, monkeypatch):
         name_of(Typed)
 
 
+class Flat(Attention):
+    """Forgets the axis of the heads."""
+
+    def forward(self, x, edge_index, edge_attr, envelope):
+        return envelope
+
+
+class Unusual(nn.Module):
+    """Its methods do not call themselves ``self``."""
+
+    def __init__(this, width=3):
+        super().__init__()
+        this.width = width
+
+
+def test_the_first_argument_may_have_any_name():
+    assert describe(Unusual(4))["width"] == 4
+    assert build(describe(Unusual(4)), [Unusual]).width == 4
+    assert set(describe(Unusual())) == {"class", "width"}
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"'basis' must be one of \('bessel', .*got 'sine'"):
@@ -218,4 +250,30 @@ def test_parts_that_do_not_fit_are_refused():
         ValueError, match=r"'basis' must map distances \(edges,\) to \(edges, 8\), got \(2, 1\) for 2 ed"
     ):
         MPNN(basis=lambda cutoff, num_radial: wide())
+    with pytest.raises(
+        TypeError, match=r"'basis' must make a part when called with \(5.0, 8\), got: object\(\) takes no"
+    ):
+        MPNN(basis=object)
+    with pytest.raises(TypeError, match=r"'envelope' must make an nn.Module, got float"):
+        MPNN(envelope=float)
+    with pytest.raises(
+        ValueError,
+        match=r"'envelope' must map distances \(edges,\) to \(edges,\), got \(2, 8\) for 2 edges from Bessel",
+    ):
+        MPNN(envelope=BesselBasis)
+    with pytest.raises(TypeError, match=r"'attention' must be a pyg_mpnn.Attention, got Bilinear"):
+        MPNN(attention=nn.Bilinear)
+    with pytest.raises(
+        TypeError, match=r"'layers' must have the methods forward, .* got Linear without symmetry, set_n"
+    ):
+        MPNN(layers=[nn.Linear(2, 2)])
+    with pytest.raises(TypeError, match=r"'readout' must be a pyg_mpnn.Readout, got SumAggregation"):
+        Potential(MPNN(**SMALL), readout=SumAggregation())
+    edges = torch.tensor([8, 1]), torch.tensor([[1, 0], [0, 1]]), torch.eye(3)[:2]
+    with pytest.raises(TypeError, match=r"Flat.forward must return the weight of each edge .* \(2, 1\), got \(2,\)"):
+        MPNN(attention=Flat)(*edges)
+    model = MPNN(**SMALL)
+    model.layers[0].forward = lambda x, *others: x
+    with pytest.raises(TypeError, match=r"Interaction.forward must return the new x and the new density, got a Tensor"):
+        model(*edges)
     assert part_factory("basis", "bessel", BASES) is BesselBasis

@@ -32,6 +32,16 @@ class NoList(Plain):
         return super().forward(z, edge_index, edge_vec)[0]
 
 
+class Narrow(Plain):
+    def forward(self, z, edge_index, edge_vec, charge=None):
+        return [x[:, 1:] for x in super().forward(z, edge_index, edge_vec)]
+
+
+class Short(Plain):
+    def forward(self, z, edge_index, edge_vec, charge=None):
+        return [x[1:] for x in super().forward(z, edge_index, edge_vec)]
+
+
 def test_features_of_the_layers_and_the_density(water, dtype):
     model = Potential.from_size("small", **TINY).to(dtype)
     found = model.features(water)
@@ -82,5 +92,11 @@ def test_what_reads_edges_alone_says_so(water, unchecked):
 def test_a_representation_that_gives_something_else_is_named(water, unchecked):
     with pytest.raises(TypeError, match=r"NoList.forward must return a list of 'num_layers' \(1\) .*got a tensor"):
         Potential(NoList())(water)
+    with pytest.raises(
+        TypeError, match=r"Narrow.forward must return .*\(nodes, out_channels\) = \(121, 4\), got \(121, 3\)"
+    ):
+        Potential(Narrow())(water)
+    with pytest.raises(TypeError, match=r"Short.forward must return .* = \(121, 4\), got \(120, 4\) as number 0"):
+        Potential(Short())(water)
     edges = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)
     assert compute_features(Plain(), water.z, *edges).density is None

@@ -220,6 +220,11 @@ def test_outputs_of_a_sum_are_those_of_its_parts(ethanol, dtype):
     assert list(total.all_outputs()) == ["dipole", "gap"]
     with pytest.raises(ValueError, match="'potentials' must have energies, got one with gap alone"):
         SumPotential(make("gap", energy=False))
+    other = Potential(MPNN(**TINY), outputs={"dipole": DipoleOutput(unit="D")})
+    with pytest.raises(
+        ValueError, match=r"must have one level, shape and unit, got .*'e\*A'\) and .*'D'\) for 'dipole'"
+    ):
+        SumPotential(first, other)
 
 
 def test_what_cannot_be_an_output_is_refused(unchecked, silicon, water):
@@ -267,6 +272,11 @@ class Misshapen(Count):
         return super().forward(features, structure)[:, None]
 
 
+class Coarse(Count):
+    def forward(self, features, structure):
+        return super().forward(features, structure).float()
+
+
 def test_output_of_a_users_own(tmp_path, water, unchecked):
     model = Potential(MPNN(**TINY), outputs={"hydrogens": Count(1)}).eval()
     assert model(water).hydrogens.tolist() == [2.0]
@@ -279,6 +289,8 @@ def test_output_of_a_users_own(tmp_path, water, unchecked):
     wrong = Potential(MPNN(**TINY), outputs={"hydrogens": Misshapen()})
     with pytest.raises(TypeError, match=r"Misshapen.forward must return for 'hydrogens' .* shape \(1,\), got \(1, 1\)"):
         wrong(water)
+    with pytest.raises(TypeError, match=r"Coarse.forward must return float64 for 'hydrogens', got torch.float32"):
+        Potential(MPNN(**TINY), outputs={"hydrogens": Coarse()})(water)
 
 
 def test_numbers_of_elements_are_found_again(ethanol, water):

@@ -41,6 +41,18 @@ def committee(tmp_path_factory: pytest.TempPathFactory, frames: list[Data]) -> P
     return out
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_a_model_of_the_users_is_trusted_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("pyg_mpnn.training.committee.train", lambda settings, **data: None)
+    monkeypatch.setattr("pyg_mpnn.training.committee.add_error_bars", lambda *runs, **options: given.update(options))
+    model = {"class": "net.py:Net", "width": 8}
+    outputs = {"size": "out.py:Size", "dipole": "DipoleOutput"}
+    settings = TrainingSettings("x", str(tmp_path / "run"), model=model, outputs=outputs, committee=2, trust=["a.py"])
+    train_committee(settings)
+    assert sorted(given["trust"]) == ["a.py", "net.py", "out.py"]
+
+
 @pytest.mark.slow
 def test_committee_has_members_of_other_seeds_and_one_split(committee: Path) -> None:
     model = load_potential(committee / "committee.pt")

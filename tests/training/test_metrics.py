@@ -128,11 +128,15 @@ def test_errors_of_outputs_are_over_their_known_components() -> None:
     errors = found.outputs["dipole"]
     assert (errors.mae, errors.count, errors.unit) == (pytest.approx(4 / 3), 3, "e*A")
     assert errors.rmse == pytest.approx(math.sqrt(10 / 3))
-    assert found.summary() == {"n_structures": 2, "dipole_mae": errors.mae, "dipole_rmse": errors.rmse}
+    own = {"dipole_mae": errors.mae, "dipole_rmse": errors.rmse}
+    assert found.summary() == {"n_structures": 2, "n_structures_with_dipole": 1, **own}
     assert compute_errors(join([one, one])).outputs["dipole"].count == 6
     assert compute_errors(one._replace(others={"dipole": values * math.nan})).outputs["dipole"].mae != errors.mae, "NaN"
     assert score(found, {"dipole": 0.5}) == pytest.approx(8 / 3)
     both = replace(found, forces_mae_meV_per_A=20.0, energy_mae_meV_per_atom=3.0)
     assert score(both, {"dipole": 0.5}, scale=0.1) == pytest.approx(23.0 + 100 * 8 / 3)
+    charges = torch.tensor([torch.nan, 0.1, torch.nan, torch.nan, torch.nan], dtype=torch.float64)
+    of_atoms = one._replace(others={"q": 0 * charges.nan_to_num()}, others_ref={"q": charges})
+    assert compute_errors(of_atoms).known == {"q": 1}
     nothing = compute_errors(one._replace(others_ref={"dipole": references * math.nan}))
     assert nothing.outputs == {}

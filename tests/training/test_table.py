@@ -38,11 +38,13 @@ def test_markdown_has_the_same_cells() -> None:
 
 
 def test_rows_count_the_structures_with_a_reference_where_some_have_none() -> None:
-    some = Errors(2, 1, 1, 1, 1, 1, 1, known={"energy": 1})
+    gap = {"gap": OutputErrors(0.5, 0.5, 1, "eV")}
+    some = Errors(2, 1, 1, 1, 1, 1, 1, outputs=gap, known={"energy": 1, "gap": 1})
     lines = error_table({"test": some}).splitlines()
     assert lines[1].startswith("energy MAE (meV), 1 structures")
     assert lines[4].startswith("energy per atom RMSE (meV/atom), 1 structures")
     assert lines[5].startswith("forces MAE (meV/A)  ")
+    assert lines[7].startswith("gap MAE (eV), 1 structures")
 
 
 def test_other_outputs_have_rows_with_their_units() -> None:
