@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import difflib
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -140,7 +141,7 @@ def check_keys(words: Sequence[str]) -> None:
         Traceback (most recent call last):
         ValueError: 'gap' must be given once, got it twice in the value of --outputs
     """
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         flag, equals, value = word.partition("=")
         text = value if equals else following
         where = f"the value of {flag}"

@@ -147,5 +147,6 @@ def test_two_outputs_of_one_name_in_settings_are_an_error(tmp_path: Path, capsys
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="'eta' must be given once, got it twice in the value of --model"):
         check_keys(["train", '--model={"basis": [{"eta": 1}, {"eta": 1, "eta": 2}]}'])
+    check_keys([])
     file.write_text("outputs: {a: {unit: D}, b: {unit: D}}")
     check_keys(["train", "--config", str(file), "--outputs", "{broken", "--out", "x", "--resume"])
