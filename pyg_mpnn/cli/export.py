@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pyg_mpnn.files import refuse_input_as_output
-from pyg_mpnn.models import Potential, open_potential
+from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import choose_device
 
 
@@ -48,8 +48,6 @@ def export_command(
     refuse_input_as_output("out", target, [model])
     place = choose_device(device)
     potential = open_potential(model, trust=trust)
-    if not isinstance(potential, Potential):
-        raise TypeError(f"'model' must be a Potential, got {model} with a {type(potential).__name__}")
     potential.to(device=place, dtype=None if dtype is None else getattr(torch, dtype)).export(target)
     size = target.stat().st_size / 1e6
     print(f"Written to {target}, {size:.1f} MB, for {place}: z, pos, edge_index, shifts, cell in this order")

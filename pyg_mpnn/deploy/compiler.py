@@ -15,7 +15,7 @@ from pyg_mpnn.deploy.allocator import keep_freed_memory
 from pyg_mpnn.deploy.generate import Compiled, first_line, generate, why_not_made
 from pyg_mpnn.deploy.proof import NotProven
 from pyg_mpnn.deploy.support import CompilationError, why_not
-from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import UNTRACEABLE, Inputs, Kind, Outputs, Traced, example_tensors, trace, unflatten
 from pyg_mpnn.deploy.trials import make_trials
 
 CompileMode = Literal["auto", "on", "off"]
@@ -102,7 +102,7 @@ class Compiler:
         try:
             traced = trace(module, kind, dtype, device)
         except Exception as error:
-            self._refuse(f"{_ADVICE}: {first_line(error)}", error)
+            self._refuse(f"{UNTRACEABLE}: {first_line(error)}", error)
             return None
         try:
             return _Entry(module, kind, traced, dtype)
@@ -128,12 +128,6 @@ class Compiler:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.mode!r})"
-
-
-_ADVICE = (
-    "a part of it cannot be traced (blocks of your own must not branch on values of tensors, nor use other tensors "
-    "than weights, buffers and inputs)"
-)
 
 
 class _Entry:

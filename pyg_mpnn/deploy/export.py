@@ -11,18 +11,27 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from pyg_mpnn.deploy.announce import announce
-from pyg_mpnn.deploy.generate import build, expected_seconds
+from pyg_mpnn.deploy.generate import build, expected_seconds, first_line
 from pyg_mpnn.deploy.own_process import Packed, in_own_process
 from pyg_mpnn.deploy.proof import TESTED_TORCH, TOLERANCE
 from pyg_mpnn.deploy.support import CompilationError
-from pyg_mpnn.deploy.tracing import Inputs, Kind, Outputs, eager_function, example_tensors, trace, unflatten
+from pyg_mpnn.deploy.tracing import (
+    UNTRACEABLE,
+    Inputs,
+    Kind,
+    Outputs,
+    eager_function,
+    example_tensors,
+    trace,
+    unflatten,
+)
 from pyg_mpnn.deploy.trials import generated
 
 SIZES = (9, 40, 200)
 """Atoms of the structures that a package is compared on."""
 
 
-def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path) -> None:
+def export_package(module: nn.Module, reference: Tensor, num_near: int, dtype: torch.dtype, path: Path) -> None:
     r"""Compile energy, forces and stress of one structure to an AOTInductor package, weights included.
 
     The package is a function of ``z``, ``pos``, ``edge_index``, ``shifts`` and ``cell`` (and an index list of edges for
@@ -34,18 +43,21 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
     Args:
         module: as for ``pyg_mpnn.deploy.tracing.trace``, in evaluation mode.
         reference: reference energies by atomic number, float64.
-        scales: number of cutoffs.
+        num_near: number of index lists that it takes.
+        dtype: that of the module.
         path: file to write; an existing one is replaced only by a complete one.
 
     Raises:
         CompilationError: another precision, or the package could not be made, ends its process, or does not compute
             what eager evaluation does; nothing is written.
     """
-    floating = next(parameter for parameter in module.parameters() if parameter.is_floating_point())
-    if floating.dtype not in TOLERANCE:
-        raise CompilationError(f"a package computes in float32 or float64, got {floating.dtype}: nothing was written")
-    kind = Kind(trained=False, stress=True, periodic=True, scales=scales)
-    traced = trace(module, kind, floating.dtype, floating.device)
+    if dtype not in TOLERANCE:
+        raise CompilationError(f"a package computes in float32 or float64, got {dtype}: nothing was written")
+    kind = Kind(trained=False, stress=True, periodic=True, scales=1 + num_near)
+    try:
+        traced = trace(module, kind, dtype, reference.device)
+    except Exception as error:
+        raise CompilationError(f"the package was not written: {UNTRACEABLE}: {first_line(error)}") from error
     tensors, random = example_tensors(module, traced, kind), torch.Generator().manual_seed(0)
     structures = [[part.to(reference.device) for part in generated(module, kind, (n,), random).flat()] for n in SIZES]
     seconds = 1.3 * expected_seconds(traced, "inference")
@@ -59,10 +71,10 @@ def export_package(module: nn.Module, reference: Tensor, scales: int, path: Path
                 f"the package was not written: {reason}, with torch {torch.__version__} on {reference.device}; "
                 f"this package is tested with torch {', '.join(TESTED_TORCH)} on a CPU"
             )
-        evaluate = eager_function(module, traced.names, kind, floating.dtype)
+        evaluate = eager_function(module, traced.names, kind, dtype)
         for results, structure in zip(found, structures, strict=True):
             wanted = unflatten(kind, evaluate([*tensors[: len(traced.names)], *structure]))
-            _compare(results, wanted, structure, reference, floating.dtype)
+            _compare(results, wanted, structure, reference, dtype)
         os.replace(package, path)
 
 

@@ -17,6 +17,11 @@ from pyg_mpnn.deploy.support import tracing
 from pyg_mpnn.geometry import apply_strain, edge_vectors
 from pyg_mpnn.readout import energy_gradients
 
+UNTRACEABLE = (
+    "a part of it cannot be traced (blocks of your own must not branch on values of tensors, nor use other tensors "
+    "than weights, buffers and inputs)"
+)
+
 
 class Kind(NamedTuple):
     """What a graph computes; each kind is traced and compiled on its own."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -11,7 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_mpnn.deploy import CompilationError, CompileMode, Compiler, Inputs, refuse_outer_compilation, why_not
+from pyg_mpnn.deploy import (
+    CompilationError,
+    CompileMode,
+    Compiler,
+    Inputs,
+    export_package,
+    refuse_outer_compilation,
+    why_not,
+)
 from pyg_mpnn.geometry import apply_strain
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.checks import check_apart
@@ -444,6 +455,48 @@ class EnergyModel(Stored, nn.Module):
             raise CompilationError(f"energies and forces cannot be compiled here: {reason}")
         self.compiler = None if mode == "off" else Compiler(mode)
         return self
+
+    def export(self, path: str | Path) -> None:
+        """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
+
+        Other outputs of the model are left out, with a warning.
+
+        The package takes ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)`` and ``shifts`` ``(edges, 3)`` in int64,
+        ``pos`` ``(nodes, 3)`` and ``cell`` ``(3, 3)`` in float64, in the order ``z, pos, edge_index, shifts, cell`` and
+        with a tuple of index lists last, those of :meth:`near_edges`: empty for one cutoff, else the edges within each
+        smaller cutoff; of a sum, for each part in turn the edges within its cutoff, where it is not the largest, and
+        then its own. It returns energy, forces, stress and atom energies in float64 and this package's units; in
+        between it computes in the dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero
+        shifts and any cell, and its stress means nothing. At least two atoms, two edges and two of them in each list;
+        elements not trained on give NaN. All tensors must be contiguous (row by row, as in C) and on the device of this
+        potential: the package reads their memory as such, so that others, a transposed or strided view above all, give
+        wrong numbers. Torch looks at dtypes, shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the
+        environment, and reads beyond a tensor that is too small otherwise. In C++
+        ``tensor.to(torch::kDouble).contiguous()`` gives what is wanted.
+
+        Args:
+            path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
+
+        Raises:
+            CompilationError: compilation is not possible here, as for :meth:`compile`, or the package does not compute
+                what eager evaluation does on generated crystals.
+        """
+        if not self.has_energy:
+            given = ", ".join(self.all_outputs())
+            raise CompilationError(
+                f"only energy, forces and stress can be exported, got a model with {given}: nothing was written"
+            )
+        reason = self.why_eager or why_not(self.device)
+        if reason is not None:
+            raise CompilationError(f"this potential cannot be exported here: {reason}")
+        others = ", ".join(self.all_outputs())
+        if others:
+            warnings.warn(f"the package has energy, forces and stress alone, without {others}", stacklevel=2)
+        known = torch.tensor(self.elements, device=self.device)
+        reference = torch.full((NUM_ELEMENTS + 1,), torch.nan, dtype=torch.float64, device=self.device)
+        reference[known] = self.reference_energies(known, torch.zeros_like(known), 1)[1].detach()
+        evaluated = copy.deepcopy(self).eval().requires_grad_(False)
+        export_package(evaluated, reference, self.num_near, self.dtype, Path(path))
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
         """Virial of each graph, periodic or not.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +10,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_mpnn.basis import Symmetry
-from pyg_mpnn.deploy import CompilationError, export_package, why_not
 from pyg_mpnn.layers.embedding import NUM_ELEMENTS
 from pyg_mpnn.models.build import build, part_factory, takes_arguments
 from pyg_mpnn.models.checks import check_representation
@@ -516,44 +512,6 @@ class Potential(EnergyModel):
         for name, values in found.items():
             check_values(name, self.outputs[name], values, structure)  # type: ignore[arg-type]
         return found
-
-    def export(self, path: str | Path) -> None:
-        """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
-
-        Other outputs of the model are left out, with a warning.
-
-        The package takes ``z`` ``(nodes,)``, ``edge_index`` ``(2, edges)`` and ``shifts`` ``(edges, 3)`` in int64,
-        ``pos`` ``(nodes, 3)`` and ``cell`` ``(3, 3)`` in float64, in the order ``z, pos, edge_index, shifts, cell`` and
-        with a tuple of index lists last (empty for one cutoff, else the edges within each smaller cutoff). It returns
-        energy, forces, stress and atom energies in float64 and this package's units; in between it computes in the
-        dtype of this potential. Edges beyond a cutoff change nothing. A molecule takes zero shifts and any cell, and
-        its stress means nothing. At least two atoms, two edges and two of them in each list; elements not trained on
-        give NaN. All tensors must be contiguous (row by row, as in C) and on the device of this potential: the package
-        reads their memory as such, so that others, a transposed or strided view above all, give wrong numbers. Torch
-        looks at dtypes, shapes and strides only where ``AOTI_RUNTIME_CHECK_INPUTS=1`` is in the environment, and reads
-        beyond a tensor that is too small otherwise. In C++ ``tensor.to(torch::kDouble).contiguous()`` gives what is
-        wanted.
-
-        Args:
-            path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
-
-        Raises:
-            CompilationError: compilation is not possible here, as for :meth:`compile`, or the package does not compute
-                what eager evaluation does on generated crystals.
-        """
-        others = ", ".join(self.outputs)
-        if self.atomwise is None:
-            raise CompilationError(
-                f"only energy, forces and stress can be exported, got a model with {others}: nothing was written"
-            )
-        reason = self.why_eager or why_not(self.device)
-        if reason is not None:
-            raise CompilationError(f"this potential cannot be exported here: {reason}")
-        if others:
-            warnings.warn(f"the package has energy, forces and stress alone, without {others}", stacklevel=2)
-        evaluated = copy.deepcopy(self).eval().requires_grad_(False)
-        evaluated.outputs = nn.ModuleDict()
-        export_package(evaluated, self.atomwise.reference, len(self.cutoffs), Path(path))
 
     def __repr__(self) -> str:
         parameters = sum(parameter.numel() for parameter in self.parameters())

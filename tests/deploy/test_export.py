@@ -14,9 +14,11 @@ import ase.io
 import pytest
 import torch
 
-from pyg_mpnn import Potential, RadiusGraph
+from pyg_mpnn import ZBL, Potential, RadiusGraph, SumPotential
 from pyg_mpnn.data import to_atoms
 from pyg_mpnn.deploy import CompilationError, own_process
+from pyg_mpnn.geometry import edge_vectors
+from pyg_mpnn.models import Committee
 from tests.deploy.stand_ins import tiny
 
 pytestmark = [
@@ -223,6 +225,52 @@ def test_a_package_that_computes_something_else_is_not_written(wrong, tmp_path, 
     with pytest.raises(CompilationError, match=f"not compute what eager evaluation does: {name} of 9 generated atoms"):
         potential.export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def sum_of_cutoffs():
+    """A part with two cutoffs of its own below that of the sum, and one with the largest."""
+    torch.manual_seed(0)
+    near, far = (Potential.from_size("small", **SMALL, cutoff=cutoff).double() for cutoff in ((2.0, 3.0), CUTOFF))
+    near.set_reference({14: -1.0}, 0.5, [6.0, 6.0])
+    far.set_reference({14: -7800.0}, 1.0, [6.0])
+    return SumPotential(near, far)
+
+
+def committee():
+    torch.manual_seed(0)
+    members = [Potential.from_size("small", **SMALL, cutoff=CUTOFF).double() for _ in range(2)]
+    for number, member in enumerate(members):
+        member.set_reference({14: -7800.0 - number}, 1.0, [6.0])
+    return Committee(*members)
+
+
+def test_a_part_that_cannot_be_traced_is_an_error(tmp_path):
+    """The radii of a repulsion decide which edges a sum gives to it."""
+    with pytest.raises(CompilationError, match="a part of it cannot be traced"):
+        SumPotential(committee().potentials[0], ZBL({(14, 14): 2.5}).double()).export(tmp_path / "potential.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [sum_of_cutoffs, committee])
+@pytest.mark.filterwarnings("ignore:the package has energy, forces and stress alone:UserWarning")
+def test_sums_and_committees_too(make, structures, tmp_path, monkeypatch):
+    """The graph run by torch in this process stands for compiled code; it gets a crystal, and lists within lists."""
+    module, made = importlib.import_module("pyg_mpnn.deploy.export"), []
+    monkeypatch.setattr(module, "in_own_process", lambda function, arguments, *_: (function(*arguments), ""))
+    monkeypatch.setattr(module, "build", lambda graph, _, __, path: made.append(graph) or path.write_text("code"))
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: made[0])
+    potential, silicon = make().eval(), structures[1]
+    potential.export(tmp_path / "potential.pt2")
+    wanted = potential(silicon, stress=True)
+    vectors = edge_vectors(silicon.pos, silicon.edge_index, silicon.shifts, silicon.cell[0])
+    near = tuple(potential.near_edges(vectors))
+    assert bool(near) == (make is sum_of_cutoffs)
+    whole = silicon.z, silicon.pos, silicon.edge_index, silicon.shifts, silicon.cell[0], near
+    energy, forces, stress, atom_energies = made[0](*whole)
+    torch.testing.assert_close(energy[None], wanted.energy)
+    torch.testing.assert_close(atom_energies, wanted.atom_energies)
+    assert_close(forces, wanted.forces)
+    assert_close(stress[None], wanted.stress)
 
 
 CRASH = """
