@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyg_mpnn.data.labels import LabelNames
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, mark_cut, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, mark_wrong, scan_steps
 from pyg_mpnn.data.program_outputs import Scan
-from pyg_mpnn.units import BOHR, GPA, HARTREE
+from pyg_mpnn.units import GPA
 
 if TYPE_CHECKING:
     import ase
@@ -141,7 +141,7 @@ def _read_steps(path: Path) -> list[Step]:
             ended = ended or "program ended at" in title
     if step.positions or step.energy is not None:
         steps.append(step)
-    mark_cut(steps, ended)
+    mark_wrong(steps, ended)
     return steps
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_cut, opened, says, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, opened, says, scan_steps
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.units import DEBYE, HARTREE
 
@@ -152,7 +152,7 @@ def read_gaussian(path: Path) -> list[Step]:
                 "its coordinates are in the standard orientation alone and its forces in that of the input: compute it "
                 "again with Geom=PrintInputOrient"
             )
-    mark_cut(steps, ended)
+    mark_wrong(steps, ended)
     return steps
 
 

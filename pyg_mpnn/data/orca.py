@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_cut, opened, says, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, opened, says, scan_steps
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.units import BOHR, HARTREE
 
@@ -117,7 +117,7 @@ def read_orca(path: Path) -> list[Step]:
             f"'path' must have its coordinates in the output, got none in {path} of ORCA: compute it again without "
             "MiniPrint."
         )
-    mark_cut(steps, ended)
+    mark_wrong(steps, ended)
     return steps
 
 

@@ -66,8 +66,11 @@ class Step:
         return atoms
 
 
-def mark_cut(steps: Sequence[Step], ended: bool) -> None:
-    """Say which steps lack what was to be computed, because the file ends there.
+def mark_wrong(steps: Sequence[Step], ended: bool) -> None:
+    """Say which steps lack what was to be computed, and of which molecules the forces push or turn the whole.
+
+    Forces of a molecule alone sum to zero, and so do their torques. They do not where coordinates and forces are in
+    different orientations, or where there are charges or a field besides the atoms.
 
     Args:
         steps: the steps of a file; their ``wrong`` is set.
@@ -78,6 +81,25 @@ def mark_cut(steps: Sequence[Step], ended: bool) -> None:
             step.wrong = step.wrong or CUT
     if steps and not ended and not steps[-1].forces:
         steps[-1].wrong = steps[-1].wrong or CUT
+    for step in steps:
+        if len(step.forces) == len(step.positions) and not step.cell:
+            step.wrong = step.wrong or _turns_or_pushes(step)
+
+
+def _turns_or_pushes(step: Step) -> str:
+    forces, places = np.array(step.forces), np.array(step.positions) / BOHR
+    for vectors, least, says in (
+        (forces, 2e-3, "sum"),
+        (np.cross(places - places.mean(axis=0), forces), 1e-2, "turn the molecule: their torques sum"),
+    ):
+        whole, parts = np.linalg.norm(vectors.sum(axis=0)), np.linalg.norm(vectors, axis=1).sum()
+        # Of 902 frames of cclib's files one is beyond, whose forces are printed in another orientation.
+        if whole > max(least, 0.2 * parts):
+            return (
+                f"its forces {says} to {whole / parts:.0%} of their sizes: they are in another orientation than the "
+                "coordinates, or there is a field or charge besides the atoms"
+            )
+    return ""
 
 
 def scan_steps(program: str, units: str, steps: Sequence[Step], method: str = "") -> Scan:

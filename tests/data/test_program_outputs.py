@@ -6,7 +6,7 @@ import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.units import BOHR, GPA, HARTREE
+from pyg_mpnn.units import GPA
 
 STEP = """\
 --------------------------------------- Iteration {number}(   1)  ---------------------------------------
@@ -120,7 +120,8 @@ def vasprun(path: Path, scsteps: list[int], end: str = "</modeling>") -> Path:
     )
     path.write_text(
         '<modeling><kpoints><varray name="kpointlist"><v>0 0 0</v></varray><varray name="weights"><v>1</v></varray>'
-        '</kpoints><parameters><i type="int" name="NELM">4</i></parameters>'
+        '</kpoints><parameters><i type="int" name="NELM">4</i><separator name="response functions"><i type="int" '
+        'name="NELM">1</i></separator></parameters>'
         f'<atominfo><array name="atoms"><set>{atoms}</set></array><array name="atomtypes"><set><rc><c>2</c><c>Cu</c>'
         "<c>63</c><c>11</c><c>PAW_PBE Cu 22Jun2005</c></rc></set></array></atominfo>"
         f'<structure name="initialpos">{crystal}{places}</structure>{steps}{end}'
