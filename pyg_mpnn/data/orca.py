@@ -70,7 +70,8 @@ def read_orca(path: Path) -> list[Step]:
 
     steps: list[Step] = []
     step, table, ended = Step(), "", False
-    charge, origin, gradients = 0.0, np.zeros(3), []
+    charge, origin = 0.0, np.zeros(3)
+    gradients: list[list[list[float]]] = []  # of the step, each with a row for each atom
     with opened(path) as file:
         for line in file:
             if table:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
+from pyg_mpnn.data.cp2k import iterate_cp2k
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.units import BOHR, GPA, HARTREE
 
@@ -127,9 +128,9 @@ def test_directions_that_are_not_periodic_are_not(tmp_path: Path) -> None:
     path = tmp_path / "cp2k.out"
     for said, pbc in (("NONE", [False] * 3), ("XY", [True, True, False]), ("XYZ", [True] * 3)):
         path.write_text(OUTPUT.replace("  *** SCF", f" POISSON| Periodicity          {said}\n  *** SCF") + ENDED)
-        (frame,) = read_structures(path)
-        assert frame.pbc[0].tolist() == pbc
-        assert ("stress" in frame) == (said == "XYZ")
+        (atoms,) = iterate_cp2k(path, LabelNames())
+        assert atoms.pbc.tolist() == pbc
+        assert ("stress" in atoms.calc.results) == (said == "XYZ")
 
 
 def test_an_output_beside_positions_gives_what_other_files_do_not(
