@@ -104,7 +104,16 @@ def _refuse_pickled(path: Path, dtype: torch.dtype, names: LabelNames, keep: boo
     )
 
 
+def _is_pointer(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs")
+
+
+def _refuse_pointer(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
+    raise ValueError(f"'path' must hold the data, got a pointer of Git LFS in {path}: run 'git lfs pull' in its clone.")
+
+
 FORMATS: list[Format] = [
+    Format("a pointer of Git LFS", _is_pointer, _refuse_pointer),
     Format("MD17, revised MD17 or sGDML", is_npz, read_md17),
     Format("DeePMD", is_deepmd, read_deepmd),
     Format("pymatgen's JSON", is_pymatgen, read_pymatgen),
