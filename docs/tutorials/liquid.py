@@ -105,7 +105,7 @@ for name, of in moved["elements"].items():
     print("seen" if of["diffusion_seen"] else "not seen beyond its error")
 
 # %%
-# Two picoseconds are short: D is a slope with an error, and the command says so where it cannot be told from zero. A
+# Some picoseconds are short: D is a slope with an error, and the command says so where it cannot be told from zero. A
 # box of 27 molecules makes D smaller than that of a large one (I.-C. Yeh and G. Hummer, J. Phys. Chem. B 108, 15873
 # (2004)).
 #

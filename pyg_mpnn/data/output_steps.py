@@ -140,7 +140,7 @@ def says(path: Path, *words: bytes) -> bool:
 
     Args:
         path: the file, also compressed as ASE reads it.
-        words: what its program writes.
+        *words: what its program writes.
 
     Returns:
         whether it does; False for what is no file.
