@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyg_mpnn.data.labels import LabelNames
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, mark_wrong, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, mark_wrong, scan_steps, whole_lines
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.units import GPA
 
@@ -104,41 +104,40 @@ def _read_steps(path: Path) -> list[Step]:
             steps.append(step)
         return Step(cell=cell, pbc=pbc)  # positions alone were printed and not computed, as before a restart
 
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            row = _ROWS[table].match(line) if table else None
-            title = line.strip().lower()
-            if row and table == "positions":
-                step.symbols.append(row[1])
-                step.positions.append([float(word) for word in row.groups()[1:4]])
-            elif row and table == "forces":
-                step.forces.append([float(word.replace("D", "E")) for word in row.groups()[:3]])
-            elif row and table == "stress" and len(step.stress) < 3:
-                step.stress.append([unit * float(word) for word in row.groups()])
-            elif "cell| vector" in title and "angstrom" in title:
-                cell = [*(cell if "vector a" not in title else []), [float(word) for word in line.split()[4:7]]]
-                step.cell = cell
-            elif "| periodicity" in title:
-                pbc = step.pbc = title.split()[-1].upper()
-            elif "atomic coordinates in" in title:
-                step, table = begin(), "positions"
-                _check_unit("coordinates", title, ("angstrom",), path)
-            elif "scf run not converged" in title:
-                step = begin() if step.energy is not None else step
-                step.wrong = NOT_CONVERGED
-            elif title.startswith("energy| total force_eval"):
-                step = begin() if step.energy is not None else step
-                _check_unit("energies", title, ("a.u.", "hartree"), path)
-                step.energy = float(line.split()[-1])
-            elif "atomic forces" in title and "[" in title:
-                _check_unit("forces", title, ("[a.u.]", "[hartree/bohr]"), path)
-                table = "forces"
-            elif (found := re.search(r"stress tensor \[(\w+)\]", title)) and "eigen" not in title:
-                unit = _STRESS[_check_unit("stresses", found[1], _STRESS, path)]
-                step.stress, table = [], "stress"
-            elif title and getattr(step, table or "symbols") and not title.startswith("stress|"):
-                table = ""  # what follows a table
-            ended = ended or "program ended at" in title
+    for line in whole_lines(path):
+        row = _ROWS[table].match(line) if table else None
+        title = line.strip().lower()
+        if row and table == "positions":
+            step.symbols.append(row[1])
+            step.positions.append([float(word) for word in row.groups()[1:4]])
+        elif row and table == "forces":
+            step.forces.append([float(word.replace("D", "E")) for word in row.groups()[:3]])
+        elif row and table == "stress" and len(step.stress) < 3:
+            step.stress.append([unit * float(word) for word in row.groups()])
+        elif "cell| vector" in title and "angstrom" in title:
+            cell = [*(cell if "vector a" not in title else []), [float(word) for word in line.split()[4:7]]]
+            step.cell = cell
+        elif "| periodicity" in title:
+            pbc = step.pbc = title.split()[-1].upper()
+        elif "atomic coordinates in" in title:
+            step, table = begin(), "positions"
+            _check_unit("coordinates", title, ("angstrom",), path)
+        elif "scf run not converged" in title:
+            step = begin() if step.energy is not None else step
+            step.wrong = NOT_CONVERGED
+        elif title.startswith("energy| total force_eval"):
+            step = begin() if step.energy is not None else step
+            _check_unit("energies", title, ("a.u.", "hartree"), path)
+            step.energy = float(line.split()[-1])
+        elif "atomic forces" in title and "[" in title:
+            _check_unit("forces", title, ("[a.u.]", "[hartree/bohr]"), path)
+            table = "forces"
+        elif (found := re.search(r"stress tensor \[(\w+)\]", title)) and "eigen" not in title:
+            unit = _STRESS[_check_unit("stresses", found[1], _STRESS, path)]
+            step.stress, table = [], "stress"
+        elif title and getattr(step, table or "symbols") and not title.startswith("stress|"):
+            table = ""  # what follows a table
+        ended = ended or "program ended at" in title
     if step.positions or step.energy is not None:
         steps.append(step)
     mark_wrong(steps, ended)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, opened, says, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, says, scan_steps, whole_lines
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.units import DEBYE, HARTREE
 
@@ -87,59 +87,60 @@ def read_gaussian(path: Path) -> list[Step]:
     """
     steps: list[Step] = []
     step, ended, failed, standard, fragment, charge = Step(), False, "", Step(), False, 0
-    with opened(path) as file:
-        for line in file:
-            if line.rstrip().endswith("orientation:"):
-                ended = False
-                new, ghosts = _read_geometry(file)
-                if line.split()[0] == "Standard":
-                    standard = new
-                    if step.positions and step.energy is None:
-                        continue  # the same geometry, in the other orientation
-                    new.others["standard"] = True
-                _add(steps, step)
-                step, failed, fragment = new, "", False
-                if ghosts:
-                    step.wrong = f"it has {ghosts} ghost atoms"
-            elif match := _CHARGE.match(line):
-                charge = int(match[1])
-            elif match := _SCF.match(line):
-                if not fragment:
-                    step.energy = _number(match[2])
-                    step.others |= {
-                        "scf_energy": step.energy * HARTREE,
-                        "method": _method(match[1] or "semi-empirical"),
-                    }
-                    step.wrong = step.wrong or failed
-                failed = ""
-            elif not fragment and (match := next(filter(None, (each.match(line) for each in _ENERGIES)), None)):
-                if step.energy is not None:
-                    step.energy = _number(match[2])
-                    if match.re.groupindex:
-                        step.others["excited"] = match[1]
-                    elif not match[1].lower().startswith("e(corr"):
-                        step.others["method"] = match[1].replace("EUMP2", "MP2")
-                    else:
-                        step.others["method"] = "a coupled-cluster or QCI method"
-            elif line.startswith(" Dipole moment (field-independent basis, Debye)"):
-                if step.energy is not None and step.energy * HARTREE == step.others.get("scf_energy"):
-                    dipole = np.array([float(word) for word in next(file).split()[1:6:2]])
+    file = whole_lines(path)
+    for line in file:
+        if line.rstrip().endswith("orientation:"):
+            ended = False
+            new, ghosts = _read_geometry(file)
+            if line.split()[0] == "Standard":
+                standard = new
+                if step.positions and step.energy is None:
+                    continue  # the same geometry, in the other orientation
+                new.others["standard"] = True
+            _add(steps, step)
+            step, failed, fragment = new, "", False
+            if ghosts:
+                step.wrong = f"it has {ghosts} ghost atoms"
+        elif match := _CHARGE.match(line):
+            charge = int(match[1])
+        elif match := _SCF.match(line):
+            if not fragment:
+                step.energy = _number(match[2])
+                step.others |= {
+                    "scf_energy": step.energy * HARTREE,
+                    "method": _method(match[1] or "semi-empirical"),
+                }
+                step.wrong = step.wrong or failed
+            failed = ""
+        elif not fragment and (match := next(filter(None, (each.match(line) for each in _ENERGIES)), None)):
+            if step.energy is not None:
+                step.energy = _number(match[2])
+                if match.re.groupindex:
+                    step.others["excited"] = match[1]
+                elif not match[1].lower().startswith("e(corr"):
+                    step.others["method"] = match[1].replace("EUMP2", "MP2")
+                else:
+                    step.others["method"] = "a coupled-cluster or QCI method"
+        elif line.startswith(" Dipole moment (field-independent basis, Debye)"):
+            if step.energy is not None and step.energy * HARTREE == step.others.get("scf_energy"):
+                dipole = np.array([float(word) for word in next(file, "").split()[1:6:2]])
+                if len(dipole) == 3:  # the file goes on
                     step.others["dipole"] = _turned(dipole * DEBYE, charge, standard, step)
-            elif line.lstrip().startswith("Counterpoise: doing"):
-                fragment = True
-            elif match := _COUNTERPOISE.match(line):
-                step.energy, fragment = _number(match[1]), False
-                step.others["method"] = f"{step.others.get('method', '')} with counterpoise"
-            elif "Forces (Hartrees/Bohr)" in line and "Internal" not in line:
-                forces = _read_forces(file)
-                if len(forces) == len(step.positions):
-                    step.forces = forces
-            elif "Convergence failure" in line or "Convergence criterion not met" in line:
-                failed = NOT_CONVERGED
-                if step.energy is None and "run terminated" in line:
-                    step.wrong = failed
-            elif "termination of Gaussian" in line or "Error termination" in line:
-                ended = True
+        elif line.lstrip().startswith("Counterpoise: doing"):
+            fragment = True
+        elif match := _COUNTERPOISE.match(line):
+            step.energy, fragment = _number(match[1]), False
+            step.others["method"] = f"{step.others.get('method', '')} with counterpoise"
+        elif "Forces (Hartrees/Bohr)" in line and "Internal" not in line:
+            forces = _read_forces(file)
+            if len(forces) == len(step.positions):
+                step.forces = forces
+        elif "Convergence failure" in line or "Convergence criterion not met" in line:
+            failed = NOT_CONVERGED
+            if step.energy is None and "run terminated" in line:
+                step.wrong = failed
+        elif "termination of Gaussian" in line or "Error termination" in line:
+            ended = True
     if step.positions and step.energy is None and not ended:
         steps.append(step)  # it was cut
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, opened, says, scan_steps
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, says, scan_steps, whole_lines
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.units import BOHR, HARTREE
 
@@ -72,45 +72,44 @@ def read_orca(path: Path) -> list[Step]:
     step, table, ended = Step(), "", False
     charge, origin = 0.0, np.zeros(3)
     gradients: list[list[list[float]]] = []  # of the step, each with a row for each atom
-    with opened(path) as file:
-        for line in file:
-            if table:
-                row = (_PLACE if table == "positions" else _GRADIENT).match(line)
-                if row and table == "positions":
-                    if row[1] not in atomic_numbers or row[2]:
-                        step.wrong = f"it has {row[1] + (row[2] or '').strip()!r}, no atom: a ghost or a point charge"
-                    step.symbols.append(row[1] if row[1] in atomic_numbers else "X")
-                    step.positions.append([float(word) for word in row.groups()[2:]])
-                    continue
-                if row:
-                    gradients[-1].append([-float(word) for word in row.groups()])
-                    continue
-                if not (step.positions if table == "positions" else gradients[-1]) and not line.strip(" -\n"):
-                    continue  # between a title and its table
-                table = ""
-            if "CARTESIAN COORDINATES (ANGSTROEM)" in line:
-                if step.energy is not None:
-                    steps.append(_with_forces(step, gradients))
-                step, gradients, table = Step(), [], "positions"
-            elif line.strip().startswith(_TITLES):
-                gradients.append([])
-                table = "gradient"
-            elif line.startswith("FINAL SINGLE POINT ENERGY"):
-                step.energy = float(line.split()[4])
-                step.wrong = NOT_CONVERGED if "not fully converged" in line else step.wrong
-            elif "SCF NOT CONVERGED" in line:
-                step.wrong = NOT_CONVERGED
-            elif re.match(r"Total Energy\s+:.*Eh", line):
-                step.others["scf_energy"] = float(line.split()[3]) * HARTREE
-            elif re.match(r"\s*DE\((CIS|TDDFT|TD-DFT)\)\s*=", line) or line.strip().startswith("IROOT="):
-                step.others["excited"] = 1
-            elif "Total Charge" in line and "...." in line:
-                charge = float(line.split()[-1])
-            elif match := _ORIGIN.search(line):
-                origin = np.array([float(word) for word in match.groups()])
-            elif line.startswith("Total Dipole Moment"):
-                step.others["dipole"] = (np.array([float(word) for word in line.split()[-3:]]) + charge * origin) * BOHR
-            ended = ended or "ORCA TERMINATED NORMALLY" in line
+    for line in whole_lines(path):
+        if table:
+            row = (_PLACE if table == "positions" else _GRADIENT).match(line)
+            if row and table == "positions":
+                if row[1] not in atomic_numbers or row[2]:
+                    step.wrong = f"it has {row[1] + (row[2] or '').strip()!r}, no atom: a ghost or a point charge"
+                step.symbols.append(row[1] if row[1] in atomic_numbers else "X")
+                step.positions.append([float(word) for word in row.groups()[2:]])
+                continue
+            if row:
+                gradients[-1].append([-float(word) for word in row.groups()])
+                continue
+            if not (step.positions if table == "positions" else gradients[-1]) and not line.strip(" -\n"):
+                continue  # between a title and its table
+            table = ""
+        if "CARTESIAN COORDINATES (ANGSTROEM)" in line:
+            if step.energy is not None:
+                steps.append(_with_forces(step, gradients))
+            step, gradients, table = Step(), [], "positions"
+        elif line.strip().startswith(_TITLES):
+            gradients.append([])
+            table = "gradient"
+        elif line.startswith("FINAL SINGLE POINT ENERGY"):
+            step.energy = float(line.split()[4])
+            step.wrong = NOT_CONVERGED if "not fully converged" in line else step.wrong
+        elif "SCF NOT CONVERGED" in line:
+            step.wrong = NOT_CONVERGED
+        elif re.match(r"Total Energy\s+:.*Eh", line):
+            step.others["scf_energy"] = float(line.split()[3]) * HARTREE
+        elif re.match(r"\s*DE\((CIS|TDDFT|TD-DFT)\)\s*=", line) or line.strip().startswith("IROOT="):
+            step.others["excited"] = 1
+        elif "Total Charge" in line and "...." in line:
+            charge = float(line.split()[-1])
+        elif match := _ORIGIN.search(line):
+            origin = np.array([float(word) for word in match.groups()])
+        elif line.startswith("Total Dipole Moment"):
+            step.others["dipole"] = (np.array([float(word) for word in line.split()[-3:]]) + charge * origin) * BOHR
+        ended = ended or "ORCA TERMINATED NORMALLY" in line
     if step.positions:
         steps.append(_with_forces(step, gradients))
     if not steps:

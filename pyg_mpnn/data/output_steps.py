@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,8 @@ def mark_wrong(steps: Sequence[Step], ended: bool) -> None:
         ended: whether the program said that it ended.
     """
     for step in steps:
-        if step.energy is None:
+        part = step.positions and step.forces and len(step.forces) != len(step.positions)
+        if step.energy is None or part or len(step.stress) not in (0, 3):
             step.wrong = step.wrong or CUT
     if steps and not ended and not steps[-1].forces:
         steps[-1].wrong = steps[-1].wrong or CUT
@@ -157,10 +158,19 @@ def says(path: Path, *words: bytes) -> bool:
     return any(word in head for word in words)
 
 
-def opened(path: Path) -> IO[str]:
-    """A file of text, also compressed as ASE reads it; what is no UTF-8 is replaced."""
+def whole_lines(path: Path) -> Iterator[str]:
+    """The lines of a text, also compressed as ASE reads it, without one that was cut.
+
+    Args:
+        path: the file; what is no UTF-8 in it is replaced.
+
+    Yields:
+        the lines; the last one needs its end, or to be that with which a program ends.
+    """
     from ase.io.formats import get_compression, open_with_compression
 
-    if get_compression(str(path))[1] is None:
-        return path.open(encoding="utf-8", errors="replace")
-    return open_with_compression(str(path), "r")
+    packed = get_compression(str(path))[1] is not None
+    with open_with_compression(str(path), "r") if packed else path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.endswith("\n") or any(word in line for word in ("termination", "TERMINATED", "PROGRAM ENDED")):
+                yield line

@@ -166,3 +166,11 @@ def test_the_dipole_is_turned_to_the_orientation_of_the_coordinates(tmp_path: Pa
     (step,) = read_gaussian(tmp_path / "g.log")
     assert step.others["dipole"] == pytest.approx(charges @ rows["Input"], abs=1e-4)
     assert np.abs(charges @ standard - charges @ rows["Input"]).max() > 0.05, "control"
+
+
+def test_a_file_that_ends_anywhere_has_whole_steps(tmp_path: Path) -> None:
+    path, text = tmp_path / "g.log", HEAD + "".join(geometry(at) + energy(-1.0) + PULL for at in (H2, LONGER)) + END
+    for end in range(text.index(PULL), len(text) - len(END), 13):
+        path.write_text(text[:end])
+        steps = read_gaussian(path)
+        assert all((each.energy, len(each.forces)) == (-1.0, 2) for each in steps if not each.wrong)

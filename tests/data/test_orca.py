@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
+from pyg_mpnn.data.orca import read_orca
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.data.rewrite import convert_file
 from pyg_mpnn.units import BOHR, HARTREE
@@ -109,3 +110,13 @@ def test_energies_of_excited_states_are_said_to_be_such(tmp_path: Path) -> None:
     path.write_text(HEAD + step(gradient=False).replace("FINAL", "    DE(CIS) =      0.02 Eh (Root  1)\nFINAL") + END)
     said = convert_file(path, tmp_path / "out.xyz")
     assert "1 steps are of an EXCITED STATE: --energy-key scf_energy is the ground state" in said
+
+
+def test_a_file_that_ends_anywhere_has_whole_steps(tmp_path: Path) -> None:
+    path, text = tmp_path / "orca.out", HEAD + step(1) + step(2) + END
+    path.write_text(text)
+    whole = [(each.energy, each.forces) for each in read_orca(path)]
+    for end in range(text.index("(A.U.)"), len(text), 13):
+        path.write_text(text[:end])
+        steps = read_orca(path)
+        assert all((each.energy, each.forces) in whole for each in steps if not each.wrong)
