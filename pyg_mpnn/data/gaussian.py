@@ -61,6 +61,8 @@ def scan_gaussian(path: Path) -> Scan:
     steps = read_gaussian(path)
     methods = sorted({step.others["method"] for step in steps if "method" in step.others})
     scan = scan_steps("Gaussian", UNITS, steps, f"energies of {', '.join(methods)}" if methods else "")
+    if len(methods) > 1:
+        scan.units += f"; energies are of SEVERAL METHODS ({', '.join(methods)}), which do not go together"
     if excited := sum("excited" in step.others for step in steps):
         scan.units += f"; {excited} steps are of an EXCITED STATE: --energy-key scf_energy is the ground state"
     return scan

@@ -101,7 +101,7 @@ def read_orca(path: Path) -> list[Step]:
             step.wrong = NOT_CONVERGED
         elif re.match(r"Total Energy\s+:.*Eh", line):
             step.others["scf_energy"] = float(line.split()[3]) * HARTREE
-        elif re.match(r"\s*DE\((CIS|TDDFT|TD-DFT)\)\s*=", line) or line.strip().startswith("IROOT="):
+        elif re.match(r"\s*(DE\((CIS|TDDFT|TD-DFT)\)|E\(SOC CIS\))\s*=", line) or line.strip().startswith("IROOT="):
             step.others["excited"] = 1
         elif "Total Charge" in line and "...." in line:
             charge = float(line.split()[-1])
