@@ -135,7 +135,7 @@ def test_energies_of_two_methods_are_named(tmp_path: Path, capsys: pytest.Captur
     load_frames(paths)
     shown = capsys.readouterr().out
     assert f"WARNING: {paths[2]} has energies of 'PBEPBE' and {paths[0]} of 'B3LYP'" in shown
-    paths[0].write_text(paths[0].read_text() + paths[2].read_text())
+    paths[0].write_text(paths[0].read_text() + geometry(LONGER) + energy(-1.1, "RPBEPBE") + END)
     load_frames(paths[0])
     assert "energies are of SEVERAL METHODS (B3LYP, PBEPBE)" in capsys.readouterr().out
 
