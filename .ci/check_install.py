@@ -67,6 +67,9 @@ def must(*command: str | Path, cwd: Path) -> str:
 
 def resolve(wheel: Path, folder: Path) -> dict[str, dict[str, object]]:
     """The newest versions for each Python and extra, or why there are none."""
+    # For a Python that is not here uv would try to download one, three times for each question; metadata need none.
+    flags = ["--no-config", "--no-header", "--no-annotate", "--only-binary", ":all:"]
+    flags += ["--python", sys.executable, "--no-python-downloads", "--python-platform", PLATFORM]
     found: dict[str, dict[str, object]] = {}
     for python in PYTHONS:
         for extra in requirements():
@@ -74,11 +77,8 @@ def resolve(wheel: Path, folder: Path) -> dict[str, dict[str, object]]:
                 continue
             asked = folder / "asked.txt"
             asked.write_text(f"pyg-mpnn[{extra}] @ {wheel.as_uri()}\n" if extra else f"pyg-mpnn @ {wheel.as_uri()}\n")
-            flags = ["--no-config", "--no-header", "--no-annotate", "--only-binary", ":all:"]
             done = run(
-                *[sys.executable, "-m", "uv", "pip", "compile", *flags],
-                *["--python-version", python, "--python-platform", PLATFORM, asked],
-                cwd=folder,
+                *[sys.executable, "-m", "uv", "pip", "compile", *flags, "--python-version", python, asked], cwd=folder
             )
             versions = dict(re.findall(r"^([\w.-]+)==(\S+)", done.stdout, re.MULTILINE))
             refused = REFUSED.get((python, extra))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from pyg_mpnn.data.contents import Contents, listed
 from pyg_mpnn.data.convert import require_ase, to_data
 from pyg_mpnn.data.database_units import with_units_of_database
 from pyg_mpnn.data.labels import LabelCensus, LabelNames, LabelSource, held, missing_label
-from pyg_mpnn.data.program_outputs import LAST, Scan, scan_output
+from pyg_mpnn.data.program_outputs import Scan, scan_output
 
 if TYPE_CHECKING:
     import ase
@@ -87,7 +87,7 @@ def read_images(
         )
 
     def again() -> Iterator[ase.Atoms]:
-        return _without(images(path, names), said.wrong)
+        return (atoms for index, atoms in enumerate(images(path, names)) if index not in said.wrong)
 
     found: Iterable[ase.Atoms] = list(again()) if keep else again()
     census = LabelCensus(names)
@@ -125,17 +125,6 @@ def read_images(
         method=said.method,
         others=lambda: {name: value for name, value in held(last[0])[""].items() if name not in read},
     )
-
-
-def _without(images: Iterator[ase.Atoms], wrong: Collection[int]) -> Iterator[ase.Atoms]:
-    """All images but those of these numbers; the last one is known when no other follows."""
-    kept: ase.Atoms | None = None
-    for index, atoms in enumerate(images):
-        if kept is not None:
-            yield kept
-        kept = None if index in wrong else atoms
-    if kept is not None and LAST not in wrong:
-        yield kept
 
 
 def describe_source(source: LabelSource) -> dict[str, str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import re
 import sqlite3
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -51,7 +49,7 @@ def iterate_images(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
         check_whole(path)
         refuse_guesses(path, kind)
         rows = ase.io.iread(str(path), index=":", format=kind, do_not_split_by_at_sign=True, **options)
-        for atoms in _iterate_rows(path) if path.suffix in _DATABASES else _quietly(rows):
+        for atoms in _iterate_rows(path) if path.suffix in _DATABASES else rows:
             if lammps:
                 _check_types(atoms, path, names.types)
                 if atoms.calc is not None:
@@ -152,18 +150,6 @@ def refuse_guesses(path: Path, kind: str) -> None:
                     f"'path' must say its elements, got {path} without one in columns 77 and 78 of {line.strip()!r}: "
                     "add them; names of atoms are no elements (CA)."
                 )
-
-
-def _quietly(rows: Iterator[ase.Atoms]) -> Iterator[ase.Atoms]:
-    """Structures without the warnings of readers of outputs, whose reasons :func:`scan_output` names."""
-    logging.getLogger("ase.io.gaussian").setLevel(logging.ERROR)
-    while True:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "(Calculation did not finish|Geometry optimization did not converge)!")
-            atoms = next(rows, None)
-        if atoms is None:
-            return
-        yield atoms
 
 
 def _iterate_rows(path: Path) -> Iterator[ase.Atoms]:

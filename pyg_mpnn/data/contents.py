@@ -196,6 +196,15 @@ def compare_methods(contents: Sequence[Contents]) -> list[str]:
     of_elements: dict[str, tuple[str, Path]] = {}
     texts = []
     for found in known:
+        if not found.method.startswith("pseudopotentials "):
+            named = found.method.removeprefix("energies of ")
+            first, path = of_elements.setdefault("energies", (named, found.path))
+            if first != named:
+                texts.append(
+                    f"WARNING: {found.path} has energies of {named!r} and {path} of {first!r}: they do not go "
+                    "together; leave one of the files out."
+                )
+            continue
         for title in found.method.removeprefix("pseudopotentials ").split(", "):
             words = title.split()
             element = re.split(r"[_.]", words[1] if len(words) > 1 else words[0])[0]

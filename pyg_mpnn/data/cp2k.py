@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyg_mpnn.data.labels import LabelNames
-from pyg_mpnn.data.program_outputs import CUT, Scan
-from pyg_mpnn.units import BOHR, GPA, HARTREE
+from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, mark_wrong, scan_steps, whole_lines
+from pyg_mpnn.data.program_outputs import Scan
+from pyg_mpnn.units import GPA
 
 if TYPE_CHECKING:
     import ase
@@ -59,19 +59,6 @@ def is_cp2k_positions(path: Path) -> bool:
         return bool(_HEADER.match(file.read(1000).partition("\n")[2]))
 
 
-@dataclass
-class _Step:
-    """One evaluation of energy and forces in an output."""
-
-    symbols: list[str] = field(default_factory=list)
-    positions: list[list[float]] = field(default_factory=list)
-    cell: list[list[float]] = field(default_factory=list)
-    energy: float | None = None
-    forces: list[list[float]] = field(default_factory=list)
-    stress: list[list[float]] = field(default_factory=list)
-    converged: bool = True
-
-
 def scan_cp2k(path: Path) -> Scan:
     """Steps of an output that are not converged or cut short.
 
@@ -81,18 +68,7 @@ def scan_cp2k(path: Path) -> Scan:
     Returns:
         what was found.
     """
-    found = Scan(program="CP2K", units=UNITS)
-    steps = _read_steps(path)
-    for index, step in enumerate(steps):
-        if not step.converged:
-            found.wrong[index] = "its electrons are not converged"
-        elif step.energy is None:
-            found.wrong[index] = CUT
-    with path.open(encoding="utf-8", errors="replace") as file:
-        text_ends = any("PROGRAM ENDED" in line for line in file)
-    if steps and not text_ends and not steps[-1].forces and any(step.forces for step in steps):
-        found.wrong.setdefault(len(steps) - 1, CUT)
-    return found
+    return scan_steps("CP2K", UNITS, _read_steps(path))
 
 
 def iterate_cp2k(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
@@ -103,74 +79,68 @@ def iterate_cp2k(path: Path, names: LabelNames) -> Iterator[ase.Atoms]:
         names: not used.
 
     Yields:
-        periodic structures in A with energy, forces and stress in eV and A.
+        structures in A with energy, forces and stress in eV and A; periodic where the output has a cell.
 
     Raises:
-        ValueError: positions, cell or a unit is missing; the message says where they can be had.
+        ValueError: positions or a unit is missing; the message says where they can be had.
     """
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-
     for index, step in enumerate(_read_steps(path)):
         if not step.positions:
             raise ValueError(
                 f"frame {index} of {path} must have its positions in the output, got its energy alone, as of a "
                 "dynamics or a relaxation: read NAME-pos-1.xyz, with NAME-frc-1.xyz beside it."
             )
-        atoms = Atoms(step.symbols, step.positions, cell=step.cell or None, pbc=bool(step.cell))
-        results: dict[str, Any] = {} if step.energy is None else {"energy": step.energy * HARTREE}
-        if step.forces:
-            results["forces"] = np.array(step.forces) * HARTREE / BOHR
-        if step.stress and step.cell:
-            results["stress"] = -np.array(step.stress).reshape(9)[[0, 4, 8, 5, 2, 1]]
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        yield atoms
+        yield step.atoms()
 
 
-def _read_steps(path: Path) -> list[_Step]:
-    steps: list[_Step] = []
-    step, table, unit = _Step(), "", 1.0
+def _read_steps(path: Path) -> list[Step]:
+    steps: list[Step] = []
+    step, table, unit = Step(), "", 1.0
     cell: list[list[float]] = []
+    pbc, ended = "XYZ", False
 
-    def begin() -> _Step:
-        if step.positions or step.energy is not None:
+    def begin() -> Step:
+        if step.energy is not None or step.wrong:
             steps.append(step)
-            return _Step(cell=cell)
-        return step
+        return Step(cell=cell, pbc=pbc)  # positions alone were printed and not computed, as before a restart
 
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            row = _ROWS[table].match(line) if table else None
-            title = line.strip().lower()
-            if row and table == "positions":
-                step.symbols.append(row[1])
-                step.positions.append([float(word) for word in row.groups()[1:4]])
-            elif row and table == "forces":
-                step.forces.append([float(word.replace("D", "E")) for word in row.groups()[:3]])
-            elif row and table == "stress" and len(step.stress) < 3:
-                step.stress.append([unit * float(word) for word in row.groups()])
-            elif "cell| vector" in title and "angstrom" in title:
-                cell = [*(cell if "vector a" not in title else []), [float(word) for word in line.split()[4:7]]]
-                step.cell = cell
-            elif "atomic coordinates in" in title:
-                step, table = begin(), "positions"
-                _check_unit("coordinates", title, ("angstrom",), path)
-            elif "scf run not converged" in title:
-                step = begin() if step.energy is not None else step
-                step.converged = False
-            elif title.startswith("energy| total force_eval"):
-                step = begin() if step.energy is not None else step
-                _check_unit("energies", title, ("a.u.", "hartree"), path)
-                step.energy = float(line.split()[-1])
-            elif "atomic forces" in title and "[" in title:
-                _check_unit("forces", title, ("[a.u.]", "[hartree/bohr]"), path)
-                table = "forces"
-            elif (found := re.search(r"stress tensor \[(\w+)\]", title)) and "eigen" not in title:
-                unit = _STRESS[_check_unit("stresses", found[1], _STRESS, path)]
-                step.stress, table = [], "stress"
-            elif title and getattr(step, table or "symbols") and not title.startswith("stress|"):
-                table = ""  # what follows a table
-    begin()
+    for line in whole_lines(path):
+        row = _ROWS[table].match(line) if table else None
+        title = line.strip().lower()
+        if row and table == "positions":
+            step.symbols.append(row[1])
+            step.positions.append([float(word) for word in row.groups()[1:4]])
+        elif row and table == "forces":
+            step.forces.append([float(word.replace("D", "E")) for word in row.groups()[:3]])
+        elif row and table == "stress" and len(step.stress) < 3:
+            step.stress.append([unit * float(word) for word in row.groups()])
+        elif "cell| vector" in title and "angstrom" in title:
+            cell = [*(cell if "vector a" not in title else []), [float(word) for word in line.split()[4:7]]]
+            step.cell = cell
+        elif "| periodicity" in title:
+            pbc = step.pbc = title.split()[-1].upper()
+        elif "atomic coordinates in" in title:
+            step, table = begin(), "positions"
+            _check_unit("coordinates", title, ("angstrom",), path)
+        elif "scf run not converged" in title:
+            step = begin() if step.energy is not None else step
+            step.wrong = NOT_CONVERGED
+        elif title.startswith("energy| total force_eval"):
+            step = begin() if step.energy is not None else step
+            _check_unit("energies", title, ("a.u.", "hartree"), path)
+            step.energy = float(line.split()[-1])
+        elif "atomic forces" in title and "[" in title:
+            _check_unit("forces", title, ("[a.u.]", "[hartree/bohr]"), path)
+            table = "forces"
+        elif (found := re.search(r"stress tensor \[(\w+)\]", title)) and "eigen" not in title:
+            unit = _STRESS[_check_unit("stresses", found[1], _STRESS, path)]
+            step.stress, table = [], "stress"
+        elif title and getattr(step, table or "symbols") and not title.startswith("stress|"):
+            table = ""  # what follows a table
+        ended = ended or "program ended at" in title
+    if step.positions or step.energy is not None:
+        steps.append(step)
+    mark_wrong(steps, ended)
     return steps
 
 
@@ -189,34 +159,32 @@ def iterate_cp2k_positions(path: Path, names: LabelNames) -> Iterator[ase.Atoms]
         names: not used.
 
     Yields:
-        structures in A with energy and forces in eV and A; the cell is that of ``NAME-1.restart`` where there is no
-        file of cells.
+        structures in A with energy and forces in eV and A. Where a file beside it is missing, the cell is that of
+        ``NAME-1.restart`` or of an output of CP2K there, and the forces are those of the output's step of this energy,
+        as the stress always is.
 
     Raises:
         ValueError: the cell is unknown, or the files have other steps or atoms.
     """
-    from ase import Atoms
-    from ase.calculators.singlepoint import SinglePointCalculator
-
     beside = path.with_name(path.name.replace("-pos-", "-frc-"))
     forces = _read_xyz(beside) if beside.is_file() else None
-    cells = _read_cells(path)
-    for symbols, positions, step, energy in _read_xyz(path):
-        results: dict[str, Any] = {"energy": energy * HARTREE}
+    cells, find = _read_cells(path), _find_beside(path)
+    for symbols, positions, number, energy in _read_xyz(path):
+        step = find(energy) or Step()
+        step.symbols, step.positions, step.energy = symbols, positions.tolist(), energy
         if forces is not None:
-            others, values, number, _ = next(forces, ([], np.empty((0, 3)), None, 0.0))
-            if number != step or others != symbols:
+            others, values, other, _ = next(forces, ([], np.empty((0, 3)), None, 0.0))
+            if other != number or others != symbols:
                 raise ValueError(
-                    f"'path' must have forces of the same steps and atoms beside it, got step {step} in {path} and "
-                    f"{number} in {beside}: let CP2K write both as often, or remove {beside.name}."
+                    f"'path' must have forces of the same steps and atoms beside it, got step {number} in {path} and "
+                    f"{other} in {beside}: let CP2K write both as often, or remove {beside.name}."
                 )
-            results["forces"] = values * HARTREE / BOHR
-        cell = cells if isinstance(cells, np.ndarray) else cells.get(step)
+            step.forces = values.tolist()
+        cell = cells if isinstance(cells, np.ndarray) else cells.get(number)
         if cell is None:
-            raise ValueError(f"'path' must have a cell for each step, got none for step {step} of {path}.")
-        atoms = Atoms(symbols, positions, cell=cell, pbc=True)
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        yield atoms
+            raise ValueError(f"'path' must have a cell for each step, got none for step {number} of {path}.")
+        step.cell = cell.tolist()
+        yield step.atoms()
 
 
 def _read_xyz(path: Path) -> Iterator[tuple[list[str], np.ndarray, int, float]]:
@@ -236,6 +204,41 @@ def _read_xyz(path: Path) -> Iterator[tuple[list[str], np.ndarray, int, float]]:
             yield [row[0] for row in rows], vectors, int(step[1]), float(energy[1])
 
 
+def _outputs_beside(path: Path) -> list[Path]:
+    return [file for file in sorted(path.parent.iterdir()) if is_cp2k(file)]
+
+
+def _find_beside(path: Path) -> Callable[[float], Step | None]:
+    """Find a step by its energy (hartree) in the outputs of CP2K beside a trajectory, which has ten decimals."""
+    said = [step for file in _outputs_beside(path) for step in _read_steps(file) if step.energy is not None]
+    said.sort(key=lambda step: step.energy or 0.0)
+    energies = np.array([step.energy for step in said])
+
+    def find(energy: float) -> Step | None:
+        place = int(np.searchsorted(energies, energy - 1e-9))
+        return said[place] if place < len(said) and energies[place] < energy + 1e-9 else None
+
+    return find
+
+
+def scan_positions(path: Path) -> Scan:
+    """Steps of a trajectory that an output of CP2K beside it says are not converged.
+
+    Args:
+        path: the file of positions.
+
+    Returns:
+        what was found; convergence counts as not checked where a step is in no output.
+    """
+    find, scan = _find_beside(path), Scan(program="CP2K", units=UNITS)
+    for index, (_, _, _, energy) in enumerate(_read_xyz(path)):
+        step = find(energy)
+        scan.checked = scan.checked and step is not None
+        if step is not None and step.wrong:
+            scan.wrong[index] = step.wrong
+    return scan
+
+
 def _read_cells(path: Path) -> np.ndarray | dict[int, np.ndarray]:
     """The cell of all steps, or of each."""
     stem = path.name.split("-pos-")[0]
@@ -249,11 +252,17 @@ def _read_cells(path: Path) -> np.ndarray | dict[int, np.ndarray]:
 
         (atoms,) = ase.io.iread(restart, format="cp2k-restart")
         return np.array(atoms.cell.array)
+    outputs = _outputs_beside(path)
+    fixed = {str(step.cell): step.cell for file in outputs for step in _read_steps(file) if len(step.cell) == 3}
+    if len(fixed) == 1 and not any(_changes_cell(file) for file in outputs):
+        return np.array(next(iter(fixed.values())))
     raise ValueError(
-        f"'path' must have its cell beside it, got neither {stem}-1.cell nor {restart.name} at {path}: copy one there."
+        f"'path' must have its cell beside it, got neither {stem}-1.cell nor {restart.name} at {path}, nor an "
+        "output of CP2K whose cell stays as it is: copy one there."
     )
 
 
-def scan_nothing(path: Path) -> Scan:
-    """What is said of positions and forces, in which CP2K does not say whether its electrons are converged."""
-    return Scan(program="CP2K", units=UNITS, checked=False)
+def _changes_cell(path: Path) -> bool:
+    """Whether an output is of dynamics or a relaxation of the cell."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return any("CELL_OPT" in line or ("nsemble" in line.lower() and "NP" in line) for line in file)

@@ -20,14 +20,16 @@ from pyg_mpnn.data.cp2k import (
     iterate_cp2k,
     iterate_cp2k_positions,
     scan_cp2k,
-    scan_nothing,
+    scan_positions,
 )
 from pyg_mpnn.data.database_units import with_units_of_database
 from pyg_mpnn.data.deepmd import is_deepmd, read_deepmd
+from pyg_mpnn.data.gaussian import is_gaussian, iterate_gaussian, scan_gaussian
 from pyg_mpnn.data.hdf5 import UNITS as HDF5_UNITS
 from pyg_mpnn.data.hdf5 import is_hdf5, iterate_hdf5
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.md17 import how_to_get, is_npz, read_md17
+from pyg_mpnn.data.orca import is_orca, iterate_orca, scan_orca
 from pyg_mpnn.data.program_outputs import Scan
 from pyg_mpnn.data.pyg_files import UNITS as PYG_UNITS
 from pyg_mpnn.data.pyg_files import is_pyg, iterate_pyg
@@ -102,14 +104,25 @@ def _refuse_pickled(path: Path, dtype: torch.dtype, names: LabelNames, keep: boo
     )
 
 
+def _is_pointer(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(b"version https://git-lfs")
+
+
+def _refuse_pointer(path: Path, dtype: torch.dtype, names: LabelNames, keep: bool = True) -> Contents:
+    raise ValueError(f"'path' must hold the data, got a pointer of Git LFS in {path}: run 'git lfs pull' in its clone.")
+
+
 FORMATS: list[Format] = [
+    Format("a pointer of Git LFS", _is_pointer, _refuse_pointer),
     Format("MD17, revised MD17 or sGDML", is_npz, read_md17),
     Format("DeePMD", is_deepmd, read_deepmd),
     Format("pymatgen's JSON", is_pymatgen, read_pymatgen),
     _of_images("HDF5 of ANI or SPICE", is_hdf5, iterate_hdf5, _said("HDF5", HDF5_UNITS)),
     _of_images("PyG's files", is_pyg, iterate_pyg, _said("PyG", PYG_UNITS)),
-    _of_images("CP2K's positions and forces", is_cp2k_positions, iterate_cp2k_positions, scan_nothing),
+    _of_images("CP2K's positions and forces", is_cp2k_positions, iterate_cp2k_positions, scan_positions),
     _of_images("CP2K's output", is_cp2k, iterate_cp2k, scan_cp2k),
+    _of_images("ORCA's output", is_orca, iterate_orca, scan_orca),
+    _of_images("Gaussian's output", is_gaussian, iterate_gaussian, scan_gaussian),
     Format("LMDB of OCP", _is_pickled, _refuse_pickled),
     Format("what ASE reads", Path.is_file, read_ase, iterate_images),
 ]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LAST = -1  # the number of the last frame, where only its reader counts them
 CUT = "the file ends within it"
 _NELM, _EDIFF = re.compile(r"\s*NELM\s*=\s*(\d+)"), re.compile(r"\s*EDIFF\s*=\s*(\S+)\s+stopping-criterion")
 _CHANGES = re.compile(r"-?\d*\.\d+E[+-]\d+")
@@ -19,7 +18,7 @@ class Scan:
     """What a look through the text of an output found.
 
     Args:
-        wrong: why a frame is not to be learned from, by its number in the file; ``LAST`` for the last one.
+        wrong: why a frame is not to be learned from, by its number in the file.
         method: what must be equal for energies of two files to go together, in words; empty where it is not looked for.
         program: its name; empty for a file that is no such output.
         units: what the program prints in, and what is read.
@@ -35,7 +34,7 @@ class Scan:
     @property
     def listed(self) -> str:
         """The frames and why, the first ten of them."""
-        named = [f"the last frame ({why})" if k == LAST else f"frame {k} ({why})" for k, why in self.wrong.items()]
+        named = [f"frame {k} ({why})" for k, why in self.wrong.items()]
         return ", ".join(named[:10]) + (f" and {len(named) - 10} more" if len(named) > 10 else "")
 
     def notes(self) -> list[str]:
@@ -59,8 +58,7 @@ def scan_output(path: Path, kind: str) -> Scan:
         what was found; nothing for files that are no outputs.
 
     Raises:
-        ValueError: the coordinates of Gaussian are in another orientation than its forces, or steps of VASP are of a
-            machine-learned force field.
+        ValueError: steps of VASP are of a machine-learned force field.
 
     Source:
         VASP: a step of OUTCAR is converged where EDIFF is reached; VASP 5 prints this after NELM steps too, where the
@@ -126,7 +124,7 @@ def _scan_vasprun(path: Path) -> Scan:
             for event, element in ET.iterparse(file, events=("start", "end")):
                 if event == "start":
                     open_step = open_step or element.tag == "calculation"
-                elif element.tag == "i" and element.get("name") == "NELM":
+                elif element.tag == "i" and element.get("name") == "NELM" and most is None:  # later: of responses
                     most = int(element.text or 0)
                 elif element.tag == "array" and element.get("name") == "atomtypes":
                     titles = [" ".join((row[-1].text or "").split()) for row in element.iter("rc")]
@@ -146,51 +144,12 @@ def _potcars(titles: Iterable[str]) -> str:
     return f"pseudopotentials {', '.join(unique)}" if unique else ""
 
 
-def _scan_orca(path: Path, lines: Iterable[str]) -> Scan:
-    found = Scan(program="ORCA", units="converted from hartree and bohr to eV and A")
-    step, begun = 0, False
-    for line in lines:
-        if "CARTESIAN COORDINATES (ANGSTROEM)" in line:
-            begun = True
-        elif "Wavefunction not fully converged" in line or "SCF NOT CONVERGED" in line:
-            found.wrong[step] = "its electrons are not converged"
-        elif "ORCA GEOMETRY RELAXATION STEP" in line or "ORCA TERMINATED NORMALLY" in line:
-            step, begun = step + 1, False
-    if begun:
-        found.wrong.setdefault(step, CUT)
-    return found
-
-
-def _scan_gaussian(path: Path, lines: Iterable[str]) -> Scan:
-    found = Scan(program="Gaussian", units="converted from hartree and bohr to eV and A")
-    orientations, forces, ended, failed = set(), False, True, False
-    for line in lines:
-        if "orientation:" in line:
-            orientations.add(line.split()[0])
-            ended = False
-        forces = forces or "Forces (Hartrees/Bohr)" in line
-        failed = failed or "Convergence failure" in line or "Convergence criterion not met" in line
-        ended = ended or "termination" in line
-    if forces and orientations == {"Standard"}:
-        raise ValueError(
-            f"'path' must have coordinates in the orientation of its forces, got {path} with Gaussian's standard "
-            "orientation alone, while forces are in that of the input: compute it again with 'nosymm' or '#p'."
-        )
-    if failed:
-        found.wrong[LAST] = "its electrons are not converged"
-    elif not ended:
-        found.wrong[LAST] = CUT
-    return found
-
-
 _VASP = (
     "in eV and A, the stress from kbar (positive under pressure) to ASE's sign; the energy is that of sigma -> 0, the "
     "forces go with 'free_energy'"
 )
 _SCANS: dict[str, Callable[[Path, Iterable[str]], Scan]] = {
     "vasp-out": _scan_outcar,
-    "orca-output": _scan_orca,
-    "gaussian-out": _scan_gaussian,
 }
 _UNCHECKED = {
     "espresso-out": "Quantum ESPRESSO",

@@ -38,8 +38,8 @@ def read_structures(
     """Read structures, checked and in the units of this package.
 
     Formats, with units that follow from each: npz of revised MD17, MD17 and sGDML (kcal/mol unless the file says
-    otherwise), DeePMD, pymatgen's JSON, HDF5 of ANI and SPICE, PyG's ``.pt``, outputs of CP2K; all else by ASE, in its
-    units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj``, outputs of VASP, ORCA, Gaussian and more.
+    otherwise), DeePMD, pymatgen's JSON, HDF5 of ANI and SPICE, PyG's ``.pt``, outputs of CP2K, ORCA and Gaussian; all
+    else by ASE, in its units: extended XYZ (also ``.gz``, ``.xz``), ``.db``, ``.traj``, outputs of VASP and more.
 
     Labels have the same names in all structures of a file: ``REF_energy``, ``REF_forces``, ``REF_stress``; else
     ``energy``, ``forces``, ``stress``; else those of ``labels``. If some structures are periodic and others are not,

@@ -11,6 +11,7 @@ from typing import Any
 from torch_geometric.data import Data
 
 from pyg_mpnn.inspection.finding import Finding
+from pyg_mpnn.training.settings import TrainingSettings
 
 __all__ = ["Advice", "advise"]
 
@@ -88,6 +89,12 @@ def advise(
         )
     if not any("forces" in frame for frame in frames):
         reasons.append("There are no forces: energies alone need many more structures; compute forces if you can.")
+    if any("forces" in frame for frame in frames) and any("energy" in frame for frame in frames):
+        of = TrainingSettings
+        reasons.append(
+            f"Loss weights are left as they are: forces {of.force_weight:g}, energy {of.energy_weight:g}, at the end "
+            f"{of.final_energy_weight:g} (--force-weight, --energy-weight, --final-energy-weight)."
+        )
     if any("stress" in frame and bool(frame.stress.isfinite().any()) for frame in frames):
         reasons.append("Stresses are learned with weight 0.1 (--stress-weight), so that the cell may move afterwards.")
     elif any("pbc" in frame and bool(frame.pbc.all()) for frame in frames):

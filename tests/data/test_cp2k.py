@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
+from pyg_mpnn.data.cp2k import iterate_cp2k
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.units import BOHR, GPA, HARTREE
 
@@ -113,4 +114,43 @@ def test_positions_are_read_with_forces_and_cells_beside_them(tmp_path: Path) ->
         read_structures(path)
     path.write_text(xyz("0.76", -1.17)[:-12])
     with pytest.raises(ValueError, match="a cut or damaged step"):
+        read_structures(path)
+
+
+def test_a_header_that_is_printed_again_is_no_step(tmp_path: Path) -> None:
+    """A run that was killed before it computed anything and begun again into the same file."""
+    path = tmp_path / "cp2k.out"
+    path.write_text(OUTPUT[: OUTPUT.index("  *** SCF")] + OUTPUT + ENDED)
+    assert len(read_structures(path)) == 1
+
+
+def test_directions_that_are_not_periodic_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "cp2k.out"
+    for said, pbc in (("NONE", [False] * 3), ("XY", [True, True, False]), ("XYZ", [True] * 3)):
+        path.write_text(OUTPUT.replace("  *** SCF", f" POISSON| Periodicity          {said}\n  *** SCF") + ENDED)
+        (atoms,) = iterate_cp2k(path, LabelNames())
+        assert atoms.pbc.tolist() == pbc
+        assert ("stress" in atoms.calc.results) == (said == "XYZ")
+
+
+def test_an_output_beside_positions_gives_what_other_files_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, beside = tmp_path / "run-pos-1.xyz", tmp_path / "run.out"
+    path.write_text(xyz("0.76", -1.17, (0,)) + xyz("0.77", -1.18, (1,)))
+    second = OUTPUT[OUTPUT.index("  *** SCF") :].replace("-1.17", "-1.18")
+    beside.write_text(OUTPUT + second + ENDED)
+    first, other = load_frames(path)
+    assert first.cell[0].diagonal().tolist() == [5.0, 6.0, 7.0]
+    assert other.forces[1].tolist() == pytest.approx([0.01 * HARTREE / BOHR, 0.0, 0.0])
+    assert other.stress[0].diagonal().tolist() == pytest.approx([-GPA, -2 * GPA, -3 * GPA])
+    assert "NOT CHECKED" not in capsys.readouterr().out
+    beside.write_text(OUTPUT + second.replace("converged in", "NOT converged in") + ENDED)
+    with pytest.raises(ValueError, match=r"1 others in .* of CP2K: frame 1 \(its electrons are not converged\)"):
+        read_structures(path)
+    beside.write_text(OUTPUT + ENDED)
+    load_frames(path)
+    assert "NOT CHECKED" in capsys.readouterr().out
+    beside.write_text(OUTPUT + " MD| Ensemble Type            NPT_I\n" + second + ENDED)
+    with pytest.raises(ValueError, match="must have its cell beside it"):
         read_structures(path)

@@ -6,7 +6,7 @@ import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
 from pyg_mpnn.data.read import load_frames
-from pyg_mpnn.units import BOHR, GPA, HARTREE
+from pyg_mpnn.units import GPA
 
 STEP = """\
 --------------------------------------- Iteration {number}(   1)  ---------------------------------------
@@ -120,7 +120,8 @@ def vasprun(path: Path, scsteps: list[int], end: str = "</modeling>") -> Path:
     )
     path.write_text(
         '<modeling><kpoints><varray name="kpointlist"><v>0 0 0</v></varray><varray name="weights"><v>1</v></varray>'
-        '</kpoints><parameters><i type="int" name="NELM">4</i></parameters>'
+        '</kpoints><parameters><i type="int" name="NELM">4</i><separator name="response functions"><i type="int" '
+        'name="NELM">1</i></separator></parameters>'
         f'<atominfo><array name="atoms"><set>{atoms}</set></array><array name="atomtypes"><set><rc><c>2</c><c>Cu</c>'
         "<c>63</c><c>11</c><c>PAW_PBE Cu 22Jun2005</c></rc></set></array></atominfo>"
         f'<structure name="initialpos">{crystal}{places}</structure>{steps}{end}'
@@ -138,78 +139,3 @@ def test_vasprun_counts_steps_of_its_electrons(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"frame 1 \(the file ends within it\)"):
         read_structures(path)
     assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
-
-
-ORCA = """\
-                                 * O   R   C   A *
-Number of atoms                             ...      2
----------------------------------
-CARTESIAN COORDINATES (ANGSTROEM)
----------------------------------
-  H      0.000000    0.000000    0.000000
-  H      0.000000    0.000000    0.740000
-
-FINAL SINGLE POINT ENERGY        -1.17{converged}
-------------------
-CARTESIAN GRADIENT
-------------------
-
-   1   H   :    0.000000000    0.000000000    0.010000000
-   2   H   :    0.000000000    0.000000000   -0.010000000
-
-"""
-
-
-def test_orca_has_its_numbers_and_names_what_is_not_converged(tmp_path: Path) -> None:
-    path, end = tmp_path / "orca.out", "****ORCA TERMINATED NORMALLY****\n"
-    path.write_text(ORCA.format(converged="") + end)
-    (frame,) = read_structures(path)
-    assert float(frame.energy) == pytest.approx(-1.17 * HARTREE)
-    assert frame.forces[0].tolist() == pytest.approx([0.0, 0.0, -0.01 * HARTREE / BOHR])
-    path.write_text(ORCA.format(converged=" (Wavefunction not fully converged!)") + end)
-    with pytest.raises(ValueError, match=r"of ORCA: frame 0 \(its electrons are not converged\)"):
-        read_structures(path)
-    step = "ORCA SCF GRADIENT CALCULATION\n" + ORCA.format(converged="") + "ORCA GEOMETRY RELAXATION STEP\n"
-    path.write_text(step + ORCA.format(converged="")[:300])
-    with pytest.raises(ValueError, match=r"of ORCA: frame 1 \(the file ends within it\)"):
-        read_structures(path)
-    assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
-
-
-GAUSSIAN = """\
- Entering Gaussian System, Link 0=g16
-                          {orientation} orientation:
- ---------------------------------------------------------------------
- Center     Atomic      Atomic             Coordinates (Angstroms)
- Number     Number       Type             X           Y           Z
- ---------------------------------------------------------------------
-      1          1           0        0.000000    0.000000    0.000000
-      2          1           0        0.000000    0.000000    0.740000
- ---------------------------------------------------------------------
- {scf}
- SCF Done:  E(RB3LYP) =  -1.17000000     A.U. after    7 cycles
- Center     Atomic                   Forces (Hartrees/Bohr)
- Number     Number              X              Y              Z
- -------------------------------------------------------------------
-      1        1           0.000000000    0.000000000   -0.010000000
-      2        1           0.000000000    0.000000000    0.010000000
- -------------------------------------------------------------------
-{end}
-"""
-
-
-def test_gaussian_has_its_numbers_and_names_what_is_wrong(tmp_path: Path) -> None:
-    path, whole = tmp_path / "g.log", " Normal termination of Gaussian 16"
-    path.write_text(GAUSSIAN.format(orientation="Input", scf="", end=whole))
-    (frame,) = read_structures(path)
-    assert float(frame.energy) == pytest.approx(-1.17 * HARTREE)
-    assert frame.forces[1].tolist() == pytest.approx([0.0, 0.0, 0.01 * HARTREE / BOHR])
-    path.write_text(GAUSSIAN.format(orientation="Input", scf="Convergence criterion not met.", end=whole))
-    with pytest.raises(ValueError, match=r"of Gaussian: the last frame \(its electrons are not converged\)"):
-        read_structures(path)
-    path.write_text(GAUSSIAN.format(orientation="Input", scf="", end=""))
-    with pytest.raises(ValueError, match=r"of Gaussian: the last frame \(the file ends within it\)"):
-        read_structures(path)
-    path.write_text(GAUSSIAN.format(orientation="Standard", scf="", end=whole))
-    with pytest.raises(ValueError, match=r"coordinates in the orientation of its forces, got .* compute it again"):
-        read_structures(path)

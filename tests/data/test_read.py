@@ -368,3 +368,10 @@ def test_damaged_database_is_one_error(tmp_path):
     (tmp_path / "bad.db").write_bytes(b"SQLite format 3\0" + bytes(200))
     with pytest.raises(ValueError, match=r"'path' must be (an ASE database|readable by ASE), got .*bad.db"):
         read_structures(tmp_path / "bad.db")
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ani.h5"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 634677\n")
+    with pytest.raises(ValueError, match=r"got a pointer of Git LFS in .*ani.h5: run 'git lfs pull'"):
+        read_structures(path)

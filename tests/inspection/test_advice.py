@@ -51,6 +51,7 @@ def test_reasons_name_what_lacks() -> None:
         assert words in text
     frames = inspect_frames(ethanol("train")[:50], size="small", steps=0).advice
     assert any("isolated atoms of H, C, O: --isolated takes a file" in reason for reason in frames.reasons)
+    assert any("Loss weights are left as they are: forces 1, energy 0.1" in reason for reason in frames.reasons)
     assert any("was not measured" in reason for reason in frames.reasons)
 
 
