@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 
 from pyg_mpnn.learning.sampling import CLOSEST, STRAIN, Walk, closeness, strained
@@ -16,7 +17,7 @@ from pyg_mpnn.models import Committee
 
 _WALKS = 4  # in a round
 _HOTTEST, _HEATING = 3.0, 1.25  # of the temperature asked for; from a round to the next
-_WIDE = 5.0  # times the usual error bar, where a dynamics is stopped
+_WIDE = 5.0  # times the usual spread, where a dynamics is stopped
 
 
 def explore(
@@ -51,7 +52,9 @@ def explore(
         A, eV/A, K.
     """
     known, usual = describe(model, labelled)
-    limit = max(_WIDE * float(np.sqrt(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
+    least = float(model.stated("forces_std", torch.zeros(1)))  # that of a spread of zero
+    wide = np.sqrt(least**2 + _WIDE**2 * (np.mean(usual**2) - least**2))
+    limit = max(float(wide), _WIDE * 1e-3 * settings.target_force_error)
     say(
         f"round {number}: {_WALKS} dynamics at {settings.temperature:g} to {hottest * settings.temperature:g} K, "
         f"stopped at an error bar of {limit:.2g} eV/A"
