@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -103,9 +104,10 @@ def distill(settings: DistillSettings) -> DistillResult:
     teacher = _teacher(settings, settings.compile if evaluations >= _MANY else "off")
     out.mkdir(parents=True, exist_ok=True)
     workers = Labeller(teacher, out / "teacher.txt", processes=settings.processes, seconds=settings.label_seconds)
-    with hold_folder(out):
+    with hold_folder(out), contextlib.ExitStack() as lasting:
         with workers as labeller:  # which needs memory, and ends before the training
             run = _Distillation(settings, given, own, labeller)
+            lasting.enter_context(run.clock)
             labels = run.collect(tested, truth)
         return run.finish(run.train(labels, truth), labels)
 

@@ -106,7 +106,9 @@ def learn(settings: LearnSettings) -> LearnResult:
     out.mkdir(parents=True, exist_ok=True)
     labels = {"processes": settings.processes, "seconds": settings.label_seconds}
     with hold_folder(out), Labeller(settings.as_teacher, out / "teacher.txt", **labels) as labeller:  # type: ignore[arg-type]
-        return _Learning(settings, starts, labeller).run()
+        learning = _Learning(settings, starts, labeller)
+        with learning.clock:
+            return learning.run()
 
 
 class _Learning(Run):

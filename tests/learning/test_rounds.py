@@ -21,6 +21,7 @@ from ase.io import read, write
 from pyg_mpnn import load_potential
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.learning import LearnResult, LearnSettings, Teacher, learn, rounds
+from pyg_mpnn.learning.clock import Clock
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore
 from pyg_mpnn.models import Committee
@@ -142,7 +143,7 @@ def test_interruptions_change_nothing(
 @pytest.mark.slow
 def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: None, unwritten: None) -> None:
     structures, out = copper(tmp_path / "copper.xyz"), tmp_path / "run"
-    code = "from tests.learning.test_rounds import *\nif __name__ == '__main__':\n"
+    code = "from tests.learning.test_rounds import *\nfrom pyg_mpnn.learning import clock\nclock._EVERY = 0.05\nif __name__ == '__main__':\n"
     script = tmp_path / "script.py"
     script.write_text(f"{code}    learn(settings({structures!r}, Path({str(out)!r})))")
     root = Path(__file__).parents[2]
@@ -154,7 +155,11 @@ def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: No
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    before = json.loads((out / "state.json").read_text())["seconds"]
+    spent = Clock(out).seconds
+    assert spent > before  # of what the members took there is no word in the state
     same(learn(settings(structures, out, resume=True)), finished)
+    assert json.loads((out / "state.json").read_text())["seconds"] > spent
 
 
 @pytest.mark.slow
@@ -243,7 +248,7 @@ def test_why_it_stops(begun: Callable[..., rounds._Learning]) -> None:
     assert learning.why_stopped() == "the target of 1 meV/A is reached"
     learning.rounds[-1]["certificate"]["ended"] = "the dynamics exploded"
     assert learning.why_stopped() is None
-    learning.before = 1e6
+    learning.clock = Clock(learning.out, before=1e6)
     assert learning.why_stopped() == "--minutes 1000 are over"
 
 
