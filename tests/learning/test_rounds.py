@@ -143,7 +143,8 @@ def test_interruptions_change_nothing(
 @pytest.mark.slow
 def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: None, unwritten: None) -> None:
     structures, out = copper(tmp_path / "copper.xyz"), tmp_path / "run"
-    code = "from tests.learning.test_rounds import *\nfrom pyg_mpnn.learning import clock\nclock._EVERY = 0.05\nif __name__ == '__main__':\n"
+    code = "from tests.learning.test_rounds import *\nfrom pyg_mpnn.learning import clock\n"
+    code += "clock._EVERY = 0.05\nif __name__ == '__main__':\n"
     script = tmp_path / "script.py"
     script.write_text(f"{code}    learn(settings({structures!r}, Path({str(out)!r})))")
     root = Path(__file__).parents[2]

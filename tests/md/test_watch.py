@@ -94,7 +94,7 @@ def test_calculator_gives_error_bars_when_asked(committee: Path) -> None:
 
 
 @pytest.mark.slow
-def test_moderated_bars_are_the_same_numbers_everywhere(committee: Path, tmp_path: Path) -> None:
+def test_moderated_bars_are_the_same_numbers_everywhere(committee: Path, tmp_path: Path, unchecked: None) -> None:
     """Model, its compiled members, calculator, predict and dynamics; the control is the spread, which is another."""
     model = load_potential(committee)
     assert isinstance(model, Committee)
