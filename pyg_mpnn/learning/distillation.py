@@ -189,7 +189,7 @@ class _Distillation(Run):
         settings = self.settings
         self.say(f"teacher {self.name}; {len(self.given)} structures in {settings.structures}")
         if self.state["noise_meV_per_A"] is None:
-            self.state["noise_meV_per_A"] = self.asking.probe(self.given[0], settings.seed)
+            self.state["noise_meV_per_A"] = self.ask.probe(self.given[0], settings.seed)
             self.keep()
         labelled = self.take_labels() if settings.use_labels else self.ask(self.given, "given", 0)
         if settings.sample:

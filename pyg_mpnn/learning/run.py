@@ -131,7 +131,7 @@ class Run:
                 )
         self.clock = Clock(self.out, self.state["seconds"])
         self.store = LabelStore(self.out)
-        self.asking = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
+        self.ask = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
         self.keep()
 
     @property
@@ -156,21 +156,6 @@ class Run:
             text: One line.
         """
         print(f"[{self.seconds / 60:6.1f} min, {self.asked:4d} labels] {text}", flush=True)
-
-    def ask(self, structures: Sequence[Atoms], kind: str, number: int) -> list[Atoms]:
-        """Labels of structures, in their order; those without one are set aside.
-
-        Args:
-            structures: As they are written.
-            kind: What they are for, one word.
-            number: Of the round.
-
-        Returns:
-            The structures that have labels, with these.
-        """
-        found = self.asking(structures, kind, number)
-        self.keep()
-        return found
 
     def doubt(self, labelled: Sequence[Atoms]) -> None:
         """Warn of labels in what looks like other units, and keep that.
