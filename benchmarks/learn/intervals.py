@@ -4,7 +4,8 @@
     python -m benchmarks.learn.intervals table           Markdown table of the result
 
 FOLDER is what ``benchmarks.learn.barrier`` left. For each of its committees, the labels of that round's test calibrate,
-as in the run; those of the certificate judge, to which nothing was fitted. No label is asked for.
+as in the run; those of the certificate judge, to which nothing was fitted, and those of the control: the teacher's own
+dynamics from the equilibrium. No label is asked for.
 """
 
 from __future__ import annotations
@@ -47,26 +48,29 @@ def main() -> None:
     if options.part == "table":
         print(table())
     else:
-        write(OUT, provenance() | compare(options.runs / "learn"))
+        write(OUT, provenance() | compare(options.runs))
 
 
-def compare(folder: Path) -> dict[str, Any]:
+def compare(runs: Path) -> dict[str, Any]:
     """All ways, for the committee of each round."""
+    folder = runs / "learn"
     rounds = json.loads((folder / "state.json").read_text())["rounds"]
     store = LabelStore(folder)
-    judged = store.frames(["certificate"], rounds[-1]["round"])
+    judged = {
+        "certificate": store.frames(["certificate"], rounds[-1]["round"]),
+        "control": LabelStore(runs / "control").frames(["sampled"]),
+    }
     found: dict[str, Any] = {
         "units": "eV, eV/A; score: minus the mean logarithm of the density of an error, less is better",
-        "judged_on": {"structures": len(judged), "ps": rounds[-1]["certificate"]["ps"]},
+        "structures": {name: len(frames) for name, frames in judged.items()},
         "committees": [],
     }
     for of in rounds:
         fitted = store.frames(["test"], of["round"])
         model = load_potential(folder / f"round-{of['round']}" / "committee" / "committee.pt").eval()
         assert isinstance(model, Committee)
-        found["committees"].append(
-            {"round": of["round"], "calibrated_on": len(fitted), **of_committee(model, fitted, judged)}
-        )
+        worth = {name: of_committee(model, fitted, frames) for name, frames in judged.items()}
+        found["committees"].append({"round": of["round"], "calibrated_on": len(fitted), **worth})
     return found
 
 
@@ -138,15 +142,16 @@ def _rms(values: NDArray[np.float64]) -> float:
 def table() -> str:
     """Errors of forces inside the intervals of each way, and rank correlations."""
     committees = json.loads(OUT.read_text())["committees"]
-    head = " | ".join(f"round {of['round']}: inside 50, 80, 95 % | rank correlation" for of in committees)
-    lines = [f"| forces | {head} |", "|---" * (1 + 2 * len(committees)) + "|"]
+    columns = [(of, judged) for judged in ("certificate", "control") for of in committees]
+    head = " | ".join(f"{judged}, round {of['round']}" for of, judged in columns)
+    lines = [f"| inside 50, 80, 95 %; rank correlation | {head} |", "|---" * (1 + len(columns)) + "|"]
     for way, title in WAYS.items():
         cells = []
-        for of in committees:
-            found = of["forces"][way]
+        for of, judged in columns:
+            found = of[judged]["forces"][way]
             correlation = found["rank_correlation"]
             inside = ", ".join(f"{100 * share:.0f}" for share in found["coverage"].values())
-            cells += [f"{inside} %", "none" if correlation is None else f"{correlation:.2f}"]
+            cells.append(inside if correlation is None else f"{inside}; {correlation:.2f}")
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
