@@ -22,9 +22,9 @@ class Committee(UncertainPotential):
 
     and alike for energies of atoms, forces and stress, of which one number is given for an atom or a structure, the
     root mean square over components. Error bars are these spreads until :func:`pyg_mpnn.training.calibrate` has
-    compared them with errors; then they are moderated and scaled (:meth:`stated`), by numbers that are kept in the
-    file. Where no error bars are asked for (``outputs=False``) the mean is evaluated, and compiled, as one function;
-    with them each member is, one after the other.
+    compared them with errors; then they are moderated and scaled, as :class:`~pyg_mpnn.models.UncertainPotential` says
+    of ``stated``, by numbers that are kept in the file. Where no error bars are asked for (``outputs=False``) the mean
+    is evaluated, and compiled, as one function; with them each member is, one after the other.
 
     Args:
         *potentials: the members, at least two: potentials with energies, for instance of one training each.

@@ -31,7 +31,7 @@ SPREADS: Mapping[str, _Quantity] = {
 
 
 class Calibration(NamedTuple):
-    """How error bars of one kind follow from the spread of a model, as :meth:`UncertainPotential.stated` says.
+    """How error bars of one kind follow from a spread (:meth:`~pyg_mpnn.models.UncertainPotential.stated`).
 
     Args:
         factor: a, what they are multiplied by.
@@ -157,7 +157,7 @@ class UncertainPotential(SumPotential):
         Args:
             name: of the error bar.
             spread: s, of any shape.
-            growth: g, of :func:`variance_growth`.
+            growth: g, 1 of atoms: what ``variance_growth`` gives.
 
         Returns:
             the error bars.

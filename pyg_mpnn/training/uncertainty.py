@@ -296,7 +296,7 @@ def calibrate(
 
     The spread of few members scatters, and by chance is much too small for some atoms. It is moved towards what is
     usual (:meth:`~pyg_mpnn.models.UncertainPotential.stated`), as far as the spreads on these structures say
-    (:func:`fit_prior`; no label is needed for it). Then the factor is set for energies (and those of atoms), forces
+    (``fit_prior``; no label is needed for it). Then the factor is set for energies (and those of atoms), forces
     and stress,
 
     .. math:: a^2 = \sum_k e_k^2 \Big/ \sum_k \sigma_k^2
