@@ -52,9 +52,7 @@ def explore(
         A, eV/A, K.
     """
     known, usual = describe(model, labelled)
-    least = float(model.stated("forces_std", torch.zeros(1)))  # that of a spread of zero
-    wide = np.sqrt(least**2 + _WIDE**2 * (np.mean(usual**2) - least**2))
-    limit = max(float(wide), _WIDE * 1e-3 * settings.target_force_error)
+    limit = max(wide_bar(model, float(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
     say(
         f"round {number}: {_WALKS} dynamics at {settings.temperature:g} to {hottest * settings.temperature:g} K, "
         f"stopped at an error bar of {limit:.2g} eV/A"
@@ -85,6 +83,25 @@ def explore(
     hotter = min(hottest * _HEATING, _HOTTEST) if early <= 1 else hottest
     said = {"candidates": len(candidates), "selected": len(chosen), "walks": walks}
     return chosen, said | {"limit_eV_per_A": limit, "next_hottest": hotter}
+
+
+def wide_bar(model: Committee, usual: float) -> float:
+    r"""The error bar of a force whose spread is five times the usual, of a moderated committee too.
+
+    .. math:: \sigma^2 = \sigma_0^2 + 5^2 \, (\langle \sigma^2 \rangle - \sigma_0^2)
+
+    Args:
+        model: The student; its bar of a spread of zero is :math:`\sigma_0`.
+        usual: Mean square of its error bars.
+
+    Returns:
+        The error bar.
+
+    Units:
+        eV/A, and its square.
+    """
+    least = float(model.stated("forces_std", torch.zeros(1))) ** 2
+    return float(np.sqrt(least + _WIDE**2 * (usual - least)))
 
 
 def begin_at(place: int, number: int, starts: int) -> int:
