@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Literal
 
 import ase.io
 import numpy as np
@@ -93,9 +94,11 @@ def test_calculator_gives_error_bars_when_asked(committee: Path) -> None:
         alone.error_bars(atoms)
 
 
-@pytest.mark.slow
-def test_moderated_bars_are_the_same_numbers_everywhere(committee: Path, tmp_path: Path, unchecked: None) -> None:
-    """Model, its compiled members, calculator, predict and dynamics; the control is the spread, which is another."""
+@pytest.mark.parametrize("mode", ["off", pytest.param("on", marks=pytest.mark.exhaustive)])
+def test_moderated_bars_are_the_same_numbers_everywhere(
+    committee: Path, tmp_path: Path, unchecked: None, mode: Literal["on", "off"]
+) -> None:
+    """Model, calculator, predict and dynamics, compiled or not; the control is the spread, which is another."""
     model = load_potential(committee)
     assert isinstance(model, Committee)
     frame = ethanol("test")[0]
@@ -105,14 +108,14 @@ def test_moderated_bars_are_the_same_numbers_everywhere(committee: Path, tmp_pat
     model.save(tmp_path / "moderated.pt")
     bars = model(frame).forces_std.numpy()
     assert np.abs(bars / spread.numpy() - 1).max() > 0.2
-    atoms.calc = PotentialCalculator(tmp_path / "moderated.pt")
+    atoms.calc = PotentialCalculator(load_potential(tmp_path / "moderated.pt").compile(mode))
     ase.io.write(tmp_path / "one.xyz", atoms.copy())
     run_prediction(tmp_path / "moderated.pt", tmp_path / "one.xyz", tmp_path / "predicted.xyz")
     run_dynamics(tmp_path / "moderated.pt", tmp_path / "one.xyz", tmp_path / "run", steps=2, max_uncertainty=1e6)
     found = {
         "calculator": atoms.calc.get_property("forces_std", atoms),
         "predict": ase.io.read(tmp_path / "predicted.xyz").arrays["forces_std"],
-        "compiled": model.compile("on")(frame).forces_std.numpy(),
+        "model": model.compile(mode)(frame).forces_std.numpy(),
     }
     for name, own in found.items():
         np.testing.assert_allclose(own, bars, rtol=1e-4, err_msg=name)
