@@ -1,7 +1,6 @@
 """A barrier that dynamics from the equilibrium never crosses: the O-H torsion of acetic acid, GFN2-xTB as the teacher.
 
     python -m benchmarks.learn.barrier            writes benchmarks/results/learn/barrier.json, .png; pip install tblite
-    python -m benchmarks.learn.barrier intervals  after it: why fewer errors are inside the intervals than stated
     python -m benchmarks.learn.barrier table      Markdown table of the result
     python -m benchmarks.learn.barrier --smoke    half a minute, EMT in place of tblite, nothing written
 
@@ -36,12 +35,10 @@ from pyg_mpnn import PotentialCalculator
 from pyg_mpnn.data import to_data
 from pyg_mpnn.learning import DistillSettings, LearnSettings, distill, learn
 from pyg_mpnn.learning.comparison import seconds_of
-from pyg_mpnn.learning.labels import LabelStore
 from pyg_mpnn.learning.own_teacher import own_teacher
 from pyg_mpnn.learning.teacher import Teacher
 from pyg_mpnn.models import load_potential
 from pyg_mpnn.training import deviations, reliability
-from pyg_mpnn.training.uncertainty import LEVELS
 
 OUT = RESULTS / "learn" / "barrier.json"
 TORSION, TURNED = (1, 0, 2, 3), 3  # O=C-O-H of ASE's CH3COOH, and the atom that turns
@@ -51,7 +48,7 @@ TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_lay
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=("intervals", "table"))
+    parser.add_argument("part", nargs="?", choices=("table",))
     parser.add_argument("--target", type=float, default=20.0, help="meV/A")
     parser.add_argument("--max-labels", type=int, default=300)
     parser.add_argument("--epochs", type=int, default=200, help="of each member in each round")
@@ -62,9 +59,6 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.part == "table":
         print(table())
-        return
-    if options.part == "intervals":
-        write(OUT.with_name("barrier-intervals.json"), provenance() | intervals(options))
         return
     if not options.smoke:
         run(options, TEACHER, range(0, 181, 5))
@@ -225,38 +219,6 @@ def along(options: argparse.Namespace, frames: list[Atoms], calculator: Any) -> 
     model = load_potential(options.runs / "learn" / "potential.pt").eval()
     found = reliability(model, deviations(model, data))["forces"]
     return {"forces_rmse_meV_per_A": 1e3 * found.rmse, "forces_coverage": found.coverage}
-
-
-def intervals(options: argparse.Namespace) -> dict[str, Any]:
-    r"""Coverage along the certificate's dynamics if squared error bars of atoms are moved towards their mean.
-
-    .. math:: \sigma_i^2 \to a^2 \left[ (1 - w) \sigma_i^2 + w \langle \sigma^2 \rangle \right]
-
-    with the mean over the structures of the test, and the factor a that matches the second moment of the errors there.
-    Weight 0 is what the student has. The spread of three members has six degrees of freedom: with exact normal errors
-    90 % of them, not 95, would be within 1.96 of it.
-    """
-    out = options.runs / "learn"
-    number = json.loads((out / "state.json").read_text())["rounds"][-1]["round"]
-    model = load_potential(out / f"round-{number}" / "committee" / "committee.pt").eval()
-    parts = {}
-    for kind in ("test", "certificate"):
-        frames = [to_data(atoms) for atoms in LabelStore(out).frames([kind], number)]
-        parts[kind] = deviations(model, frames)["forces"]
-    fitted, judged = parts["test"], parts["certificate"]
-    mean = float(np.square(fitted.stds).mean())
-    found = {}
-    for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
-        before, after = ((1 - weight) * np.square(of.stds) + weight * mean for of in (fitted, judged))
-        bars = np.sqrt(after * np.square(fitted.errors).mean() / before.mean())
-        sizes = np.abs(judged.errors)
-        found[f"{weight:g}"] = {
-            f"{level:.0%}": float((sizes <= width * bars).mean()) for level, width in LEVELS.items()
-        }
-    return {
-        "force_components": {kind: len(of.errors) for kind, of in parts.items()},
-        "forces_coverage_by_weight": found,
-    }
 
 
 def times(options: argparse.Namespace, teacher: dict[str, Any], frames: list[Atoms]) -> dict[str, float]:

@@ -161,8 +161,10 @@ def table(record: dict[str, Any]) -> str:
     rows += [(f"{name} (GPa)", f"{name}_GPa", 1) for name in ("C11", "C12")] + [("C44 (GPa)", "C44_relaxed_GPa", 1)]
     lines = [f"| {record['crystal']} | teacher | student |", "|---|---|---|"]
     lines += [f"| {title} | {teacher[key]:.{places}f} | {student[key]:.{places}f} |" for title, key, places in rows]
+    mean = [f"{(of['C11_GPa'] + 2 * of['C12_GPa']) / 3:.1f}" for of in (teacher, student)]
+    lines.append(f"| (C11 + 2 C12) / 3, from stresses (GPa) | {' | '.join(mean)} |")
     for point in POINTS:
-        both = [", ".join(f"{value:.2f}" for value in of["phonons_THz"][point]) for of in (teacher, student)]
+        both = [", ".join(f"{value:.1f}" for value in of["phonons_THz"][point]) for of in (teacher, student)]
         lines.append(f"| phonons at {point} (THz) | {both[0]} | {both[1]} |")
     time_of = record["report"]["time"]
     lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -103,9 +104,10 @@ def distill(settings: DistillSettings) -> DistillResult:
     teacher = _teacher(settings, settings.compile if evaluations >= _MANY else "off")
     out.mkdir(parents=True, exist_ok=True)
     workers = Labeller(teacher, out / "teacher.txt", processes=settings.processes, seconds=settings.label_seconds)
-    with hold_folder(out):
+    with hold_folder(out), contextlib.ExitStack() as lasting:
         with workers as labeller:  # which needs memory, and ends before the training
             run = _Distillation(settings, given, own, labeller)
+            lasting.enter_context(run.clock)
             labels = run.collect(tested, truth)
         return run.finish(run.train(labels, truth), labels)
 
@@ -187,7 +189,7 @@ class _Distillation(Run):
         settings = self.settings
         self.say(f"teacher {self.name}; {len(self.given)} structures in {settings.structures}")
         if self.state["noise_meV_per_A"] is None:
-            self.state["noise_meV_per_A"] = self.asking.probe(self.given[0], settings.seed)
+            self.state["noise_meV_per_A"] = self.ask.probe(self.given[0], settings.seed)
             self.keep()
         labelled = self.take_labels() if settings.use_labels else self.ask(self.given, "given", 0)
         if settings.sample:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 
 from pyg_mpnn.learning.sampling import CLOSEST, STRAIN, Walk, closeness, strained
@@ -16,7 +17,7 @@ from pyg_mpnn.models import Committee
 
 _WALKS = 4  # in a round
 _HOTTEST, _HEATING = 3.0, 1.25  # of the temperature asked for; from a round to the next
-_WIDE = 5.0  # times the usual error bar, where a dynamics is stopped
+_WIDE = 5.0  # times the usual spread, where a dynamics is stopped
 
 
 def explore(
@@ -51,7 +52,7 @@ def explore(
         A, eV/A, K.
     """
     known, usual = describe(model, labelled)
-    limit = max(_WIDE * float(np.sqrt(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
+    limit = max(wide_bar(model, float(np.mean(usual**2))), _WIDE * 1e-3 * settings.target_force_error)
     say(
         f"round {number}: {_WALKS} dynamics at {settings.temperature:g} to {hottest * settings.temperature:g} K, "
         f"stopped at an error bar of {limit:.2g} eV/A"
@@ -82,6 +83,25 @@ def explore(
     hotter = min(hottest * _HEATING, _HOTTEST) if early <= 1 else hottest
     said = {"candidates": len(candidates), "selected": len(chosen), "walks": walks}
     return chosen, said | {"limit_eV_per_A": limit, "next_hottest": hotter}
+
+
+def wide_bar(model: Committee, usual: float) -> float:
+    r"""The error bar of a force whose spread is five times the usual, of a moderated committee too.
+
+    .. math:: \sigma^2 = \sigma_0^2 + 5^2 \, (\langle \sigma^2 \rangle - \sigma_0^2)
+
+    Args:
+        model: The student; its bar of a spread of zero is :math:`\sigma_0`.
+        usual: Mean square of its error bars.
+
+    Returns:
+        The error bar.
+
+    Units:
+        eV/A, and its square.
+    """
+    least = float(model.stated("forces_std", torch.zeros(1))) ** 2
+    return float(np.sqrt(least + _WIDE**2 * (usual - least)))
 
 
 def begin_at(place: int, number: int, starts: int) -> int:

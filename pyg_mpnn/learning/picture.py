@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import erf
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +99,13 @@ def _draw_dynamics(axes: Axes, model: Committee, ran: Walk, frames: Sequence[Ato
 
 def _draw_coverage(axes: Axes, model: Committee, frames: Sequence[Atoms]) -> None:
     found = deviations(model, [to_data(atoms) for atoms in frames])["forces"]
-    ratios = np.sort(np.abs(found.errors) / found.stds)
-    widths = np.linspace(0.0, 3.0, 121)
-    inside = np.searchsorted(ratios, widths, side="right") / len(ratios)
-    normal = np.array([_inside_normal(width) for width in widths])
+    levels = np.linspace(0.0, 0.995, 120)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, label="right")
-    axes.plot(normal, inside, color=BLUE, label=f"{len(ratios)} force components")
-    for level, width in LEVELS.items():
-        share = float(np.mean(ratios <= width))
+    axes.plot(
+        levels, [found.inside(level) for level in levels], color=BLUE, label=f"{len(found.errors)} force components"
+    )
+    for level in LEVELS:
+        share = found.inside(level)
         axes.plot([level], [share], "o", color=ORANGE, markersize=4)
         axes.annotate(
             f"{share:.0%}", (level, share), textcoords="offset points", xytext=(-8, 4), fontsize=8, ha="right"
@@ -115,10 +113,6 @@ def _draw_coverage(axes: Axes, model: Committee, frames: Sequence[Atoms]) -> Non
     axes.set(xlabel="stated share of errors", ylabel="found share of errors", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_title("certificate: coverage of the intervals", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
-
-
-def _inside_normal(width: float) -> float:
-    return erf(width / 2**0.5)
 
 
 def _draw_map(axes: Axes, model: Committee, store: LabelStore) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +30,10 @@ from pyg_mpnn.learning.sampling import (
 )
 from pyg_mpnn.learning.selection import describe
 from pyg_mpnn.learning.settings import FEWEST, FREE, LearnSettings
+from pyg_mpnn.learning.student import judge_student, train_student
 from pyg_mpnn.models import Committee, load_potential
 from pyg_mpnn.models.checks import choose_device
-from pyg_mpnn.training import TrainingSettings, calibrate, deviations, reliability, train_committee
+from pyg_mpnn.training import calibrate
 
 KINDS = ("displaced", "sampled", "test", "certificate")
 """What labels are for, in the order of a round, but those of the probe."""
@@ -106,7 +105,9 @@ def learn(settings: LearnSettings) -> LearnResult:
     out.mkdir(parents=True, exist_ok=True)
     labels = {"processes": settings.processes, "seconds": settings.label_seconds}
     with hold_folder(out), Labeller(settings.as_teacher, out / "teacher.txt", **labels) as labeller:  # type: ignore[arg-type]
-        return _Learning(settings, starts, labeller).run()
+        learning = _Learning(settings, starts, labeller)
+        with learning.clock:
+            return learning.run()
 
 
 class _Learning(Run):
@@ -159,7 +160,7 @@ class _Learning(Run):
         """Refuse a teacher whose forces are wrong or noisier than the target."""
         if self.state["noise_meV_per_A"] is not None:
             return
-        noise = self.asking.probe(self.starts[0], self.settings.seed)
+        noise = self.ask.probe(self.starts[0], self.settings.seed)
         target = self.settings.target_force_error
         if noise > target:
             raise ValueError(
@@ -271,43 +272,9 @@ class _Learning(Run):
             for of in self.training_frames()
             if (of.info["round"], of.info["config_type"]) not in [(number, kind) for kind in fresh]
         ]
-        if (folder / "committee.pt").is_file():
-            return len(frames)
-        for member in folder.glob("member-*"):
-            if not (member / "last.ckpt").is_file():
-                shutil.rmtree(member)
-        resume = any(folder.glob("member-*"))
-        if folder.exists() and not resume:
-            shutil.rmtree(folder)
-        data = [to_data(atoms) for atoms in frames]
-        held_out = [_validates(place) for place in range(len(data))]
-        train = [frame for frame, out in zip(data, held_out, strict=True) if not out]
-        valid = [frame for frame, out in zip(data, held_out, strict=True) if out]
-        minutes = (settings.train_minutes or 1.0) if settings.epochs is None else None
-        length = f"{settings.epochs} epochs" if minutes is None else f"{minutes:g} min"
-        self.say(f"training {settings.committee} members for {length} each on {len(train)} structures")
-        model: dict[str, Any] = {"start_from": str(self.folder(number - 1) / "committee")}
-        if number == 0:
-            model = {"size": settings.size, "cutoff": settings.cutoff, "model": settings.model}
-        of = TrainingSettings(
-            "labels.xyz",
-            str(folder),
-            epochs=settings.epochs,
-            minutes=minutes,
-            seed=settings.seed + 100 * number,
-            committee=settings.committee,
-            resume=resume,
-            force_data=True,  # sampling seeks what stands apart
-            device=settings.device,
-            threads=settings.threads,
-            compile=settings.compile,
-            trust=settings.trust,
-            **model,
-        )
-        self.folder(number).mkdir(exist_ok=True)
-        with open(self.folder(number) / "training.txt", "a") as log, contextlib.redirect_stdout(log):
-            train_committee(of, frames=train, valid=valid)
-        self.keep()
+        if not (folder / "committee.pt").is_file():
+            train_student(settings, number, frames, folder, self.folder(number - 1) / "committee", self.say)
+            self.keep()
         return len(frames)
 
     def test(self, number: int, record: dict[str, Any]) -> bool:
@@ -323,7 +290,7 @@ class _Learning(Run):
         record["error_meV_per_A"] = None
         if len(labelled) >= 10:
             data = [to_data(atoms) for atoms in labelled]
-            record["test"] |= _judged(model, data)
+            record["test"] |= judge_student(model, data)
             calibrate(model, data)
             _, bars = describe(model, found.frames)
             stated = 1e3 * float(np.sqrt(np.mean(bars**2)))
@@ -355,7 +322,7 @@ class _Learning(Run):
                 "'teacher' must have labels for structures of the student's own dynamics, got none: "
                 f"{found.ended or self.store.failed[-1].info['reason']}"
             )
-        judged |= _judged(self.load(file), [to_data(atoms) for atoms in labelled])
+        judged |= judge_student(self.load(file), [to_data(atoms) for atoms in labelled])
         self.say(
             f"certificate: force RMSE {judged['forces_rmse_meV_per_A']:.1f} meV/A; "
             f"{judged['forces_coverage']['95%']:.1%} of the errors inside the 95% intervals"
@@ -391,11 +358,6 @@ def _reached(certificate: dict[str, Any], target: float) -> bool:
     return bool(certificate["forces_rmse_meV_per_A"] <= target and not certificate["ended"])
 
 
-def _validates(place: int) -> bool:
-    """Whether the label of this number validates trainings, in all rounds: ten of the first twenty, then a tenth."""
-    return place % 2 == 1 if place < FEWEST else place % 10 == 9
-
-
 def _spread(frames: Sequence[Atoms], count: int) -> list[Atoms]:
     """Some structures of a dynamics, evenly spaced, but the first and those with atoms too close."""
     usable = [atoms for atoms in frames[1:] if closeness(atoms) > CLOSEST]
@@ -403,16 +365,3 @@ def _spread(frames: Sequence[Atoms], count: int) -> list[Atoms]:
         return []
     places = np.unique(np.linspace(0, len(usable) - 1, min(count, len(usable))).round().astype(int))
     return [usable[place] for place in places]
-
-
-def _judged(model: Committee, data: Sequence[Any]) -> dict[str, Any]:
-    """Errors of a student and what its error bars are worth."""
-    found = reliability(model, deviations(model, data))
-    judged: dict[str, Any] = {"forces_rmse_meV_per_A": 1e3 * found["forces"].rmse}
-    for name, of in found.items():
-        unit = {"energy": "meV", "forces": "meV_per_A", "stress": "meV_per_A3"}[name]
-        judged[f"{name}_rmse_{unit}"] = 1e3 * of.rmse
-        judged[f"{name}_std_{unit}"] = 1e3 * of.rms_std
-        judged[f"{name}_coverage"] = of.coverage
-        judged[f"{name}_rank_correlation"] = of.rank_correlation
-    return judged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from pyg_mpnn.data.read import iterate_structures
 from pyg_mpnn.files import write_json
 from pyg_mpnn.inspection import check_energy_units, check_force_units
 from pyg_mpnn.learning.asking import Asking
+from pyg_mpnn.learning.clock import Clock
 from pyg_mpnn.learning.distill_settings import DistillSettings
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore, digest
@@ -117,7 +117,7 @@ class Run:
         labeller: Labeller,
         **fresh: Any,
     ) -> None:
-        self.starts, self.out, self.clock = starts, Path(settings.out), time.monotonic()
+        self.starts, self.out = starts, Path(settings.out)
         kept = {name: value for name, value in asdict(settings).items() if name not in free}
         kept = json.loads(json.dumps({**kept, "starts": [digest(atoms) for atoms in starts]}))
         self.state: dict[str, Any] = {"settings": kept, "noise_meV_per_A": None, "doubts": [], "seconds": 0.0, **fresh}
@@ -129,15 +129,15 @@ class Run:
                 raise ValueError(
                     f"'resume' must go on with the same settings, got other values for {', '.join(differing)}"
                 )
-        self.before = float(self.state["seconds"])
+        self.clock = Clock(self.out, self.state["seconds"])
         self.store = LabelStore(self.out)
-        self.asking = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
+        self.ask = Asking(self.store, labeller, self.say, {int(z) for atoms in starts for z in atoms.numbers})
         self.keep()
 
     @property
     def seconds(self) -> float:
         """What the run took so far, that before a kill included."""
-        return self.before + time.monotonic() - self.clock
+        return self.clock.seconds
 
     @property
     def asked(self) -> int:
@@ -156,21 +156,6 @@ class Run:
             text: One line.
         """
         print(f"[{self.seconds / 60:6.1f} min, {self.asked:4d} labels] {text}", flush=True)
-
-    def ask(self, structures: Sequence[Atoms], kind: str, number: int) -> list[Atoms]:
-        """Labels of structures, in their order; those without one are set aside.
-
-        Args:
-            structures: As they are written.
-            kind: What they are for, one word.
-            number: Of the round.
-
-        Returns:
-            The structures that have labels, with these.
-        """
-        found = self.asking(structures, kind, number)
-        self.keep()
-        return found
 
     def doubt(self, labelled: Sequence[Atoms]) -> None:
         """Warn of labels in what looks like other units, and keep that.

@@ -9,7 +9,7 @@ from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import EnergyModel, PotentialOutput
 from pyg_mpnn.models.features import Features
-from pyg_mpnn.models.spread import UncertainPotential, of_component
+from pyg_mpnn.models.spread import UncertainPotential, of_component, variance_growth
 from pyg_mpnn.models.structure import Structure
 
 
@@ -18,12 +18,13 @@ class Committee(UncertainPotential):
 
     .. math::
         E = \frac{1}{M} \sum_m E^{(m)}, \quad F = \frac{1}{M} \sum_m F^{(m)}, \qquad
-        \sigma_E^2 = \frac{a_E^2}{M - 1} \sum_m \big(E^{(m)} - E\big)^2
+        s_E^2 = \frac{1}{M - 1} \sum_m \big(E^{(m)} - E\big)^2
 
     and alike for energies of atoms, forces and stress, of which one number is given for an atom or a structure, the
-    root mean square over components. The numbers a are 1 until :func:`pyg_mpnn.training.calibrate` has compared
-    spreads with errors; they are kept in the file. Where no error bars are asked for (``outputs=False``) the mean is
-    evaluated, and compiled, as one function; with them each member is, one after the other.
+    root mean square over components. Error bars are these spreads until :func:`pyg_mpnn.training.calibrate` has
+    compared them with errors; then they are moderated and scaled, as :class:`~pyg_mpnn.models.UncertainPotential` says
+    of ``stated``, by numbers that are kept in the file. Where no error bars are asked for (``outputs=False``) the mean
+    is evaluated, and compiled, as one function; with them each member is, one after the other.
 
     Args:
         *potentials: the members, at least two: potentials with energies, for instance of one training each.
@@ -55,6 +56,12 @@ class Committee(UncertainPotential):
         super().__init__(*potentials)
         if len(potentials) < 2:
             raise ValueError("'potentials' must hold at least two members to have a spread, got 1")
+
+    @property
+    def degrees_of_freedom(self) -> dict[str, float]:
+        """M - 1 for each component: one of energies, three of forces, six of stress."""
+        components = {"energy_std": 1, "atom_energies_std": 1, "forces_std": 3, "stress_std": 6}
+        return {name: float(count * (len(self.potentials) - 1)) for name, count in components.items()}
 
     @property
     def isolated_energies(self) -> dict[int, float] | None:
@@ -108,8 +115,9 @@ class Committee(UncertainPotential):
                 continue
             stacked = torch.stack(values).to(values[0].dtype if name.endswith(("energy", "energies")) else self.dtype)
             means[name] = stacked.mean(dim=0)
-            deviation = stacked.double().std(dim=0) * self.calibration[f"{name}_std"]
-            others[f"{name}_std"] = of_component(deviation) if deviation.ndim > 1 else deviation
+            spread, bar = stacked.double().std(dim=0), f"{name}_std"
+            growth = variance_growth(bar, structure.batch, structure.num_graphs)
+            others[bar] = self.stated(bar, of_component(spread) if spread.ndim > 1 else spread, growth)
         for name in found[0].others:
             others[name] = torch.stack([output.others[name] for output in found]).mean(dim=0)
         return PotentialOutput(**means, others=others)

@@ -9,7 +9,7 @@ from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.models.chunks import Memory
 from pyg_mpnn.models.energy_model import PotentialOutput
 from pyg_mpnn.models.potential import Potential
-from pyg_mpnn.models.spread import UncertainPotential, of_component
+from pyg_mpnn.models.spread import SPREADS, UncertainPotential, of_component
 from pyg_mpnn.models.structure import Structure
 from pyg_mpnn.models.variables import make_variables
 from pyg_mpnn.readout import has_stress
@@ -126,7 +126,7 @@ class LastLayer(UncertainPotential):
         found["atom_energies_std"] = torch.linalg.vector_norm(features.double() @ root, dim=1)
         if forces or stress:
             self._derivatives(found, structure, of_structures @ draws, pos, strain, create_graph)
-        found = {name: value * self.calibration.get(name, 1.0) for name, value in found.items()}
+        found = {name: self.stated(name, value) if name in SPREADS else value for name, value in found.items()}
         if not forces:
             found.pop("forces_std", None)
         return PotentialOutput(result.energy, result.forces, result.stress, result.atom_energies, found)

@@ -18,7 +18,15 @@ from pyg_mpnn.training.module import PotentialModule
 from pyg_mpnn.training.optimizer import Muon
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.train import TrainingResult, train
-from pyg_mpnn.training.uncertainty import Deviations, Reliability, calibrate, deviations, fit_last_layer, reliability
+from pyg_mpnn.training.uncertainty import (
+    Deviations,
+    Reliability,
+    calibrate,
+    deviations,
+    fit_last_layer,
+    half_width,
+    reliability,
+)
 
 __all__ = [
     "TrainingSettings",
@@ -33,6 +41,7 @@ __all__ = [
     "Deviations",
     "reliability",
     "Reliability",
+    "half_width",
     "evaluate",
     "predict",
     "Predictions",

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import digamma, ndtri, polygamma, stdtrit
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_mpnn.data.dataset import PreparedStructures, as_prepared
 from pyg_mpnn.files import write_picture
-from pyg_mpnn.models import SPREADS, LastLayer, Potential, UncertainPotential
+from pyg_mpnn.models import SPREADS, Calibration, LastLayer, Potential, UncertainPotential
+from pyg_mpnn.models.energy_model import PotentialOutput
+from pyg_mpnn.models.spread import variance_growth
 from pyg_mpnn.models.structure import read_structure
 from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import has_stress
@@ -26,9 +31,12 @@ from pyg_mpnn.training.metrics import compute_errors
 from pyg_mpnn.training.plots import BLUE, GREY, ORANGE, new_figure
 
 QUANTITIES = {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3"}
-LEVELS = {0.5: 0.67449, 0.8: 1.28155, 0.95: 1.95996}
-"""Probabilities of central intervals of a normal distribution, and their half widths in standard deviations."""
+LEVELS = (0.5, 0.8, 0.95)
+"""Probabilities of central intervals."""
 _FEWEST = 10  # errors, below which a factor says nothing
+_LEAST_TOTAL = 5.0  # degrees of freedom, below which squared errors have no variance
+_ZERO = 1e-3  # of the median, as which a smaller spread counts
+_MOST_PRIOR = 3.0  # times the degrees of freedom of the sample: what is far from all that is known must still show
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Deviations:
     Args:
         errors: predicted minus reference: one a structure for the energy, one a component for forces and stress.
         stds: error bars.
+        degrees: degrees of freedom of Student's distribution, which the error bars are standard deviations of; a normal
+            one without it.
 
     Units:
         eV, eV/A or eV/A^3.
@@ -45,6 +55,36 @@ class Deviations:
 
     errors: NDArray[np.float64]
     stds: NDArray[np.float64]
+    degrees: float = float("inf")
+
+    def inside(self, level: float) -> float:
+        """Fraction of the errors in the central interval of a probability.
+
+        Args:
+            level: the probability.
+
+        Returns:
+            the fraction, of 0 to 1.
+        """
+        return float((np.abs(self.errors) <= half_width(level, self.degrees) * self.stds).mean())
+
+
+def half_width(level: NDArray[np.float64] | float, degrees: float = float("inf")) -> Any:
+    """Half of the central interval of a probability, in standard deviations.
+
+    Args:
+        level: The probability, or several.
+        degrees: Degrees of freedom of Student's distribution, above 2; a normal one without it.
+
+    Returns:
+        One number, or as many as there are probabilities.
+
+    Example:
+        >>> f"{half_width(0.95):.3f} {half_width(0.95, 5.0):.3f} {half_width(0.5, 5.0):.3f}"
+        '1.960 1.991 0.563'
+    """
+    upper = (1 + level) / 2
+    return ndtri(upper) if degrees == float("inf") else stdtrit(degrees, upper) * np.sqrt(1 - 2 / degrees)
 
 
 @dataclass(frozen=True)
@@ -174,39 +214,99 @@ def deviations(
         raise ValueError("'frames' must hold at least one structure, got none.")
     dataset = as_prepared(frames, model.cutoff, model.dtype, label_shapes(model))
     found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in QUANTITIES}
+    for batch, output in _outputs(model, dataset, batch_size):
+        for name in QUANTITIES:
+            if name not in batch or getattr(output, name) is None:
+                continue
+            reference = batch[name].double().flatten(1) if batch[name].ndim > 1 else batch[name].double()[:, None]
+            error = getattr(output, name).double().reshape(reference.shape) - reference
+            bars = output.others[f"{name}_std"][:, None].expand_as(error)
+            known = ~(error.isnan() | bars.isnan())
+            found[name].append((error[known], bars[known]))
+    joined: dict[str, Deviations] = {}
+    for name, parts in found.items():
+        errors, stds = (torch.cat([part[k] for part in parts]).cpu().numpy() if parts else np.empty(0) for k in (0, 1))
+        if len(errors):
+            joined[name] = Deviations(errors, stds, _degrees(model, f"{name}_std"))
+    return joined
+
+
+def _outputs(
+    model: UncertainPotential, dataset: PreparedStructures, batch_size: int
+) -> Iterator[tuple[Batch, PotentialOutput]]:
+    """What a model says of structures, and of which; forces and stress where there are references."""
     model.eval()
     with torch.no_grad():
         for batch in _batches(dataset, range(len(dataset)), batch_size, model.device):
             crystals = "stress" in batch and has_stress(batch.cell, batch.pbc)
             stress = "stress" in batch and bool(torch.as_tensor(crystals).any())
-            output = model(batch, forces="forces" in batch, stress=stress)
-            for name in QUANTITIES:
-                if name not in batch or getattr(output, name) is None:
-                    continue
-                reference = batch[name].double().flatten(1) if batch[name].ndim > 1 else batch[name].double()[:, None]
-                error = getattr(output, name).double().reshape(reference.shape) - reference
-                bars = output.others[f"{name}_std"][:, None].expand_as(error)
-                known = ~(error.isnan() | bars.isnan())
-                found[name].append((error[known], bars[known]))
-    joined = {
-        name: [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)] for name, parts in found.items()
-    }
-    return {name: Deviations(*columns) for name, columns in joined.items() if columns and len(columns[0])}
+            yield batch, model(batch, forces="forces" in batch, stress=stress)
+
+
+def _degrees(model: UncertainPotential, bar: str) -> float:
+    """Degrees of freedom of a moderated error bar; infinitely many where it is not moderated."""
+    prior = model.calibration[bar].prior_degrees
+    return prior + model.degrees_of_freedom[bar] if prior else float("inf")
+
+
+def fit_prior(spreads: NDArray[np.float64], degrees: float) -> tuple[float, float]:
+    r"""What variances usually are, and how alike they are, from sample variances.
+
+    True variances are taken as scaled inverse chi-square, :math:`\sigma^2 \sim d_0 s_0^2 / \chi^2_{d_0}`. The logarithm
+    of a sample variance of d degrees of freedom then has
+
+    .. math::
+        \langle \ln s^2 \rangle = \ln s_0^2 + \psi(\tfrac{d}{2}) - \ln \tfrac{d}{2}
+            - \psi(\tfrac{d_0}{2}) + \ln \tfrac{d_0}{2}, \qquad
+        \mathrm{var} \ln s^2 = \psi'(\tfrac{d}{2}) + \psi'(\tfrac{d_0}{2})
+
+    which are solved for both. :math:`d_0` is at least 1, and so large that it has five with d; it is at most 3 d,
+    for an error bar must show where a structure is unlike all that is known.
+
+    Args:
+        spreads: s, most of them positive; those that are zero by symmetry count as a thousandth of the median.
+        degrees: d.
+
+    Returns:
+        s0, and d0.
+
+    Units:
+        as the spreads.
+
+    Source:
+        Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), doi:10.2202/1544-6115.1027; the bounds are our own.
+    """
+    positive = np.maximum(spreads, _ZERO * np.median(spreads))
+    logarithms = 2 * np.log(positive) - digamma(degrees / 2) + np.log(degrees / 2)
+    excess = float(logarithms.var()) - float(polygamma(1, degrees / 2))
+    least = max(1.0, _LEAST_TOTAL - degrees)
+    most = max(least, _MOST_PRIOR * degrees)
+
+    def missing(prior: float) -> float:
+        return float(polygamma(1, prior / 2)) - excess
+
+    prior = most if missing(most) >= 0 else least if missing(least) <= 0 else float(brentq(missing, least, most))
+    return float(np.exp((logarithms.mean() + digamma(prior / 2) - np.log(prior / 2)) / 2)), prior
 
 
 def calibrate(
     model: UncertainPotential, frames: Sequence[Data] | PreparedStructures, *, batch_size: int = 32
 ) -> dict[str, Deviations]:
-    r"""Multiply the error bars of a model so that they are as large as its errors.
+    r"""Moderate the error bars of a committee, and make those of any model as large as its errors.
+
+    The spread of few members scatters, and by chance is much too small for some atoms. It is moved towards what is
+    usual (:meth:`~pyg_mpnn.models.UncertainPotential.stated`), as far as the spreads on these structures say
+    (``fit_prior``; no label is needed for it). Then the factor is set for energies (and those of atoms), forces
+    and stress,
 
     .. math:: a^2 = \sum_k e_k^2 \Big/ \sum_k \sigma_k^2
 
-    so that their root mean square is that of the errors :math:`e`; one for energies (and those of atoms), one for
-    forces and one for stress, kept in the file of the model. Where there are no references of forces or stress, the
-    factor of energies is taken for them.
+    so that the root mean square of error bars is that of the errors :math:`e`. All is kept in the file of the model.
+    Where there are no references of forces or stress, the factor of energies is taken for them, and they are not
+    moderated.
 
     Args:
-        model: The model; its factors are replaced.
+        model: The model; its calibration is replaced.
         frames: Structures with references that it was not trained on.
         batch_size: Structures per batch.
 
@@ -223,22 +323,48 @@ def calibrate(
         textbook (matching of the second moment). The factor of largest likelihood, the mean of e^2/sigma^2 as in
         Imbalzano et al., J. Chem. Phys. 154, 074102 (2021), has no finite expectation for three members.
     """
+    dataset = as_prepared(frames, model.cutoff, model.dtype, label_shapes(model))
     model.set_calibration({})
-    found = deviations(model, frames, batch_size=batch_size)
+    calibration = _moderation(model, dataset, batch_size)
+    model.set_calibration(calibration)
+    found = deviations(model, dataset, batch_size=batch_size)
     factors = {}
     for name, given in found.items():
         if not bool((given.stds > 0).all()):
-            raise ValueError(
-                f"error bars of the {name} must be positive to be calibrated, got zero: are members equal?"
-            )
+            raise _equal_members(name)
         if len(given.errors) >= _FEWEST:
             factors[name] = float(np.sqrt(np.square(given.errors).mean() / np.square(given.stds).mean()))
     if "energy" not in factors:
         raise ValueError(f"'frames' must hold at least {_FEWEST} structures with energies to calibrate, got fewer")
-    factors["atom_energies"] = factors["energy"]
-    calibration = {name: factors.get(name.removesuffix("_std"), factors["energy"]) for name in SPREADS}
+    for name in SPREADS:
+        factor = factors.get(name.removesuffix("_std"), factors["energy"])
+        calibration[name] = calibration.get(name, Calibration())._replace(factor=factor)
     model.set_calibration(calibration)
-    return {name: Deviations(given.errors, given.stds * calibration[f"{name}_std"]) for name, given in found.items()}
+    return {
+        name: Deviations(given.errors, given.stds * calibration[f"{name}_std"].factor, given.degrees)
+        for name, given in found.items()
+    }
+
+
+def _moderation(model: UncertainPotential, dataset: PreparedStructures, batch_size: int) -> dict[str, Calibration]:
+    """Usual spreads of a committee, with factors of 1; of what there are spreads of."""
+    spreads: dict[str, list[Tensor]] = {name: [] for name in model.degrees_of_freedom}
+    for batch, output in _outputs(model, dataset, batch_size) if spreads else ():
+        for name in spreads.keys() & output.others.keys():
+            of_one = output.others[name] / torch.as_tensor(variance_growth(name, batch.batch, batch.num_graphs)).sqrt()
+            spreads[name].append(of_one[~of_one.isnan()])
+    found = {}
+    for name, parts in spreads.items():
+        given = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
+        if len(given) and not np.median(given) > 0:
+            raise _equal_members(name.removesuffix("_std"))
+        if len(given) >= _FEWEST:
+            found[name] = Calibration(1.0, *fit_prior(given, model.degrees_of_freedom[name]))
+    return found
+
+
+def _equal_members(name: str) -> ValueError:
+    return ValueError(f"error bars of the {name} must be positive to be calibrated, got zero: are members equal?")
 
 
 def reliability(model: UncertainPotential, found: dict[str, Deviations]) -> dict[str, Reliability]:
@@ -257,10 +383,10 @@ def reliability(model: UncertainPotential, found: dict[str, Deviations]) -> dict
     judged = {}
     for name, given in found.items():
         sizes = np.abs(given.errors)
-        coverage = {f"{level:.0%}": float((sizes <= width * given.stds).mean()) for level, width in LEVELS.items()}
+        coverage = {f"{level:.0%}": given.inside(level) for level in LEVELS}
         judged[name] = Reliability(
             len(sizes),
-            model.calibration[f"{name}_std"],
+            model.calibration[f"{name}_std"].factor,
             float(np.sqrt(np.mean(sizes**2))),
             float(np.sqrt(np.mean(given.stds**2))),
             coverage,

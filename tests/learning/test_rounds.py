@@ -20,7 +20,8 @@ from ase.io import read, write
 
 from pyg_mpnn import load_potential
 from pyg_mpnn.data import ethanol, to_atoms
-from pyg_mpnn.learning import LearnResult, LearnSettings, Teacher, learn, rounds
+from pyg_mpnn.learning import LearnResult, LearnSettings, Teacher, learn, rounds, student
+from pyg_mpnn.learning.clock import Clock
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.labels import LabelStore
 from pyg_mpnn.models import Committee
@@ -82,7 +83,7 @@ def test_certificate_judges_the_potential_that_is_left(finished: LearnResult) ->
     store = LabelStore(finished.out)
     model = load_potential(finished.out / "potential.pt")
     assert isinstance(model, Committee)
-    judged = rounds._judged(model, [rounds.to_data(atoms) for atoms in store.frames(["certificate"])])
+    judged = student.judge_student(model, [rounds.to_data(atoms) for atoms in store.frames(["certificate"])])
     assert judged["forces_coverage"] == finished.certificate["forces_coverage"]
 
 
@@ -107,7 +108,7 @@ def test_interruptions_change_nothing(
 ) -> None:
     """A full disk while labelling, Ctrl-C in a training, and again in a dynamics: the same to the last bit."""
     structures = copper(tmp_path / "copper.xyz")
-    add, train, walk = LabelStore.add, rounds.train_committee, rounds.walk
+    add, train, walk = LabelStore.add, student.train_committee, rounds.walk
 
     def full(store: LabelStore, atoms: Atoms, *rest: Any) -> None:
         if len(store) == 13:
@@ -130,9 +131,10 @@ def test_interruptions_change_nothing(
         with pytest.raises(OSError, match="the disk is full"):
             learn(settings(structures, tmp_path / "run"))
     assert len(LabelStore(tmp_path / "run")) == 13
-    for name, interruption in (("train_committee", stopped_after_members), ("walk", stopped_in_second)):
+    of_training, of_dynamics = (student, "train_committee"), (rounds, "walk")
+    for place, interruption in ((of_training, stopped_after_members), (of_dynamics, stopped_in_second)):
         with monkeypatch.context() as patch:
-            patch.setattr(rounds, name, interruption)
+            patch.setattr(*place, interruption)
             with pytest.raises(KeyboardInterrupt):
                 learn(settings(structures, tmp_path / "run", resume=True))
         assert (tmp_path / "run/round-0/committee/member-1/last.ckpt").is_file()
@@ -142,7 +144,8 @@ def test_interruptions_change_nothing(
 @pytest.mark.long
 def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: None, unwritten: None) -> None:
     structures, out = copper(tmp_path / "copper.xyz"), tmp_path / "run"
-    code = "from tests.learning.test_rounds import *\nif __name__ == '__main__':\n"
+    code = "from tests.learning.test_rounds import *\nfrom pyg_mpnn.learning import clock\n"
+    code += "clock._EVERY = 0.05\nif __name__ == '__main__':\n"
     script = tmp_path / "script.py"
     script.write_text(f"{code}    learn(settings({structures!r}, Path({str(out)!r})))")
     root = Path(__file__).parents[2]
@@ -154,7 +157,11 @@ def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: No
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    before = json.loads((out / "state.json").read_text())["seconds"]
+    spent = Clock(out).seconds
+    assert spent > before  # of what the members took there is no word in the state
     same(learn(settings(structures, out, resume=True)), finished)
+    assert json.loads((out / "state.json").read_text())["seconds"] > spent
 
 
 @pytest.mark.slow
@@ -243,15 +250,8 @@ def test_why_it_stops(begun: Callable[..., rounds._Learning]) -> None:
     assert learning.why_stopped() == "the target of 1 meV/A is reached"
     learning.rounds[-1]["certificate"]["ended"] = "the dynamics exploded"
     assert learning.why_stopped() is None
-    learning.before = 1e6
+    learning.clock = Clock(learning.out, before=1e6)
     assert learning.why_stopped() == "--minutes 1000 are over"
-
-
-def test_a_label_that_validates_once_validates_always() -> None:
-    few, more = ([place for place in range(count) if rounds._validates(place)] for count in (20, 100))
-    assert len(few) == 10
-    assert more[:10] == few
-    assert len(more) == 18
 
 
 def test_structures_of_a_test_are_spread() -> None:

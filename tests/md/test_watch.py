@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Literal
 
 import ase.io
 import numpy as np
 import pytest
 import torch
 
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import Potential, PotentialCalculator, load_potential
 from pyg_mpnn.data import ethanol
-from pyg_mpnn.md import run_dynamics
+from pyg_mpnn.md import run_dynamics, run_prediction
 from pyg_mpnn.md.watch import UncertainError
-from pyg_mpnn.models import Committee
+from pyg_mpnn.models import SPREADS, Calibration, Committee
 
 TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 
@@ -91,6 +92,34 @@ def test_calculator_gives_error_bars_when_asked(committee: Path) -> None:
     alone = PotentialCalculator(Potential.from_size("small", **TINY))
     with pytest.raises(ValueError, match="'potential' must have error bars"):
         alone.error_bars(atoms)
+
+
+@pytest.mark.parametrize("mode", ["off", pytest.param("on", marks=pytest.mark.exhaustive)])
+def test_moderated_bars_are_the_same_numbers_everywhere(
+    committee: Path, tmp_path: Path, unchecked: None, mode: Literal["on", "off"]
+) -> None:
+    """Model, calculator, predict and dynamics, compiled or not; the control is the spread, which is another."""
+    model = load_potential(committee)
+    assert isinstance(model, Committee)
+    frame = ethanol("test")[0]
+    atoms = ase.Atoms(frame.z.numpy(), frame.pos.numpy())
+    spread = model(frame).forces_std
+    model.set_calibration({name: Calibration(1.5, float(spread.mean()), 4.0) for name in SPREADS})
+    model.save(tmp_path / "moderated.pt")
+    bars = model(frame).forces_std.numpy()
+    assert np.abs(bars / spread.numpy() - 1).max() > 0.2
+    atoms.calc = PotentialCalculator(load_potential(tmp_path / "moderated.pt").compile(mode))
+    ase.io.write(tmp_path / "one.xyz", atoms.copy())
+    run_prediction(tmp_path / "moderated.pt", tmp_path / "one.xyz", tmp_path / "predicted.xyz")
+    run_dynamics(tmp_path / "moderated.pt", tmp_path / "one.xyz", tmp_path / "run", steps=2, max_uncertainty=1e6)
+    found = {
+        "calculator": atoms.calc.get_property("forces_std", atoms),
+        "predict": ase.io.read(tmp_path / "predicted.xyz").arrays["forces_std"],
+        "model": model.compile(mode)(frame).forces_std.numpy(),
+    }
+    for name, own in found.items():
+        np.testing.assert_allclose(own, bars, rtol=1e-4, err_msg=name)
+    assert float(_lines(tmp_path / "run")[0]["forces_std_eV_per_A"]) == pytest.approx(bars.max(), rel=1e-4)
 
 
 def test_bad_input(committee: Path, tmp_path: Path) -> None:

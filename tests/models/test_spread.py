@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import Potential, load_potential
-from pyg_mpnn.models import SPREADS, Spread, UncertainPotential
+from pyg_mpnn.models import SPREADS, Calibration, Spread, UncertainPotential
 from pyg_mpnn.testing import check_potential, laws
 
 Make = Callable[..., Potential]
@@ -34,12 +34,13 @@ def test_is_saved_with_its_calibration(
     make_uncertain: MakeUncertain, kind: str, tmp_path: Path, molecules: list[Data]
 ) -> None:
     model = make_uncertain(kind)
-    model.set_calibration({"forces_std": 2.5})
+    given = Calibration(2.5, 0.1, 3.0) if kind == "committee" else Calibration(2.5)
+    model.set_calibration({"forces_std": given})
     model.save(tmp_path / "model.pt")
     found = load_potential(tmp_path / "model.pt")
     assert type(found) is type(model)
     assert isinstance(found, UncertainPotential)
-    assert found.calibration == {name: 2.5 if name == "forces_std" else 1.0 for name in SPREADS}
+    assert found.calibration == {name: given if name == "forces_std" else Calibration() for name in SPREADS}
     for name, value in {name: model(molecules[0])[name] for name in model(molecules[0]).names}.items():
         torch.testing.assert_close(found(molecules[0])[name], value, rtol=1e-12, atol=1e-12)
 
@@ -57,7 +58,14 @@ def test_laws_hold(make_uncertain: MakeUncertain, kind: str, dtype: torch.dtype,
 
 
 def test_bad_input(make_uncertain: MakeUncertain) -> None:
-    with pytest.raises(ValueError, match="'factors' must be positive numbers for energy_std"):
-        make_uncertain("committee").set_calibration({"energy": 1.0})
+    for name, given in (
+        ("energy", Calibration()),
+        ("energy_std", Calibration(0.0)),
+        ("energy_std", Calibration(1.0, -1.0)),
+    ):
+        with pytest.raises(ValueError, match="'calibration' must be a positive factor for any of energy_std"):
+            make_uncertain("committee").set_calibration({name: given})
+    with pytest.raises(ValueError, match="for a committee alone"):
+        make_uncertain("last layer").set_calibration({"energy_std": Calibration(1.0, 1.0, 1.0)})
     with pytest.raises(ValueError, match="'of' must be one of energy, atom_energies, forces, stress, got 'dipole'"):
         Spread("dipole")

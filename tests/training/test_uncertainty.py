@@ -20,7 +20,7 @@ from pyg_mpnn.training import (
     fit_last_layer,
     reliability,
 )
-from pyg_mpnn.training.uncertainty import plot_reliability, reliability_table
+from pyg_mpnn.training.uncertainty import fit_prior, plot_reliability, reliability_table
 
 Settings = Callable[..., TrainingSettings]
 
@@ -30,7 +30,7 @@ def test_error_bars_are_as_large_as_the_errors_that_set_them(finished: TrainingR
     found = calibrate(model, ethanol("test")[:16])
     for name, judged in reliability(model, found).items():
         assert judged.rms_std == pytest.approx(judged.rmse, rel=1e-6)
-        assert judged.factor == model.calibration[f"{name}_std"]
+        assert judged.factor == model.calibration[f"{name}_std"].factor
     again = deviations(model, ethanol("test")[:16])
     np.testing.assert_allclose(again["forces"].stds, found["forces"].stds, rtol=1e-5)
 
@@ -56,6 +56,7 @@ def test_judgement_of_normal_errors() -> None:
     model = LastLayer.__new__(LastLayer)
     torch.nn.Module.__init__(model)
     model.register_buffer("factors", torch.ones(4, dtype=torch.float64))
+    model.register_buffer("priors", torch.zeros(4, 2, dtype=torch.float64))
     right = reliability(model, {"forces": Deviations(rng.normal(0, stds), stds)})["forces"]
     assert right.coverage == pytest.approx({"50%": 0.5, "80%": 0.8, "95%": 0.95}, abs=0.01)
     assert right.rank_correlation == pytest.approx(0.45, abs=0.05)
@@ -64,6 +65,49 @@ def test_judgement_of_normal_errors() -> None:
     assert abs(wrong.rank_correlation) < 0.03
     assert math.isnan(reliability(model, {"energy": Deviations(stds[:1], stds[:1])})["energy"].rank_correlation)
     assert "forces (meV/A)   20000" in reliability_table({"forces": right})
+
+
+def drawn_spreads(rng: np.random.Generator, prior: float, count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
+    """Scales that differ as the prior of usual size 0.02 says, and standard deviations of six numbers of each."""
+    scales = 0.02 * np.sqrt(prior / rng.chisquare(prior, count))
+    return scales, scales * np.sqrt(rng.chisquare(6, count) / 6)
+
+
+@pytest.mark.parametrize("prior", [2.0, 5.0, 12.0])
+def test_prior_of_drawn_spreads_is_found(prior: float) -> None:
+    _, spreads = drawn_spreads(np.random.default_rng(0), prior)
+    usual, found = fit_prior(spreads, 6.0)
+    assert usual == pytest.approx(0.02, rel=0.02)
+    assert found == pytest.approx(prior, rel=0.1)
+    other, _ = fit_prior(spreads, 3.0)  # the control: half of the degrees of freedom that the spreads have
+    assert other != pytest.approx(0.02, rel=0.05)
+
+
+def test_prior_is_bounded() -> None:
+    """Spreads that are alike leave a quarter to each, a single wild one little; some are zero by symmetry."""
+    rng = np.random.default_rng(0)
+    alike = np.sqrt(rng.chisquare(6, 1000) / 6)
+    assert fit_prior(alike, 6.0)[1] == 18.0
+    assert fit_prior(np.exp(rng.normal(0, 5, 1000)), 6.0)[1] == 1.0
+    assert fit_prior(np.exp(rng.normal(0, 5, 1000)), 2.0)[1] == 3.0
+    assert math.isfinite(fit_prior(np.append(alike, 0.0), 6.0)[0])
+
+
+def test_moderated_bars_hold_what_they_say() -> None:
+    """Errors of three members' mean; the control is the spread with a factor, too narrow as in a learned potential."""
+    rng = np.random.default_rng(0)
+    scales, spreads = drawn_spreads(rng, 5.0)
+    errors = rng.normal(0, 1.7 * scales)
+    usual, prior = fit_prior(spreads, 6.0)
+    moderated = np.sqrt((prior * usual**2 + 6 * spreads**2) / (prior + 6))
+    bars = {"spread": (spreads, float("inf")), "moderated": (moderated, prior + 6)}
+    inside = {}
+    for name, (stds, degrees) in bars.items():
+        factor = np.sqrt(np.mean(errors**2) / np.mean(stds**2))
+        given = Deviations(errors, factor * stds, degrees)
+        inside[name] = [given.inside(level) for level in (0.5, 0.8, 0.95)]
+    assert inside["moderated"] == pytest.approx([0.5, 0.8, 0.95], abs=0.01)
+    assert inside["spread"][2] < 0.92
 
 
 def test_picture(drawn: None, tmp_path: Path) -> None:
