@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.learning.teacher import Teacher
+from pyg_mpnn.models.sizes import compose, size_of_student
 from pyg_mpnn.training.settings import DEFAULT_MINUTES, TrainingSettings
 
 FREE = frozenset(
@@ -49,7 +50,7 @@ class DistillSettings:
             beside its labels, as they are.
         truth_weight: Weight of each of these structures in the loss, beside 1 of each that the teacher labelled.
         test: File with reference labels, by which teacher and student are tested, both.
-        size: Size of the student.
+        size: Size of the student; small without it.
         cutoff: Distance in A up to which two atoms are neighbours, or several, as of train.
         model: Other arguments of the student by name, as of train: ``--model.l_max 1``.
         epochs: Passes over the labels; this or ``minutes``.
@@ -91,7 +92,7 @@ class DistillSettings:
     truth: str | None = None
     truth_weight: float = 1.0
     test: str | None = None
-    size: Literal["small", "base", "large"] = "small"
+    size: Literal["small", "base", "large"] | None = None
     cutoff: float | Sequence[float] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     epochs: int | None = None
@@ -107,7 +108,9 @@ class DistillSettings:
     trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trust", tuple(self.trust or ()))
+        object.__setattr__(self, "size", self.size or size_of_student(self.model))
+        _, typed = compose(str(self.size), self.model)  # what is typed is trusted
+        object.__setattr__(self, "trust", (*(self.trust or ()), *typed))
         given = self.temperature
         object.__setattr__(self, "temperature", tuple(given) if isinstance(given, Sequence) else (given,))
         for value in self.temperatures:
@@ -173,7 +176,7 @@ class DistillSettings:
             minutes = DEFAULT_MINUTES
         start: dict[str, Any] = {"size": self.size, "cutoff": self.cutoff, "model": self.model}
         if "start_from" in self.training:
-            if start != {"size": type(self).size, "cutoff": None, "model": {}}:
+            if start != {"size": "small", "cutoff": None, "model": {}}:
                 raise ValueError(
                     "'size', 'cutoff' and 'model' must be left out with 'training.start_from', whose file has them, "
                     f"got {self.size!r}, {self.cutoff} and {self.model}"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pyg_mpnn.arguments import check_positive, check_whole
 from pyg_mpnn.learning.teacher import Teacher
+from pyg_mpnn.models.sizes import compose, size_of_student
 
 FREE = frozenset(
     {"out", "target_force_error", "max_labels", "minutes", "processes", "label_seconds", "patience"}
@@ -41,7 +42,7 @@ class LearnSettings:
         test_labels: Structures of the student's own dynamics to label in the test of each round; the certificate has
             twice as many.
         committee: Number of potentials whose spread is the error bar.
-        size: Size of each potential.
+        size: Size of each potential; small without it.
         cutoff: Distance in A up to which two atoms are neighbours, or several, as of train.
         model: Other arguments of the potential by name, as of train: ``--model.l_max 3``.
         train_minutes: Time to train each member in each round; 1 without it and without ``epochs``.
@@ -80,7 +81,7 @@ class LearnSettings:
     labels: int = 40
     test_labels: int = 20
     committee: int = 3
-    size: Literal["small", "base", "large"] = "small"
+    size: Literal["small", "base", "large"] | None = None
     cutoff: float | Sequence[float] | None = None
     model: dict[str, Any] = field(default_factory=dict)
     train_minutes: float | None = None
@@ -96,7 +97,9 @@ class LearnSettings:
     trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "trust", tuple(self.trust or ()))
+        object.__setattr__(self, "size", self.size or size_of_student(self.model))
+        _, typed = compose(str(self.size), self.model)  # what is typed is trusted
+        object.__setattr__(self, "trust", (*(self.trust or ()), *typed))
         _ = self.as_teacher  # which may be unusable
         for name in ("target_force_error", "temperature", "timestep", "ps", "label_seconds"):
             check_positive(**{name: getattr(self, name)})

@@ -37,6 +37,18 @@ OF_POTENTIAL = {"potential_heads": "heads", "head": "head"}
 OF_POTENTIAL |= {name: name for name in ("readout", "symmetry", "isolated", "zbl", "terms", "outputs", "energy")}
 
 
+def size_of_student(options: Mapping[str, Any]) -> Size:
+    """Small, where no size is named: of MPNN; another representation has none, which ``compose`` calls base.
+
+    Args:
+        options: as of :func:`compose`.
+
+    Returns:
+        the size.
+    """
+    return "small" if options.get("class", options.get("representation", "MPNN")) == "MPNN" else "base"
+
+
 def compose(size: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The description of a potential in a named size, with what the user changes in it.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,17 @@ def test_training_is_told_what_distill_is() -> None:
     assert (training.data, training.size, training.epochs, training.minutes) == ("run/labels.xyz", "small", 7, None)
     assert (training.seed, training.batch_size, training.model, training.resume) == (3, 4, {"l_max": 1}, True)
     assert settings().of_training("run/training", False).minutes == 10
+    assert settings().of_training("run/training", False).size == "small"
     assert settings(training={"start_from": "best.ckpt"}).of_training("run", False).start_from == "best.ckpt"
+
+
+def test_a_model_of_the_users_has_no_size_and_is_trusted() -> None:
+    of = settings(model={"class": "my_net.py:Net", "width": 8})
+    training = of.of_training("run/training", False)
+    assert (training.size, training.model) == ("base", of.model)
+    assert [Path(file).name for file in of.trust] == ["my_net.py"]
+    with pytest.raises(ValueError, match=r"'size' is for MPNN and must be left out .*my_net\.py:Net', got 'small'"):
+        settings(model={"class": "my_net.py:Net"}, size="small")
 
 
 @pytest.mark.parametrize(
