@@ -80,7 +80,8 @@ def build() -> str:
 
 rMD17, split 01: 950 frames to train, 50 to validate, errors of the 1000 test frames. One core, compiled, the defaults
 of `pyg-mpnn train`, **one seed each**: differences of 0.3 meV/Å are within what a seed does.
-Ethanol with base was trained twice with the same seed and settings: what ends by the clock is not repeated step by step.
+Ethanol with base was trained twice with the same seed and settings: a training that ends by the clock is not repeated
+to the last step.
 
 {_lines(rows)}
 
