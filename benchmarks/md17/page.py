@@ -83,6 +83,8 @@ rMD17, split 01: 950 frames to train, 50 to validate, errors of the 1000 test fr
 of `pyg-mpnn train`, **one seed each**: differences of 0.3 meV/Å are within what a seed does. "From organic" is
 `--start-from organic --learning-rate 0.003`: weights that know GFN2-xTB of other molecules
 ([training](training.md#from-a-potential-that-comes-with-the-package)).
+Ethanol with base was trained twice with the same seed and settings: a training that ends by the clock is not repeated
+to the last step.
 
 {_lines(rows)}
 

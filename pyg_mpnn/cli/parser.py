@@ -17,6 +17,7 @@ import jsonargparse
 import yaml
 
 _FILES = ("--data", "--test", "--replay")  # flags that take one file or several
+_KINDS = {"float": "a number", "int": "a whole number", "bool": "true or false", "str": "a text"}
 _ALIASES = {"--structure": "--structures", "--structures": "--structure"}  # one or many, by command: take either
 
 
@@ -47,7 +48,7 @@ class Parser(jsonargparse.ArgumentParser):
         for wrong in re.findall(r"(?<=unrecognized arguments: )--[\w.-]+", message):
             if near := difflib.get_close_matches(wrong, [flag for a in of._actions for flag in a.option_strings], n=2):
                 message += f"\nDid you mean {' or '.join(near)}?"
-        self.exit(2, f"{prog}: error: {message}\nAll flags: {prog} --help\n")
+        self.exit(2, f"{prog}: error: {_plainly(message)}\nAll flags: {prog} --help\n")
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         if args and args[0].startswith("--") and not args[0].startswith("--print"):
@@ -79,6 +80,20 @@ class Parser(jsonargparse.ArgumentParser):
                 kwargs = {**given, "default": None if default is None else list(default)}
             args = args[:1]
         return super().add_argument(*args, **kwargs)
+
+
+def _plainly(message: str) -> str:
+    """What jsonargparse says of a value of simple kind, without the names of Python's types; all else as it is."""
+    found = re.fullmatch(r'Parser key "([\w.]+)":\s*(.*?(?:Got|Given) value: (.*))', message.strip(), re.DOTALL)
+    if found is None:
+        return message
+    key, text, value = found.groups()
+    expected = re.findall(r"Expected an? (?:typing\.Literal\[(.*?)\]|<class '(\w+)'>)", text)
+    wanted = [f"one of {choices.replace(chr(39), '')}" if choices else _KINDS.get(kind) for choices, kind in expected]
+    wanted = [words for words, (_, kind) in zip(wanted, expected, strict=True) if kind != "NoneType"]
+    if not wanted or None in wanted or len(expected) != text.count("Expected a"):
+        return message
+    return f"'{key}' must be {' or '.join(map(str, wanted))}, got {value!r} (--{key.replace('_', '-')})"
 
 
 def parser_of(

@@ -34,7 +34,7 @@ def split_frames(n: int, valid_size: int, seed: int) -> tuple[list[int], list[in
     if not 0 <= valid_size < n:
         raise ValueError(
             f"'valid_size' must be at least 0 and below the number of frames ({n}), got {valid_size}: "
-            "it must leave frames to train on."
+            "it must leave frames to train on, so two structures at least are needed."
         )
     order = np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable").tolist()
     return sorted(order[valid_size:]), sorted(order[:valid_size])

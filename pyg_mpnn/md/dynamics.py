@@ -20,7 +20,7 @@ from pyg_mpnn.files import hold_folder
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.drift import EnergyDrift, energy_drift
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, empty_folder, known_elements, note_unlike_trained, single_structure
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.integrators import Conditions, choose
 from pyg_mpnn.md.observables import observe
@@ -168,6 +168,7 @@ def run_dynamics(
     used = [*names_of_inputs(potential), *(["momenta"] if velocities == "file" else [])]
     atoms = single_structure(structure, constraints=True, labels=labels, frame=frame, used=used)
     graph_inputs(potential, atoms, str(structure))  # before a folder is made
+    known_elements(potential, atoms, str(structure))
     if velocities == "file" and not atoms.get_momenta().any():
         raise ValueError(f"'velocities' must be drawn, for {structure} has none in this frame, got 'file'")
     fix_atoms(atoms, fix)

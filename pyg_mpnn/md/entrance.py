@@ -18,8 +18,9 @@ from pyg_mpnn.data.compositions import combines
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
 from pyg_mpnn.files import hold_folder, refuse_held_folder
+from pyg_mpnn.models import EnergyModel
 
-__all__ = ["cpu_threads", "empty_folder", "new_folder", "single_structure", "note_unlike_trained"]
+__all__ = ["cpu_threads", "empty_folder", "new_folder", "single_structure", "known_elements", "note_unlike_trained"]
 
 
 def single_structure(
@@ -120,6 +121,23 @@ def new_folder(out: str | Path) -> Iterator[Path]:
     empty_folder(folder)
     with hold_folder(folder):
         yield folder
+
+
+def known_elements(potential: EnergyModel, atoms: Atoms, where: str) -> None:
+    """Refuse elements that a potential does not know, before a folder is made.
+
+    Args:
+        potential: the potential.
+        atoms: the structure.
+        where: what it is called in messages.
+
+    Raises:
+        ValueError: the potential was not trained on one of the elements.
+    """
+    try:
+        potential.check_elements(torch.as_tensor(atoms.numbers, dtype=torch.long, device=potential.device))
+    except ValueError as error:
+        raise ValueError(f"{where} ({atoms.get_chemical_formula()}): {error}") from error
 
 
 def note_unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> None:

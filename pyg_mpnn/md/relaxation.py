@@ -21,7 +21,7 @@ from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
-from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, known_elements, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
@@ -138,6 +138,7 @@ def run_relaxation(
     used = names_of_inputs(potential)
     atoms = single_structure(structure, min_atoms=1, constraints=True, labels=labels, used=used)
     graph_inputs(potential, atoms, str(structure))  # before a folder is made
+    known_elements(potential, atoms, str(structure))
     fix_atoms(atoms, fix)
     if atoms.constraints:
         print(describe_constraints(atoms))

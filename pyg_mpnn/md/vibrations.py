@@ -14,7 +14,7 @@ from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms, free_coordinates
-from pyg_mpnn.md.entrance import cpu_threads, new_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, known_elements, new_folder, note_unlike_trained, single_structure
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.hessian import hessian
 from pyg_mpnn.md.infrared import dipole_derivatives, infrared_intensities
@@ -166,6 +166,7 @@ def run_vibrations(
     potential = open_potential(model, trust=trust).double().to(device=place)
     atoms = single_structure(structure, constraints=True, labels=labels, used=names_of_inputs(potential))
     graph_inputs(potential, atoms, str(structure))  # before a folder is made
+    known_elements(potential, atoms, str(structure))
     fix_atoms(atoms, fix)
     free = free_coordinates(atoms)
     if atoms.constraints:

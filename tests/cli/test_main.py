@@ -211,3 +211,20 @@ def test_ablate_gets_its_flags_and_refuses_unknown_blocks(
     assert asked == [AblationSettings("ethanol", "blocks", cutoff=4.5, seeds=2, only=["l_max", "attention"])]
     assert main([*command, "heads"]) == 1
     assert "'only' must hold blocks of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--size", "big"], "error: 'size' must be one of small, base, large, got 'big' (--size)\n"),
+        (["--energy-unit", "kcal"], "must be one of eV, hartree, kcal/mol, kJ/mol, got 'kcal' (--energy-unit)\n"),
+        (["--minutes", "five"], "error: 'minutes' must be a number, got 'five' (--minutes)\n"),
+        (["--epochs", "2.5"], "error: 'epochs' must be a whole number, got '2.5' (--epochs)\n"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_said_without_types_of_python(
+    flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--data", "ethanol", "--out", "x", *flags])
+    assert message in capsys.readouterr().err

@@ -14,7 +14,7 @@ from ase.io import read, write
 from ase.md.verlet import VelocityVerlet
 
 from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
-from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics
+from pyg_mpnn.md import DynamicsSummary, ExplosionError, energy_drift, run_dynamics, run_relaxation, run_vibrations
 from pyg_mpnn.md.velocities import thermal_velocities
 
 ASSETS = Path(__file__).parents[1] / "data" / "assets"
@@ -187,6 +187,14 @@ def test_structure_that_is_not_there(saved: Path, tmp_path: Path) -> None:
     ):
         run_dynamics(saved, "x.xyz", tmp_path / "md")
     assert not (tmp_path / "md").exists()
+
+
+@pytest.mark.parametrize("run", [run_dynamics, run_relaxation, run_vibrations])
+def test_an_unknown_element_leaves_no_folder(run: Callable[..., object], saved: Path, tmp_path: Path) -> None:
+    write(tmp_path / "h2s.xyz", Atoms("SH2", [[0.0, 0.0, 0.0], [0.0, 0.96, 0.93], [0.0, -0.96, 0.93]]))
+    with pytest.raises(ValueError, match=r"h2s.xyz \(H2S\): 'z' must hold elements .*, got \[16\]"):
+        run(saved, tmp_path / "h2s.xyz", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def fix_all(atoms: Atoms) -> Atoms:
