@@ -65,7 +65,8 @@ caches, which hold more of smaller arrays){clock}. Each process fetches
 {two["halo_atoms_over_own"]:.2f} atoms for each of
 its own, {layer_bytes:.0f} bytes for each fetched atom and layer
 ({layer_bytes * two["halo_atoms_over_own"]:.0f} for each of its own), there and back.
-That halo is a surface: with many processes of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
+That halo is a surface: with many processes of few atoms each it grows beside the work,
+and every layer waits for the slowest process twice, so thousands of atoms a
 process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
 """
 
