@@ -63,8 +63,10 @@ by {compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["posit
 over the larger of two is {compared["work_of_one_over_largest"]:.2f} in CPU time without waiting (what exceeds 2 is the
 caches, which hold more of smaller arrays){clock}. Each process fetches
 {two["halo_atoms_over_own"]:.2f} atoms for each of
-its own, {layer_bytes:.0f} bytes for each of them and layer, there and back. That halo is a surface: with many processes
-of few atoms each it grows beside the work, and every layer waits for the slowest process twice, so thousands of atoms a
+its own, {layer_bytes:.0f} bytes for each fetched atom and layer
+({layer_bytes * two["halo_atoms_over_own"]:.0f} for each of its own), there and back.
+That halo is a surface: with many processes of few atoms each it grows beside the work,
+and every layer waits for the slowest process twice, so thousands of atoms a
 process are wanted. Made by `python -m benchmarks.engines.domains` (`benchmarks/results/engines_domains.json`).
 """
 
@@ -92,7 +94,7 @@ def _scaling() -> str:
         rows.append(
             f"| LAMMPS, {run['atoms']:,} atoms of silicon, small, float64, eager: two processes over one | "
             f"{run['gain']:.2f} times as fast ({run['ms_per_step'][0]:.0f} and {run['ms_per_step'][1]:.0f} ms a step); "
-            f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each atom and layer |"
+            f"{run['bytes_per_own_atom_and_layer']:.0f} bytes for each own atom and layer |"
         )
     third = RESULTS / "engines_scaling_mace.json"  # base and MACE on a crystal that the larger MACE can do
     smaller = json.loads(third.read_text()) if third.exists() else {"lammps": [], "mace": {}}

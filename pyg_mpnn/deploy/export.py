@@ -116,8 +116,8 @@ def _compare(
         "stress": (stress, -wanted.virial[0].double() / torch.linalg.det(cell[0]).abs(), None, 0.0),
     }
     for name, (value, right, scale, floor) in compared.items():
-        allowed = TOLERANCE[dtype] * float((right if scale is None else scale).abs().max()) + floor
-        worst = float((value - right).abs().max()) if value.shape == right.shape else float("inf")
+        allowed = TOLERANCE[dtype] * float((right if scale is None else scale).detach().abs().max()) + floor
+        worst = float((value - right).detach().abs().max()) if value.shape == right.shape else float("inf")
         if not worst <= allowed:  # nor where it is no number
             raise CompilationError(
                 f"the package was not written, for it does not compute what eager evaluation does: {name} of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +18,17 @@ def check_representation(representation: nn.Module, symmetry: Symmetry) -> None:
         symmetry: what the potential is to be, ``"invariant"`` or ``"unconstrained"``.
 
     Raises:
-        TypeError: an attribute is missing.
+        TypeError: it is no module, or an attribute is missing.
         ValueError: the representation is not invariant, or ``symmetry`` another word.
     """
+    if isinstance(representation, (type, functools.partial)):
+        cls = representation.func if isinstance(representation, functools.partial) else representation
+        raise TypeError(
+            f"'representation' must be a module, got the class {cls.__name__}: make one of it, {cls.__name__}(...), "
+            "or in a description give all of its arguments that have no default"
+        )
+    if not isinstance(representation, nn.Module):
+        raise TypeError(f"'representation' must be a torch.nn.Module, got {type(representation).__name__}")
     missing = [
         name for name in ("cutoff", "out_channels", "num_layers", "symmetry") if not hasattr(representation, name)
     ]

@@ -139,6 +139,8 @@ class Potential(EnergyModel):
         if not energy and (zbl is not None or head is not None or len(self.terms)):
             raise ValueError("'head', 'zbl' and 'terms' must be left out where 'energy' is False: they are of energies")
         self.outputs = nn.ModuleDict()
+        if outputs is not None and not hasattr(outputs, "items"):  # a mapping or an nn.ModuleDict
+            raise TypeError(f"'outputs' must be a mapping {{name: output}}, got {type(outputs).__name__}")
         for name, output in (outputs or {}).items():
             check_output(name, output, symmetry)
             output.build(representation)
@@ -173,6 +175,7 @@ class Potential(EnergyModel):
         description, trust = compose(size, options)
         zbl = description.pop("zbl", None)
         description["representation"] = build(description["representation"], trust, "model")
+        check_representation(description["representation"], description.get("symmetry", "invariant"))
         if zbl is True:
             zbl = ZBL(cutoff=float(description["representation"].cutoff))
         readout = description.pop("readout", None)

@@ -145,7 +145,10 @@ def load_training_data(
     for name in others:
         for part, group in (("training", train), ("validation", held_out)):
             if not any(name in frame and bool((~frame[name].isnan()).any()) for frame in group.structures):
-                raise ValueError(f"{name!r} must be in at least one {part} structure, got it in none.")
+                raise ValueError(
+                    f"{name!r} must be in at least one {part} structure, got it in none: an output learns the values "
+                    "that the structures hold under its own name"
+                )
     provenance |= {
         "sha256": data_hash(every.structures, others),
         "structures": len(every),

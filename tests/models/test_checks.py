@@ -13,6 +13,10 @@ def test_representations_that_do_not_fit_are_refused():
     check_representation(MPNN(num_layers=1), "invariant")
     with pytest.raises(TypeError, match=r"got Linear without cutoff, out_channels, num_layers, symmetry"):
         check_representation(nn.Linear(2, 2), "invariant")
+    with pytest.raises(TypeError, match=r"'representation' must be a module, got the class MPNN: make one of it"):
+        check_representation(MPNN, "invariant")
+    with pytest.raises(TypeError, match=r"'representation' must be a torch.nn.Module, got int"):
+        check_representation(3, "invariant")
     with pytest.raises(ValueError, match="'symmetry' must be 'invariant' or 'unconstrained', got 'equivariant'"):
         check_representation(MPNN(num_layers=1), "equivariant")
     with pytest.raises(ValueError, match="'representation' must be invariant, got one that declares 'unconstrained'"):

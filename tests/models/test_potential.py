@@ -422,6 +422,14 @@ def test_head_of_ones_own_is_kept_by_the_file(tmp_path, water):
 def test_construction_errors():
     with pytest.raises(TypeError, match=r"'representation' must have the attributes .* got Linear without cutoff"):
         Potential(nn.Linear(2, 2))
+    with pytest.raises(
+        TypeError, match=r"got Linear without cutoff"
+    ):  # also with a repulsion, which asks for the cutoff
+        Potential.from_size(representation="torch.nn:Linear", in_features=2, out_features=2, zbl=True)
+    with pytest.raises(TypeError, match=r"'representation' must be a module, got the class Linear"):
+        Potential.from_size(representation="torch.nn:Linear", zbl=True)
+    with pytest.raises(TypeError, match=r"'outputs' must be a mapping {name: output}, got list"):
+        Potential(MPNN(**SMALL), outputs=[])
     with pytest.raises(ValueError, match="'heads' must be 'all' or 'last', got 'first'"):
         Potential(MPNN(**SMALL), heads="first")
     with pytest.raises(ValueError, match=r"'size' must be one of .* got 'huge'"):
