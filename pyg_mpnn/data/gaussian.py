@@ -143,6 +143,8 @@ def read_gaussian(path: Path) -> list[Step]:
                 step.wrong = failed
         elif "termination of Gaussian" in line or "Error termination" in line:
             ended = True
+            if "Error termination" in line and step.energy is not None and not step.forces:
+                step.wrong = step.wrong or "its calculation ended in an error"  # maybe before the last method's energy
     if step.positions and step.energy is None and not ended:
         steps.append(step)  # it was cut
     else:
