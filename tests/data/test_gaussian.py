@@ -122,6 +122,10 @@ def test_what_is_wrong_is_named_by_its_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"of Gaussian: frame 1 \(the file ends within it\)"):
         read_structures(path)
     assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
+    for begun in (geometry(LONGER), geometry(LONGER) + energy(-1.16)):
+        path.write_text(HEAD + begun + HEAD + good + END)
+        with pytest.raises(ValueError, match=r"of Gaussian: frame 0 \(the file ends within it\)"):
+            read_structures(path)
     path.write_text(HEAD + geometry(H2) + END)
     with pytest.raises(ValueError, match=r"must have geometries with energies, got none in .* of Gaussian"):
         read_structures(path)
