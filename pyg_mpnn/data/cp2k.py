@@ -209,14 +209,21 @@ def _outputs_beside(path: Path) -> list[Path]:
 
 
 def _find_beside(path: Path) -> Callable[[float], Step | None]:
-    """Find a step by its energy (hartree) in the outputs of CP2K beside a trajectory, which has ten decimals."""
+    """Find a step by its energy (hartree) in the outputs of CP2K beside a trajectory, which has ten decimals.
+
+    None where two steps have this energy and other forces, as of a motion to either side.
+    """
     said = [step for file in _outputs_beside(path) for step in _read_steps(file) if step.energy is not None]
     said.sort(key=lambda step: step.energy or 0.0)
     energies = np.array([step.energy for step in said])
 
     def find(energy: float) -> Step | None:
-        place = int(np.searchsorted(energies, energy - 1e-9))
-        return said[place] if place < len(said) and energies[place] < energy + 1e-9 else None
+        first, last = np.searchsorted(energies, [energy - 1e-9, energy + 1e-9])
+        found = sorted(said[first:last], key=lambda step: abs((step.energy or 0.0) - energy))
+        equal = [step.forces for step in found if abs((step.energy or 0.0) - energy) < 1e-10]
+        if any(len(one) == len(equal[0]) and not np.allclose(one, equal[0], atol=1e-3) for one in equal[1:]):
+            return None
+        return found[0] if found else None
 
     return find
 

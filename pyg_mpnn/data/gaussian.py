@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mpnn.data.output_steps import NOT_CONVERGED, Step, iterate_steps, mark_wrong, says, scan_steps, whole_lines
-from pyg_mpnn.data.program_outputs import Scan
+from pyg_mpnn.data.program_outputs import CUT, Scan
 from pyg_mpnn.units import DEBYE, HARTREE
 
 UNITS = (
@@ -141,8 +141,12 @@ def read_gaussian(path: Path) -> list[Step]:
             failed = NOT_CONVERGED
             if step.energy is None and "run terminated" in line:
                 step.wrong = failed
+        elif "Entering Gaussian System" in line and step.positions and not ended and not step.forces:
+            step.wrong = step.wrong or CUT  # in a file that was put before this one
         elif "termination of Gaussian" in line or "Error termination" in line:
             ended = True
+            if "Error termination" in line and step.energy is not None and not step.forces:
+                step.wrong = step.wrong or "its calculation ended in an error"  # maybe before the last method's energy
     if step.positions and step.energy is None and not ended:
         steps.append(step)  # it was cut
     else:

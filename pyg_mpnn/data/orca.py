@@ -19,6 +19,7 @@ _NUMBER = r"\s+(-?\d+\.\d+(?:[Ee][-+]?\d+)?)"
 _PLACE = re.compile(rf"\s*(\S+)(\s*:)?{3 * _NUMBER}\s*$")
 _GRADIENT = re.compile(rf"\s*\d+\s*(?:[A-Z][a-z]?\s*)?:{3 * _NUMBER}\s*$")
 _TITLES = ("CARTESIAN GRADIENT", "The final MP2 gradient", "The cartesian gradient:")
+_ENERGY = re.compile(rf"FINAL SINGLE POINT ENERGY\s*(\(.*?\))?{_NUMBER}")  # in parentheses: of which part, or a doubt
 _ORIGIN = re.compile(rf"CENTER OF MASS\s*=\s*\({_NUMBER},{_NUMBER},?{_NUMBER}\)")
 
 
@@ -94,9 +95,12 @@ def read_orca(path: Path) -> list[Step]:
         elif line.strip().startswith(_TITLES):
             gradients.append([])
             table = "gradient"
-        elif line.startswith("FINAL SINGLE POINT ENERGY"):
-            step.energy = float(line.split()[4])
-            step.wrong = NOT_CONVERGED if "not fully converged" in line else step.wrong
+        elif match := _ENERGY.match(line):
+            step.energy = float(match[2])
+            if re.search("not (fully )?converged", line):
+                step.wrong = NOT_CONVERGED
+            elif match[1] and "M" in match[1]:
+                step.wrong = step.wrong or f"its energy is one of several parts, {match[1]}, which are not read"
         elif "SCF NOT CONVERGED" in line:
             step.wrong = NOT_CONVERGED
         elif re.match(r"Total Energy\s+:.*Eh", line):

@@ -58,7 +58,7 @@ class Step:
         results: dict[str, Any] = {} if self.energy is None else {"energy": self.energy * HARTREE}
         if self.forces:
             results["forces"] = np.array(self.forces) * HARTREE / BOHR
-        if self.stress and all(pbc):
+        if len(self.stress) == 3 and all(pbc):
             results["stress"] = -np.array(self.stress).reshape(9)[[0, 4, 8, 5, 2, 1]]
         results |= {name: value for name, value in self.others.items() if name in all_properties}
         atoms.info |= {name: value for name, value in self.others.items() if name not in all_properties}
@@ -166,11 +166,19 @@ def whole_lines(path: Path) -> Iterator[str]:
 
     Yields:
         the lines; the last one needs its end, or to be that with which a program ends.
+
+    Raises:
+        ValueError: a compressed file is not whole.
     """
     from ase.io.formats import get_compression, open_with_compression
 
     packed = get_compression(str(path))[1] is not None
     with open_with_compression(str(path), "r") if packed else path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.endswith("\n") or any(word in line for word in ("termination", "TERMINATED", "PROGRAM ENDED")):
-                yield line
+        try:
+            for line in file:
+                if line.endswith("\n") or any(word in line for word in ("termination", "TERMINATED", "PROGRAM ENDED")):
+                    yield line
+        except EOFError as error:
+            raise ValueError(
+                f"'path' must be whole, got a compressed file that was cut in {path}: copy it again."
+            ) from error

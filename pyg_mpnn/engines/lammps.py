@@ -128,7 +128,7 @@ class Lammps:
         Args:
             text: lines of an input script.
         """
-        for line in re.sub(r"&[ \t]*\n", "", text).splitlines():
+        for line in re.sub(r"&[ \t\r]*(\n|\Z)", "", text).splitlines():
             self.command(line)
 
     def file(self, path: str | Path) -> None:

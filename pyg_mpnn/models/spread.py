@@ -130,15 +130,18 @@ class UncertainPotential(SumPotential):
             calibration: by the name of the error bar; those that are not named are the spread itself.
 
         Raises:
-            ValueError: another name, a factor that is not positive, a usual spread or degrees of freedom below zero,
-                or a usual spread for what is no sample variance.
+            ValueError: another name, a factor that is not positive, a usual spread or degrees of freedom below zero, or
+                degrees of freedom for what is no sample variance, or too few with those of the sample: up to two
+                Student's distribution has no variance.
         """
         for name, of in calibration.items():
             usable = 0 < of.factor < float("inf") and all(0 <= value < float("inf") for value in of[1:])
-            if name not in SPREADS or not usable or (of.prior_degrees and name not in self.degrees_of_freedom):
+            total = of.prior_degrees + self.degrees_of_freedom.get(name, float("-inf"))
+            if name not in SPREADS or not usable or (of.prior_degrees and total <= 2):
                 raise ValueError(
                     f"'calibration' must be a positive factor for any of {', '.join(SPREADS)}, with a usual spread "
-                    f"and its degrees of freedom for a committee alone, got {of} for {name}"
+                    f"and its degrees of freedom, above 2 with those of the members, for a committee alone, got {of} "
+                    f"for {name}"
                 )
         rows = [calibration.get(name, Calibration()) for name in SPREADS]
         self.factors.copy_(torch.tensor([of.factor for of in rows], dtype=torch.float64))

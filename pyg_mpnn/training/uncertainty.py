@@ -35,7 +35,7 @@ LEVELS = (0.5, 0.8, 0.95)
 """Probabilities of central intervals."""
 _FEWEST = 10  # errors, below which a factor says nothing
 _LEAST_TOTAL = 5.0  # degrees of freedom, below which squared errors have no variance
-_ZERO = 1e-3  # of the median, as which a smaller spread counts
+_ZERO = 1e-3  # of the median, below which a spread is zero by symmetry
 _MOST_PRIOR = 3.0  # times the degrees of freedom of the sample: what is far from all that is known must still show
 
 
@@ -264,7 +264,7 @@ def fit_prior(spreads: NDArray[np.float64], degrees: float) -> tuple[float, floa
     for an error bar must show where a structure is unlike all that is known.
 
     Args:
-        spreads: s, most of them positive; those that are zero by symmetry count as a thousandth of the median.
+        spreads: s, most of them positive; those below a thousandth of the median, zero by symmetry, are left out.
         degrees: d.
 
     Returns:
@@ -276,7 +276,7 @@ def fit_prior(spreads: NDArray[np.float64], degrees: float) -> tuple[float, floa
     Source:
         Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), doi:10.2202/1544-6115.1027; the bounds are our own.
     """
-    positive = np.maximum(spreads, _ZERO * np.median(spreads))
+    positive = spreads[spreads > _ZERO * np.median(spreads)]
     logarithms = 2 * np.log(positive) - digamma(degrees / 2) + np.log(degrees / 2)
     excess = float(logarithms.var()) - float(polygamma(1, degrees / 2))
     least = max(1.0, _LEAST_TOTAL - degrees)
@@ -356,10 +356,11 @@ def _moderation(model: UncertainPotential, dataset: PreparedStructures, batch_si
     found = {}
     for name, parts in spreads.items():
         given = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
-        if len(given) and not np.median(given) > 0:
+        positive = given[given > 0]  # forces of perfect crystals are zero
+        if len(given) and not len(positive):
             raise _equal_members(name.removesuffix("_std"))
-        if len(given) >= _FEWEST:
-            found[name] = Calibration(1.0, *fit_prior(given, model.degrees_of_freedom[name]))
+        if len(positive) >= _FEWEST:
+            found[name] = Calibration(1.0, *fit_prior(positive, model.degrees_of_freedom[name]))
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pyg_mpnn.data import LabelNames, read_structures
-from pyg_mpnn.data.cp2k import iterate_cp2k
+from pyg_mpnn.data.cp2k import iterate_cp2k, scan_cp2k
 from pyg_mpnn.data.read import load_frames
 from pyg_mpnn.units import BOHR, GPA, HARTREE
 
@@ -153,4 +153,28 @@ def test_an_output_beside_positions_gives_what_other_files_do_not(
     assert "NOT CHECKED" in capsys.readouterr().out
     beside.write_text(OUTPUT + " MD| Ensemble Type            NPT_I\n" + second + ENDED)
     with pytest.raises(ValueError, match="must have its cell beside it"):
+        read_structures(path)
+
+
+def test_a_file_that_ends_anywhere_is_read_or_says_so(tmp_path: Path) -> None:
+    path, lines = tmp_path / "cp2k.out", (OUTPUT + ENDED).splitlines(keepends=True)
+    begin = lines.index(" STRESS TENSOR [GPa]\n")
+    for end in range(begin, len(lines)):
+        path.write_text("".join(lines[:end]))
+        (atoms,) = iterate_cp2k(path, LabelNames())
+        assert ("stress" in atoms.calc.results) == (lines[end - 1].startswith("  Z"))
+        if lines[end - 1].startswith(("  X", "  Y")) and "1.0" in "".join(lines[begin:end]):
+            (found,) = scan_cp2k(path).wrong.values()
+            assert found == "the file ends within it"
+
+
+def test_steps_of_one_energy_and_other_forces_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    path, beside = tmp_path / "run-pos-1.xyz", tmp_path / "run.out"
+    path.write_text(xyz("0.76", -1.17, (0,)) + xyz("0.77", -1.17, (1,)))
+    again = OUTPUT[OUTPUT.index("  *** SCF") :]
+    beside.write_text(OUTPUT + again + ENDED)
+    assert [frame.forces[1, 0].item() > 0 for frame in read_structures(path)] == [True, True]
+    other = again.replace("-0.01000000", " 9.01000000").replace(" 0.01000000", "-0.01000000").replace(" 9.01", " 0.01")
+    beside.write_text(OUTPUT + other + ENDED)
+    with pytest.raises(ValueError, match="'forces' is missing in frame 0"):
         read_structures(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +122,31 @@ def test_what_is_wrong_is_named_by_its_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"of Gaussian: frame 1 \(the file ends within it\)"):
         read_structures(path)
     assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
+    for begun in (geometry(LONGER), geometry(LONGER) + energy(-1.16)):
+        path.write_text(HEAD + begun + HEAD + good + END)
+        with pytest.raises(ValueError, match=r"of Gaussian: frame 0 \(the file ends within it\)"):
+            read_structures(path)
     path.write_text(HEAD + geometry(H2) + END)
     with pytest.raises(ValueError, match=r"must have geometries with energies, got none in .* of Gaussian"):
+        read_structures(path)
+
+
+def test_a_job_that_ended_in_an_error_has_no_energy_of_its_last_method(tmp_path: Path) -> None:
+    path = tmp_path / "g.log"
+    error = " Error termination via Lnk1e in /g16/l913.exe at Mon Nov 30 2026.\n"
+    for energies in ("", " DE(Corr)= -0.5E-01 E(CORR)=     -1.4000     Delta=-1D-02\n"):
+        path.write_text(HEAD + geometry(H2) + energy(-1.17, "RHF") + energies + error)
+        with pytest.raises(ValueError, match=r"of Gaussian: frame 0 \(its calculation ended in an error\)"):
+            read_structures(path)
+    path.write_text(HEAD + geometry(H2) + energy(-1.17) + PULL + geometry(H2) + error)
+    assert len(read_structures(path)) == 1, "of a relaxation that needs more steps"
+
+
+def test_a_compressed_file_that_was_cut_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "g.log.gz"
+    text = HEAD + "".join(geometry(LONGER) + energy(-1.0 - k / 7) + PULL for k in range(300)) + END
+    path.write_bytes(gzip.compress(text.encode())[:-100])
+    with pytest.raises(ValueError, match=r"got a compressed file that was cut in .*g.log.gz: copy it again"):
         read_structures(path)
 
 

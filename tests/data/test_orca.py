@@ -80,6 +80,14 @@ def test_what_is_wrong_is_named_by_its_step(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"of ORCA: frame 0 \(its electrons are not converged\)"):
             read_structures(path)
         assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
+    energy = "FINAL SINGLE POINT ENERGY"
+    path.write_text(HEAD + step().replace(energy, f"{energy} (SCF not converged)") + END)
+    with pytest.raises(ValueError, match=r"of ORCA: frame 0 \(its electrons are not converged\)"):
+        read_structures(path)
+    both = f"{energy} (MM)  0.02\n{step(gradient=False)}{energy} (QM/MM)  -1.12\n"
+    path.write_text(HEAD + both + END)
+    with pytest.raises(ValueError, match=r"frame 1 \(its energy is one of several parts, \(QM/MM\), which are not"):
+        read_structures(path)
     path.write_text(HEAD + step(1) + step(2)[:300])
     with pytest.raises(ValueError, match=r"of ORCA: frame 1 \(the file ends within it\)"):
         read_structures(path)

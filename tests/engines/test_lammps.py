@@ -195,6 +195,14 @@ run 2
     return tmp_path / "in.lammps"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_ampersand_joins_lines_whatever_ends_them(end, monkeypatch):
+    said = []
+    monkeypatch.setattr(Lammps, "command", lambda self, line: said.append(line))
+    Lammps.commands_list(Lammps.__new__(Lammps), ["units metal", f"fix atoms & {end}all nve", "run 2 &"])
+    assert [line.split() for line in said] == [["units", "metal"], ["fix", "atoms", "all", "nve"], ["run", "2"]]
+
+
 def test_input_script_runs(script, capsys):
     assert main([str(script), "--ranks", "1", "--", *QUIET]) == 0
     assert "ensemble by the fixes nve" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import Potential, load_potential
-from pyg_mpnn.models import SPREADS, Calibration, Spread, UncertainPotential
+from pyg_mpnn.models import SPREADS, Calibration, Committee, Spread, UncertainPotential
 from pyg_mpnn.testing import check_potential, laws
 
 Make = Callable[..., Potential]
@@ -65,6 +65,9 @@ def test_bad_input(make_uncertain: MakeUncertain) -> None:
     ):
         with pytest.raises(ValueError, match="'calibration' must be a positive factor for any of energy_std"):
             make_uncertain("committee").set_calibration({name: given})
+    members = make_uncertain("committee").potentials[:2]
+    with pytest.raises(ValueError, match="above 2 with those of the members"):  # Student's has no variance there
+        Committee(*members).set_calibration({"energy_std": Calibration(1.0, 1.0, 1.0)})
     with pytest.raises(ValueError, match="for a committee alone"):
         make_uncertain("last layer").set_calibration({"energy_std": Calibration(1.0, 1.0, 1.0)})
     with pytest.raises(ValueError, match="'of' must be one of energy, atom_energies, forces, stress, got 'dipole'"):

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 from torch_geometric.data import Data
 
-from pyg_mpnn.data import ethanol
-from pyg_mpnn.models import LastLayer
+from pyg_mpnn import Potential
+from pyg_mpnn.data import ethanol, to_data
+from pyg_mpnn.models import Committee, LastLayer
 from pyg_mpnn.training import (
     Deviations,
     TrainingResult,
@@ -23,6 +25,8 @@ from pyg_mpnn.training import (
 from pyg_mpnn.training.uncertainty import fit_prior, plot_reliability, reliability_table
 
 Settings = Callable[..., TrainingSettings]
+
+TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_layers": 1}
 
 
 def test_error_bars_are_as_large_as_the_errors_that_set_them(finished: TrainingResult, frames: list[Data]) -> None:
@@ -67,6 +71,26 @@ def test_judgement_of_normal_errors() -> None:
     assert "forces (meV/A)   20000" in reliability_table({"forces": right})
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_structures_whose_forces_are_zero_by_symmetry_may_be_most_of_all() -> None:
+    rng = np.random.default_rng(0)
+    members = [Potential.from_size("small", **TINY, cutoff=4.0).double() for _ in range(3)]
+    for parameter in (parameter for member in members for parameter in member.parameters()):
+        torch.nn.init.normal_(parameter, std=0.3)
+    frames = []
+    for number in range(14):
+        crystal = bulk("Cu", cubic=True)
+        crystal.set_cell(crystal.cell * (1 + 0.01 * number), scale_atoms=True)
+        crystal.rattle(0.05 if number < 4 else 0.0, seed=number)
+        frames.append(to_data(crystal))
+        frames[-1].energy, frames[-1].forces = torch.tensor([rng.normal()]), torch.tensor(rng.normal(size=(4, 3)))
+    model = Committee(*members)
+    calibrate(model, frames)
+    spread, bars = (of(frames[-1]).forces_std.detach() for of in (Committee(*members), model))
+    assert float(spread.max()) < 1e-9
+    assert float(bars.min()) > 1e-3
+
+
 def drawn_spreads(rng: np.random.Generator, prior: float, count: int = 20000) -> tuple[np.ndarray, np.ndarray]:
     """Scales that differ as the prior of usual size 0.02 says, and standard deviations of six numbers of each."""
     scales = 0.02 * np.sqrt(prior / rng.chisquare(prior, count))
@@ -84,13 +108,14 @@ def test_prior_of_drawn_spreads_is_found(prior: float) -> None:
 
 
 def test_prior_is_bounded() -> None:
-    """Spreads that are alike leave a quarter to each, a single wild one little; some are zero by symmetry."""
+    """Spreads that are alike leave a quarter to each, wild ones most; those that are zero by symmetry say nothing."""
     rng = np.random.default_rng(0)
     alike = np.sqrt(rng.chisquare(6, 1000) / 6)
     assert fit_prior(alike, 6.0)[1] == 18.0
     assert fit_prior(np.exp(rng.normal(0, 5, 1000)), 6.0)[1] == 1.0
     assert fit_prior(np.exp(rng.normal(0, 5, 1000)), 2.0)[1] == 3.0
-    assert math.isfinite(fit_prior(np.append(alike, 0.0), 6.0)[0])
+    for tiny in (0.0, 1e-9):
+        assert fit_prior(np.append(alike, np.full(200, tiny)), 6.0) == fit_prior(alike, 6.0)
 
 
 def test_moderated_bars_hold_what_they_say() -> None:
