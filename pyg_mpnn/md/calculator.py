@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyg_mpnn.geometry import SkinList
-from pyg_mpnn.md.graph_inputs import evaluate, names_of_inputs
+from pyg_mpnn.md.graph_inputs import evaluate, names_of_inputs, stored_inputs
 from pyg_mpnn.models import SPREADS, EnergyModel, Spread, load_potential
 from pyg_mpnn.models.checks import choose_device
 
@@ -95,6 +95,7 @@ class PotentialCalculator(Calculator):
         own += [name for name, output in outputs.items() if isinstance(output, Spread)]
         self.implemented_properties = [*type(self).implemented_properties, *own]
         self._read = names_of_inputs(self.potential)
+        self._numbers = ""  # what was read in the last call: copies of a structure may share their info
         self.device = self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
         self._asked: set[str] = set() if self.potential.compiler is not None else {"forces", "stress"}
@@ -135,6 +136,7 @@ class PotentialCalculator(Calculator):
         self.results = {}  # those of the structure before, which an error must not leave
         if self.atoms is None:
             raise ValueError("'atoms' must be given in the first call, got None")
+        self._numbers = self._numbers_of(self.atoms)
         check_atoms(self.atoms, "stress" in properties)
         wanted = {*properties, *self._asked_before}
         stress = bool({"stress", "stress_std"} & wanted) and _has_stress(self.atoms)
@@ -203,6 +205,10 @@ class PotentialCalculator(Calculator):
         self._asked.add(name)
         return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
 
+    def _numbers_of(self, atoms: Atoms) -> str:
+        known = stored_inputs(atoms)
+        return repr([known.get(name) for name in self._read])
+
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Name what is different from the last call, to the last bit.
 
@@ -227,7 +233,7 @@ class PotentialCalculator(Calculator):
             "pbc": (old.pbc, atoms.pbc),
         }
         changed = [name for name, (a, b) in pairs.items() if a.shape != b.shape or a.tobytes() != b.tobytes()]
-        if self._read and repr([old.info.get(n) for n in self._read]) != repr([atoms.info.get(n) for n in self._read]):
+        if self._read and self._numbers_of(atoms) != self._numbers:
             changed.append("info")
         return changed
 

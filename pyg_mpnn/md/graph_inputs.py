@@ -12,12 +12,17 @@ from torch_geometric.data import Data
 
 from pyg_mpnn.models import EnergyModel
 
-__all__ = ["names_of_inputs", "graph_inputs", "evaluate"]
+__all__ = ["names_of_inputs", "stored_inputs", "graph_inputs", "evaluate"]
 
 
 def names_of_inputs(potential: EnergyModel) -> tuple[str, ...]:
     """Names in ``atoms.info`` that a model reads: those of its representation, and a charge for its other outputs."""
     return tuple(dict.fromkeys([*potential.graph_inputs, *(["charge"] if potential.all_outputs() else [])]))
+
+
+def stored_inputs(atoms: Atoms) -> dict[str, Any]:
+    """All that a structure holds by name: its ``info`` and, in a row of an ASE database, its keys."""
+    return {**atoms.info.get("key_value_pairs", {}), **atoms.info}
 
 
 def graph_inputs(potential: EnergyModel, atoms: Atoms, where: str = "the structure") -> dict[str, Tensor]:
@@ -34,7 +39,7 @@ def graph_inputs(potential: EnergyModel, atoms: Atoms, where: str = "the structu
     Raises:
         ValueError: a number is missing, or is not one finite number.
     """
-    stored = {**atoms.info.get("key_value_pairs", {}), **atoms.info}
+    stored = stored_inputs(atoms)
     found = {}
     for name in names_of_inputs(potential):
         value = stored.get(name)

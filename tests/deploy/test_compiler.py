@@ -12,6 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, GaussianBasis, Potential, RadiusGraph
 from pyg_mpnn.deploy import compiler, generate
+from pyg_mpnn.deploy.support import code_folder
 
 pytestmark = [
     pytest.mark.usefixtures("unchecked"),
@@ -75,7 +76,7 @@ def threads(request):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiler", "threads")
+@pytest.mark.usefixtures("compiler", "threads", "fresh_cache")
 @pytest.mark.parametrize(
     ("case", "dtype", "threads"),
     [
@@ -99,10 +100,11 @@ def test_compiled_evaluation_equals_eager(build, case, dtype, ethanol, water, si
             assert_equal(compiled(batch, stress=stress), eager(batch, stress=stress), dtype)
     assert all(entry is not None for entry in compiled.compiler._compiled.values())
     assert len(compiled.compiler._compiled) == (2 if periodic else 1)  # nothing was compiled a second time
-    entries = dict(compiled.compiler._compiled)
+    entries, files = dict(compiled.compiler._compiled), set(code_folder().rglob("*"))
     for many in fifty(silicon if periodic else ethanol):
         compiled(many, stress=periodic)
     assert compiled.compiler._compiled == entries
+    assert set(code_folder().rglob("*")) == files
 
 
 @pytest.mark.long

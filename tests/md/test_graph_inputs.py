@@ -61,6 +61,9 @@ def test_a_number_that_the_model_reads_must_be_there(magnet: Potential, molecule
             molecule.get_potential_energy()
     molecule.info = {"key_value_pairs": {"spin": 1}}
     assert graph_inputs(magnet, molecule)["spin"].tolist() == [1.0]
+    before = molecule.get_potential_energy()
+    molecule.info["key_value_pairs"]["spin"] = 2  # in a dictionary that copies of the structure share
+    assert molecule.get_potential_energy() != before
 
 
 def test_a_charge_is_for_the_outputs_that_read_it(potential: Potential, molecule: Atoms) -> None:
