@@ -70,7 +70,8 @@ def draw_errors(target: Path) -> None:
         if not start:
             longest[size] = point
         label = f"{found['size']}, {found['minutes']:g} min"
-        axes.annotate(label, point, xytext=(11, -3), textcoords="offset points", fontsize=9, color="tab:red")
+        left = {"xytext": (-9, -3), "ha": "right"} if size != "large" else {"xytext": (11, -3)}
+        axes.annotate(label, point, textcoords="offset points", fontsize=9, color="tab:red", **left)
     axes.plot(
         *zip(*sorted(longest.values()), strict=True), color="tab:red", marker="*", ms=14, linewidth=1, label="pyg_mpnn"
     )
