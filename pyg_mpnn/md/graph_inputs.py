@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from ase import Atoms
 from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_mpnn.models import EnergyModel
+
+try:
+    from ase import Atoms
+except ImportError as error:  # the first module of the folder that needs it
+    raise ImportError('pyg_mpnn.md needs ASE; install it with: pip install "pyg_mpnn[md]"') from error
 
 __all__ = ["names_of_inputs", "stored_inputs", "graph_inputs", "evaluate"]
 
