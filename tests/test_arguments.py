@@ -63,7 +63,7 @@ print(tried, "tried")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_constructors_name_a_wrong_size() -> None:
     """Each size of each block, with each wrong value: an error with its name, of a kind that commands show."""
     done = subprocess.run([sys.executable, "-c", SWEEP], capture_output=True, text=True, check=True)

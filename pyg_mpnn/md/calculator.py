@@ -16,11 +16,12 @@ from pyg_mpnn.md.graph_inputs import evaluate, names_of_inputs, stored_inputs
 from pyg_mpnn.models import SPREADS, EnergyModel, Spread, load_potential
 from pyg_mpnn.models.checks import choose_device
 
-# isort: split
-# after the module that says which extra has ASE
-from ase import Atoms
-from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
+try:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+    from ase.stress import full_3x3_to_voigt_6_stress
+except ImportError as error:
+    raise ImportError('pyg_mpnn.md needs ASE; install it with: pip install "pyg_mpnn[md]"') from error
 
 __all__ = ["PotentialCalculator"]
 

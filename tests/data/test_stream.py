@@ -89,6 +89,7 @@ def test_interrupted_build_leaves_nothing_that_is_taken_for_whole(tmp_path, monk
     assert not StreamedDataset(path, 5.0).cache.with_suffix(".lmdb.partial").exists()
 
 
+@pytest.mark.slow
 def test_other_processes_open_their_own(file):
     data = StreamedDataset(file, 5.0)
     first = data[0]
@@ -97,7 +98,7 @@ def test_other_processes_open_their_own(file):
     assert (len(part), part.num_atoms, part.num_edges) == (3, data.num_atoms[2:5], data.num_edges[2:5])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 1])
 def test_training_gives_the_same_potential_as_from_memory(tmp_path, workers):
     path = tmp_path / "mixed.db"

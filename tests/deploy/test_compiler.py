@@ -75,7 +75,7 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiler", "threads", "fresh_cache")
 @pytest.mark.parametrize(
     ("case", "dtype", "threads"),

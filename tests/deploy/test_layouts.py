@@ -13,7 +13,7 @@ from torch_geometric.data import Batch
 from pyg_mpnn import RadiusGraph
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.usefixtures("unchecked", "compiler"),
     # torch's own, while it traces and compiles
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"),
@@ -134,7 +134,6 @@ def test_fractional_shifts_are_refused(potentials, tensors):
             potential(**as_arguments({**tensors, "shifts": fractional}))
 
 
-@pytest.mark.long
 def test_weights_of_any_layout(potentials, tensors):
     changed = [copy.deepcopy(potential) for potential in potentials]
     for potential in changed:

@@ -63,7 +63,7 @@ def test_a_process_that_gives_no_results(end, water, made, monkeypatch):
     assert made == [], "nothing ran in this process"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("unknown")
 def test_another_process_evaluates_the_batches(water, made, monkeypatch):
     potential = tiny().eval()

@@ -99,7 +99,7 @@ def test_a_torch_without_these_settings(monkeypatch, tmp_path):
     assert functorch.donated_buffer == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_package_leaves_no_trace_in_the_settings(tmp_path):
     """What is compiled after it must have the same key in the cache as in a process that loads the package."""
     import torch._inductor.config as inductor

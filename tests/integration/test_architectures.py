@@ -195,7 +195,7 @@ HEADS = {
 CLASSES = {"schnet": "SchNet", "painn": "PaiNN"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_command_line(name, tmp_path, monkeypatch, capsys):

@@ -171,7 +171,7 @@ def test_a_representation_is_trained_resumed_evaluated_and_run(
     assert energies_in_a_new_process(*paths) == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_basis_attention_term_and_output_are_flags(folder: Path) -> None:
     assert main([*TRAIN, *SMALL, *OWN, "--out", "run"]) == 0
     assert main(["evaluate", "--model", "run/best.ckpt", "--data", "frames.extxyz", *TRUST]) == 0
@@ -186,7 +186,7 @@ def test_basis_attention_term_and_output_are_flags(folder: Path) -> None:
     assert abs(float(without(frame).energy - loaded(frame).energy)) > 1e-3, "control: the term counts"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_spin_travels_from_the_file_to_the_representation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*TRAIN, "--model", "parts.py:Magnet", "--out", "run"]
     assert main(command) == 1

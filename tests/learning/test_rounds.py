@@ -78,7 +78,7 @@ def test_later_members_start_from_their_own_predecessors(finished: LearnResult) 
         assert kept["start_from"] == str(finished.out / f"round-0/committee/member-{member}/best.ckpt")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_certificate_judges_the_potential_that_is_left(finished: LearnResult) -> None:
     store = LabelStore(finished.out)
     model = load_potential(finished.out / "potential.pt")
@@ -164,7 +164,7 @@ def test_kill_changes_nothing(finished: LearnResult, tmp_path: Path, undrawn: No
     assert json.loads((out / "state.json").read_text())["seconds"] > spent
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finished_run_goes_on_with_a_larger_budget(
     finished: LearnResult, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,7 +261,7 @@ def test_structures_of_a_test_are_spread() -> None:
     assert rounds._spread([], 5) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_on_the_disk_are_those_of_the_teacher(finished: LearnResult) -> None:
     frame = read(finished.out / "labels.xyz", -1)
     assert isinstance(frame, Atoms)

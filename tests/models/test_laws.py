@@ -118,11 +118,12 @@ CHOSEN = (
     "softmax, exp_normal, bump, last head, three invariants, product",
 )
 IN_BOTH = "contracted"
+LONG = ("three scales, softmax", "l_max 3")
 
 
 def _case(name: str, precision: torch.dtype) -> Any:
     chosen = name in CHOSEN if precision == torch.float64 else name == IN_BOTH
-    marks = () if chosen else pytest.mark.exhaustive
+    marks = [pytest.mark.long] * (name in LONG) if chosen else pytest.mark.exhaustive
     return pytest.param(name, precision, marks=marks, id=f"{name}-{str(precision).removeprefix('torch.')}")
 
 

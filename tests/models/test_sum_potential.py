@@ -141,7 +141,7 @@ def test_what_is_refused(tmp_path):
         make_sum()(torch.tensor([9]), torch.zeros(1, 3))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_law_holds_for_a_network_and_a_repulsion(unchecked):
     base = make().double()
     scale = 2.0 / base(molecule()).forces.square().mean().sqrt().item()

@@ -204,7 +204,7 @@ def test_forces_are_trained_through_it(ethanol):
     assert potential.representation.embedding.embedding.weight.grad.abs().max() > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_law_holds_beside_a_network(unchecked):
     torch.manual_seed(0)
     potential = Potential.from_size("small", **SMALL, zbl=True).double().eval()

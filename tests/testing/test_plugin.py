@@ -32,7 +32,7 @@ def test_fixtures(molecule, crystal):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_lines_test_a_model(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_mine.py").write_text(TESTS)

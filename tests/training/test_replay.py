@@ -87,7 +87,7 @@ def test_replay_keeps_what_plain_fine_tuning_forgets(
     assert forgotten(kept) < forgotten(control)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_of_the_start_are_its_predictions(
     tune: Callable[..., TrainingResult], files: dict[str, str], tmp_path: Path
 ) -> None:
