@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import inspect
 import itertools
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +48,9 @@ class Parser(jsonargparse.ArgumentParser):
         for wrong in re.findall(r"(?<=unrecognized arguments: )--[\w.-]+", message):
             if near := difflib.get_close_matches(wrong, [flag for a in of._actions for flag in a.option_strings], n=2):
                 message += f"\nDid you mean {' or '.join(near)}?"
+        if "does not accept option 'engine'" in message:
+            command = "pyg-mpnn md --engine lammps --config FILE"
+            message += f"\nIt is a flag and no setting of a file: take it out and type {command}"
         self.exit(2, f"{prog}: error: {_plainly(message)}\nAll flags: {prog} --help\n")
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
@@ -145,11 +148,13 @@ def join_files(words: Sequence[str]) -> list[str]:
 def check_keys(words: Sequence[str]) -> None:
     """Refuse settings with a key that is there twice, of which YAML and JSON silently take the last.
 
+    Refused as well is what cannot be looked through: a file that is no text, a value that holds itself.
+
     Args:
         words: the arguments as the shell gave them: files after ``--config``, and mappings after any flag.
 
     Raises:
-        ValueError: such a key.
+        ValueError: such a key, file or value.
 
     Example:
         >>> check_keys(["train", "--outputs", '{"gap": "ScalarOutput", "gap": "ScalarOutput"}'])
@@ -160,12 +165,28 @@ def check_keys(words: Sequence[str]) -> None:
         flag, equals, value = word.partition("=")
         text = value if equals else following
         where = f"the value of {flag}"
-        if flag == "--config" and Path(text).is_file():
-            text, where = Path(text).read_text(), text
+        if flag == "--config" and os.path.isfile(text):  # which takes settings in place of a file for no name
+            text, where = _text(Path(text)), text
         elif not (flag.startswith("--") and text.startswith("{")):
             continue
-        with contextlib.suppress(yaml.YAMLError):  # told by whoever reads it
+        try:
             _check_node(yaml.compose(text, yaml.SafeLoader), where)
+        except yaml.YAMLError:
+            continue  # told by whoever reads it
+        except RecursionError:
+            raise ValueError(f"{where} must be of finite depth, got lists or mappings without an end") from None
+
+
+def _text(file: Path) -> str:
+    """The settings of a file, decoded as whoever reads them after this decodes them."""
+    try:
+        return file.read_text()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"'config' must be a text file in {error.encoding}, got {file} with the byte "
+            f"{error.object[error.start]:#04x} at place {error.start}: is it a file of settings? If so, save it as "
+            f"{error.encoding}"
+        ) from error
 
 
 def _check_node(node: yaml.Node | None, where: str) -> None:

@@ -151,7 +151,7 @@ def describe(summary: Mapping[str, Any]) -> str:
     left_out = summary.get("left_out", 0)
     parts += [f"{left_out} others have none of these and are LEFT OUT"] if left_out else []
     unused = f"\n  present but not used: {', '.join(summary['unused'])}" if summary["unused"] else ""
-    return f"{summary['file']}: {count} structures; {', '.join(parts)}{unused}"
+    return f"{summary['file']}: {count} structure{'s' * (count != 1)}; {', '.join(parts)}{unused}"
 
 
 def note_fixed_names(names: LabelNames, kind: str) -> list[str]:

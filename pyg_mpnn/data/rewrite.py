@@ -71,7 +71,8 @@ def convert_file(source: str | Path, out: str | Path, labels: LabelNames | None 
         content = _database(written) if kind == ".db" else _extended_xyz(written)
         file.write(gzip.compress(content, mtime=0) if packed else content)
     kept = sorted(set(found.unused) - set(lost))
-    lines = [f"{len(written)} structures written to {target} with energy, forces and stress as far as they are known"]
+    count = f"{len(written)} structure{'s' * (len(written) != 1)}"
+    lines = [f"{count} written to {target} with energy, forces and stress as far as they are known"]
     lines += [f"  also written, as they are: {', '.join(kept)}"] if kept else []
     lines += (
         [f"  NOT WRITTEN: {', '.join(f'{name} of {count}' for name, count in sorted(lost.items()))}"] if lost else []

@@ -243,13 +243,14 @@ def _fit_references(
 def _announce(module: PotentialModule, data: TrainingData, why_eager: str | None = None) -> None:
     settings, potential = module.settings, module.potential
     length = f"{settings.epochs} epochs" if settings.epochs is not None else f"{settings.minutes:g} minutes"
+    length = length.removesuffix("s") if length.startswith("1 ") else length
     parameters = sum(parameter.numel() for parameter in potential.parameters())
     frozen = sum(parameter.numel() for parameter in potential.parameters() if not parameter.requires_grad)
     of_them = f", {frozen:,} of them frozen" if frozen else ""
     processes = f" with {settings.processes} processes" if settings.processes > 1 else ""
     print(
         f"Training {type(potential).__name__} ({parameters:,} parameters{of_them}, {settings.dtype}) for {length} on "
-        f"{len(data.train)} structures, validating on {len(data.valid)}{processes}",
+        f"{len(data.train)} structure{'s' * (len(data.train) != 1)}, validating on {len(data.valid)}{processes}",
         flush=True,
     )
     if potential.zbl is not None and settings.start_from is None:

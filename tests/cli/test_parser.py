@@ -150,3 +150,33 @@ def test_two_outputs_of_one_name_in_settings_are_an_error(tmp_path: Path, capsys
     check_keys([])
     file.write_text("outputs: {a: {unit: D}, b: {unit: D}}")
     check_keys(["train", "--config", str(file), "--outputs", "{broken", "--out", "x", "--resume"])
+
+
+def test_settings_that_cannot_be_looked_through_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, words = tmp_path / "model.pt", ["train", "--data", "ethanol", "--out", str(tmp_path / "run")]
+    file.write_bytes(b"data: ethanol # \xff")
+    assert main([*words, "--config", str(file)]) == 1
+    shown = capsys.readouterr().err
+    assert f"error: 'config' must be a text file in utf-8, got {file} with the byte 0xff at place 16: " in shown
+    for value in ("{'a': &x [*x]}", "{a: " + 2000 * "[" + 2000 * "]" + "}"):
+        assert main([*words, "--model", value]) == 1
+        assert "error: the value of --model must be of finite depth, got lists or mappings" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    file.write_text("outputs: {a: &x {unit: D}, b: *x}  # \u00fc", encoding="utf-8")
+    check_keys(["train", "--config", str(file)])
+    with pytest.raises(ValueError, match="'data' must be given once, got it twice in the value of --config"):
+        check_keys(["train", "--config", "{" + ", ".join(100 * ["data: x"]) + "}"])
+
+
+def test_engine_in_settings_is_told_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "md.yaml"
+    file.write_text("engine: lammps\nmodel: organic\nstructure: ethanol\nout: x\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["md", "--config", str(file)])
+    shown = capsys.readouterr().err
+    assert "does not accept option 'engine'\nIt is a flag and no setting of a file: take it out and type" in shown
+    assert "pyg-mpnn md --engine lammps --config FILE\n" in shown
+    file.write_text("engin: lammps\nmodel: organic\nstructure: ethanol\nout: x\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["md", "--config", str(file)])
+    assert "It is a flag" not in capsys.readouterr().err

@@ -75,3 +75,10 @@ def test_formats_of_arrays_are_written(tmp_path: Path) -> None:
     assert "1000 structures written" in convert_file("ethanol", tmp_path / "e.db")
     with pytest.raises(ValueError, match=r"'out' must end in .xyz, .extxyz \(also .gz\) or .db, got .*e.cif"):
         convert_file("ethanol", tmp_path / "e.cif")
+
+
+def test_one_structure_is_no_plural(tmp_path: Path) -> None:
+    for count, told in ((1, ": 1 structure;|1 structure written"), (2, ": 2 structures;|2 structures written")):
+        ase.io.write(tmp_path / "in.xyz", structures()[:count])
+        said = convert_file(tmp_path / "in.xyz", tmp_path / "out.xyz")
+        assert all(words in said for words in told.split("|"))

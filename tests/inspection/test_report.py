@@ -28,7 +28,7 @@ def test_missing_forces_are_said(frames: list[Data], tmp_path: Path, capsys: pyt
     del atoms.calc.results["forces"]
     write(tmp_path / "bare.extxyz", atoms)
     assert "forces" not in load_labelled(tmp_path / "bare.extxyz")[0]
-    assert "bare.extxyz: 1 structures; energy from energy in 1, no forces, no stress" in capsys.readouterr().out
+    assert "bare.extxyz: 1 structure; energy from energy in 1, no forces, no stress" in capsys.readouterr().out
     write(tmp_path / "some.extxyz", [*(to_atoms(frame) for frame in frames[:2]), _forces_only(frames[3])])
     assert len(load_labelled(tmp_path / "some.extxyz")) == 2
     assert "1 structures without an energy are not looked at" in capsys.readouterr().out

@@ -226,10 +226,15 @@ def _hold(folder: Path, held: Any, done: Any) -> None:
         done.wait(120)
 
 
-@pytest.mark.parametrize("command", ["relax", "vib", "ablate"])
+@pytest.mark.parametrize("command", ["relax", "vib", "lammps", "ablate"])
 def test_folder_in_which_another_process_works(
-    command: str, run: Callable[..., tuple[int, str]], model: Path, tmp_path: Path
+    command: str,
+    run: Callable[..., tuple[int, str]],
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("pyg_mpnn.engines.lammps_dynamics._mpiexec", lambda: "true")  # without LAMMPS
     ase.io.write(tmp_path / "water.xyz", water(), format="extxyz")
     context = multiprocessing.get_context("fork")
     held, done = context.Event(), context.Event()

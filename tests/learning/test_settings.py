@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,3 +32,11 @@ def test_teacher_with_its_arguments() -> None:
 def test_bad_values(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LearnSettings(**{"teacher": {"class": EMT}, "structures": "copper.xyz", "out": "run", **options})
+
+
+def test_a_model_of_the_users_has_no_size_and_is_trusted() -> None:
+    settings = LearnSettings({"class": EMT}, "copper.xyz", "run", model={"class": "my_net.py:Net", "width": 8})
+    assert settings.size == "base", "what compose calls no size"
+    assert [Path(file).name for file in settings.trust] == ["my_net.py"]
+    ours = LearnSettings({"class": EMT}, "copper.xyz", "run", model={"l_max": 1})
+    assert (ours.size, ours.trust) == ("small", ())

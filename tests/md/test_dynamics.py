@@ -268,7 +268,12 @@ def test_a_saved_sum_of_potentials_runs(potential: Potential, molecule: Atoms, t
     [(10_000, None, ("auto", 1)), (10_000, 2, ("auto", 2)), (9_999, None, ("off", 2))],
 )
 def test_long_dynamics_is_compiled_in_one_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, threads: int | None, expected: tuple[str, int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    steps: int,
+    threads: int | None,
+    expected: tuple[str, int],
 ) -> None:
     class Asked(Exception):
         pass
@@ -286,3 +291,5 @@ def test_long_dynamics_is_compiled_in_one_thread(
     finally:
         torch.set_num_threads(before)
     assert asked.value.args == expected
+    why = "Not compiled: it is done for 10,000 steps and more (--compile)\n"
+    assert (why in capsys.readouterr().out) == (expected[0] == "off")

@@ -141,3 +141,14 @@ def test_head_must_fit():
         AtomwiseEnergy(4, 5, head=MLP([4, 2]))
     with pytest.raises(ValueError, match="'head' is one network for the last layer, got 2 layers: pass heads='last'"):
         AtomwiseEnergy(4, 5, num_heads=2, head=MLP([4, 1]))
+
+
+def test_reference_energies_have_the_same_bits_in_every_order():
+    head, added = build(), []
+    z, batch = torch.tensor([1, 6, 8]).repeat(200), torch.arange(2).repeat_interleave(300)
+    expected = head.reference_energies(z, batch, 2)
+    for _ in range(5):
+        order = torch.cat([torch.randperm(300), 300 + torch.randperm(300)])
+        assert torch.equal(head.reference_energies(z[order], batch, 2), expected)
+        added.append(torch.zeros(2).double().index_add(0, batch, head.reference[z[order]]))
+    assert any(not torch.equal(one, added[0]) for one in added), "control: atom after atom the order is seen"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import Potential
@@ -270,3 +271,29 @@ def test_diverged_training_is_an_error_before_a_checkpoint_is_written(settings: 
     with pytest.warns(RuntimeWarning, match="skipped"), pytest.raises(FloatingPointError, match=message):
         train(settings_, frames=frames)
     assert not (_history_path(settings_).parent / "last.ckpt").exists()
+
+
+def test_a_long_gradient_is_shortened(settings: Settings, frames: list[Data]) -> None:
+    """To 0.5, a few times the usual length: at 10, one bad step spoiled hundreds."""
+    lengths: list[float] = []
+
+    def measure(optimizer: Optimizer, *_: object) -> None:
+        seen = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        lengths.append(float(torch.stack([gradient.norm() for gradient in seen]).norm()))
+
+    hook = register_optimizer_step_pre_hook(measure)
+    try:
+        train(settings(epochs=1, force_weight=1e4, optimizer="adamw"), frames=frames, report=False)
+        assert lengths == pytest.approx(4 * [0.5], rel=1e-4)
+        free = {"clip": 1e9, "out": settings().out + "-free"}
+        train(settings(epochs=1, force_weight=1e4, optimizer="adamw", **free), frames=frames, report=False)
+    finally:
+        hook.remove()
+    assert min(lengths[4:]) > 5, "control"
+
+
+def test_a_model_that_is_not_its_description_is_not_trained(settings: Settings) -> None:
+    potential = _module(settings()).potential
+    potential.atomwise.extra = torch.nn.Linear(1, 1)
+    with pytest.raises(TypeError, match=r"what its description says, .* atomwise.extra is Linear here, absent when"):
+        PotentialModule(potential, settings())

@@ -8,7 +8,7 @@ import torch
 from matplotlib.image import imread
 
 from pyg_mpnn.training import Predictions
-from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
+from pyg_mpnn.training.plots import draw_parity, plot_learning_curve, plot_parity
 
 pytestmark = pytest.mark.usefixtures("drawn")
 
@@ -66,3 +66,13 @@ def test_other_outputs_have_panels(tmp_path: Path) -> None:
     plot_learning_curve(history, tmp_path / "curve.png", {"dipole": "e*A"})
     for name in ("parity.png", "curve.png"):
         assert 0.02 < _dark_fraction(tmp_path / name) < 0.5
+
+
+def test_parity_says_what_is_subtracted_from_the_energies() -> None:
+    energy = torch.tensor([-4000.0, -4000.3], dtype=torch.float64)
+    sizes, zero = torch.tensor([9, 9]), torch.full((2,), -4000.1, dtype=torch.float64)
+    panel = draw_parity(Predictions(sizes, energy + 0.009, energy), zero, "2 structures").axes[0]
+    assert panel.get_title() == "energy above a fit to the compositions,\nMAE 1.00 meV/atom"
+    drawn = np.concatenate([np.asarray(points.get_offsets()) for points in panel.collections])
+    drawn = np.concatenate([drawn, *(line.get_xydata() for line in panel.lines)])
+    assert np.abs(drawn).max() < 1e3, "in meV per atom from the fit, not from 0 eV"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import warnings
@@ -15,6 +16,7 @@ from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
 from pyg_mpnn.data import shortest_distances, subtract_baseline
 from pyg_mpnn.training import PotentialModule, TrainingResult, TrainingSettings, evaluate, train
 
+train_of_training = importlib.import_module("pyg_mpnn.training.train")  # the package has a function of this name
 Settings = Callable[..., TrainingSettings]
 
 
@@ -268,3 +270,45 @@ def test_a_sum_is_not_trained_but_its_part(settings: Settings, frames: list[Data
     both = SumPotential(Potential.from_size("small"), Potential.from_size("small"))
     with pytest.raises(TypeError, match=r"'potential' must be a Potential, got SumPotential: train the part that is"):
         train(settings(), both, frames=frames)
+
+
+def test_lengths_of_one_are_no_plural(
+    settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for changes, number, told in (
+        ({"epochs": 1}, 5, "for 1 epoch on 1 structure, validating on 4"),
+        ({"epochs": None, "minutes": 1.0}, 6, "for 1 minute on 2 structures, validating on 4"),
+        ({"epochs": 11}, 6, "for 11 epochs on 2 structures, validating on 4"),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train_of_training, "_fit", _stop)
+            with pytest.raises(KeyboardInterrupt):
+                train(settings(**changes, force_data=True), frames=frames[:number])
+        assert told in capsys.readouterr().out
+
+
+def _stop(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_training_that_is_not_compiled_says_why(
+    settings: Settings, frames: list[Data], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_of_training, "_fit", _stop)
+    why = "Not compiled: it is done for trainings of 3 minutes or 3000 steps and more (--compile)\n"
+    for changes, said in (({}, True), ({"compile": "off"}, False)):
+        with pytest.raises(KeyboardInterrupt):
+            train(settings(**changes), frames=frames)
+        assert (why in capsys.readouterr().out) == said
+
+
+def test_without_a_report_a_training_ends_with_its_errors(
+    settings: Settings, frames: list[Data], finished: TrainingResult
+) -> None:
+    pages = {"report.html", "parity.png", "learning_curve.png", "model_card.md", "model_card.json"}
+    result = train(settings(epochs=1), frames=frames, report=False)
+    assert result.errors.forces_mae_meV_per_A is not None
+    left = {path.name for path in result.out.iterdir()}
+    assert {"best.ckpt", "last.ckpt", "metrics.csv", "settings.json"} <= left
+    assert not pages & left
+    assert pages <= {path.name for path in finished.out.iterdir()}, "control"
