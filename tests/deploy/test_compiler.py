@@ -153,7 +153,7 @@ def test_compiled_training_equals_eager(build, case, dtype, ethanol, water, sili
     assert_equal(compiled(batch), eager(batch), dtype)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiler")
 def test_code_is_kept_and_shared_and_sees_coincident_atoms(build, cache, water, monkeypatch):
     potential, loaded = build({}, torch.float32).eval().compile("on"), []

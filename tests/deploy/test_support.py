@@ -142,7 +142,7 @@ def test_loops_are_for_one_thread(settings, parallel, tmp_path, monkeypatch):
     assert any(b"atomic_add" in source for source in sources) == parallel
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(("settings", "compilations"), [(support.generating, 1), (nullcontext, 3)])
 def test_the_example_decides_nothing(settings, compilations, tmp_path):

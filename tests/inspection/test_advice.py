@@ -69,7 +69,7 @@ def test_command_is_what_a_shell_takes() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_that_is_advised_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 CHOSEN = [laws.rotation, laws.forces, laws.stress, laws.supercell, laws.smoothness_single, laws.determinism]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_our_calculator_obeys():
     potential = Potential.from_size("small", hidden_channels=8, edge_dim=8, channels=2, cutoff=3.0).double()
     report = check_potential(

@@ -100,7 +100,7 @@ def test_labels_of_the_start_are_its_predictions(
     assert 0 < forgotten(result) < 1000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_energies_are_brought_to_the_new_reference(
     files: dict[str, str], start: TrainingResult, tmp_path: Path
 ) -> None:
