@@ -1,6 +1,6 @@
 # make demo     train a potential on ethanol, test it, run dynamics, draw pictures: about 10 minutes on two cores
-# make test     tests of everything: about 7 minutes on two cores
-# make test-long   what takes longest, most of it compiling: as long again; CI runs both
+# make test     tests of everything: about 6 minutes on two cores
+# make test-long   what takes longest, most of it compiling: about 10 minutes; CI runs both
 # make test-engines   tests of LAMMPS, OpenMM, i-PI, TorchSim and metatomic, in an environment of their own
 # make versions tests of compiled code and laws with other releases of torch, each in an environment of its own (RELEASES=...)
 # make lowest   quick tests with the lowest torch and PyG of pyproject.toml on Python 3.10, in an environment of its own
