@@ -76,10 +76,8 @@ def _scaling() -> str:
     if not path.exists():
         return ""
     record = json.loads(path.read_text())
-    again = (
-        RESULTS / "engines_scaling_largest.json"
-    )  # a second run, without MACE, whose minutes reached the largest cell
-    second = json.loads(again.read_text())["scaling"] if again.exists() else []
+    again = [RESULTS / f"engines_scaling_{name}.json" for name in ("largest", "latest")]  # later runs, without MACE
+    second = [run for file in again if file.exists() for run in json.loads(file.read_text())["scaling"]]
     rows = [
         "",
         "By the clock on two cores, weights random, each process one thread:",
@@ -120,8 +118,8 @@ def _scaling() -> str:
         )
     later = [name for name, made in {"LAMMPS": second, "mace": smaller["mace"]}.items() if made]  # by another run
     left = "".join(f" Left out: {what}." for what in record["left_out"] if not what.startswith(tuple(later)))
-    left += " A second run, with the largest cell: `engines_scaling_largest.json`." if second else ""
-    left += " A third, of the smaller crystal beside MACE: `engines_scaling_mace.json`." if third.exists() else ""
+    left += " Later runs, in this order: `engines_scaling_largest.json`, `engines_scaling_latest.json`."
+    left += " One of the smaller crystal beside MACE: `engines_scaling_mace.json`." if third.exists() else ""
     rows += [
         "",
         f"Made by `python -m benchmarks.engines.scaling` (`benchmarks/results/engines_scaling.json`).{left}",
