@@ -34,6 +34,7 @@ _ENERGIES = [  # of other methods, in the order in which they are printed
     re.compile(rf"\s*Total Energy, E\((?P<excited>.+?)\)\s*={_VALUE}"),
 ]
 _CHARGE = re.compile(r"\s*Charge\s*=\s*(-?\d+)\s+Multiplicity")
+_COMPOSITE = re.compile(r"\s*([A-Z][\w()-]*?)\s*\(0 K\)\s*=")  # CBS-QB3, G4, W1U
 _COUNTERPOISE = re.compile(rf"\s*Counterpoise: corrected energy\s*={_VALUE}")
 
 
@@ -65,6 +66,10 @@ def scan_gaussian(path: Path) -> Scan:
         scan.units += f"; energies are of SEVERAL METHODS ({', '.join(methods)}), which do not go together"
     if excited := sum("excited" in step.others for step in steps):
         scan.units += f"; {excited} steps are of an EXCITED STATE: --energy-key scf_energy is the ground state"
+    if composite := sorted({step.others["composite"] for step in steps if "composite" in step.others}):
+        scan.units += (
+            f"; the COMPOSITE energy of {', '.join(composite)} is NOT READ: energies are those of the methods before it"
+        )
     return scan
 
 
@@ -137,6 +142,12 @@ def read_gaussian(path: Path) -> list[Step]:
             forces = _read_forces(file)
             if len(forces) == len(step.positions):
                 step.forces = forces
+            elif step.positions:
+                step.wrong = step.wrong or (
+                    f"its table of forces has {len(forces)} of {len(step.positions)} atoms that can be read"
+                )
+        elif match := _COMPOSITE.match(line):
+            step.others["composite"] = match[1]
         elif "Convergence failure" in line or "Convergence criterion not met" in line:
             failed = NOT_CONVERGED
             if step.energy is None and "run terminated" in line:

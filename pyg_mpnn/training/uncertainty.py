@@ -317,13 +317,21 @@ def calibrate(
         eV, eV/A, eV/A^3.
 
     Raises:
-        ValueError: Fewer than ten energies, or error bars of zero.
+        ValueError: Fewer than ten energies, or error bars of zero; the model keeps the calibration that it had.
 
     Source:
         textbook (matching of the second moment). The factor of largest likelihood, the mean of e^2/sigma^2 as in
         Imbalzano et al., J. Chem. Phys. 154, 074102 (2021), has no finite expectation for three members.
     """
-    dataset = as_prepared(frames, model.cutoff, model.dtype, label_shapes(model))
+    dataset, before = as_prepared(frames, model.cutoff, model.dtype, label_shapes(model)), model.calibration
+    try:
+        return _calibrate(model, dataset, batch_size)
+    except BaseException:
+        model.set_calibration(before)
+        raise
+
+
+def _calibrate(model: UncertainPotential, dataset: PreparedStructures, batch_size: int) -> dict[str, Deviations]:
     model.set_calibration({})
     calibration = _moderation(model, dataset, batch_size)
     model.set_calibration(calibration)

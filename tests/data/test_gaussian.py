@@ -150,6 +150,31 @@ def test_a_compressed_file_that_was_cut_is_named(tmp_path: Path) -> None:
         read_structures(path)
 
 
+def test_forces_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """Gaussian prints stars where a number is too large for its column."""
+    stars = PULL.replace("   -0.010000000", "***************")
+    assert "***" in stars
+    (tmp_path / "g.log").write_text(HEAD + geometry(H2) + energy(-1.17) + stars + END)
+    (step,) = read_gaussian(tmp_path / "g.log")
+    assert not step.forces
+    assert step.wrong == "its table of forces has 1 of 2 atoms that can be read"
+    with pytest.raises(ValueError, match="1 of 2 atoms that can be read"):
+        load_frames(tmp_path / "g.log")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [(" CBS-QB3 (0 K)= {}  CBS-QB3 Energy= {}", "CBS-QB3"), (" G4(0 K)= {}", "G4")]
+)
+def test_a_composite_energy_is_not_read_and_that_is_said(
+    line: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = line.format("-1.166000", "-1.163000") + "\n"
+    (tmp_path / "g.log").write_text(HEAD + geometry(H2) + energy(-1.17) + text + END)
+    (frame,) = load_frames(tmp_path / "g.log")
+    assert float(frame.energy) == pytest.approx(-1.17 * HARTREE)
+    assert f"the COMPOSITE energy of {name} is NOT READ" in capsys.readouterr().out
+
+
 def test_energies_of_two_methods_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [tmp_path / "a.log", tmp_path / "b.log", tmp_path / "c.log"]
     for path, method in zip(paths, ("RB3LYP", "UB3LYP", "RPBEPBE"), strict=True):

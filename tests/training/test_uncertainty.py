@@ -32,6 +32,10 @@ TINY = {"hidden_channels": 8, "edge_dim": 8, "channels": 2, "l_max": 1, "num_lay
 def test_error_bars_are_as_large_as_the_errors_that_set_them(finished: TrainingResult, frames: list[Data]) -> None:
     model = fit_last_layer(finished.potential, frames, num_forces=4)
     found = calibrate(model, ethanol("test")[:16])
+    calibration = model.calibration
+    with pytest.raises(ValueError, match="'frames' must hold at least 10 structures with energies to calibrate"):
+        calibrate(model, ethanol("test")[:3])
+    assert model.calibration == calibration, "what cannot be calibrated keeps what it had"
     for name, judged in reliability(model, found).items():
         assert judged.rms_std == pytest.approx(judged.rmse, rel=1e-6)
         assert judged.factor == model.calibration[f"{name}_std"].factor
