@@ -35,7 +35,7 @@ LEVELS = (0.5, 0.8, 0.95)
 """Probabilities of central intervals."""
 _FEWEST = 10  # errors, below which a factor says nothing
 _LEAST_TOTAL = 5.0  # degrees of freedom, below which squared errors have no variance
-_ZERO = 1e-3  # of the median, below which a spread is zero by symmetry
+_ZERO = 1e-3  # of the root mean square, below which a spread is zero by symmetry
 _MOST_PRIOR = 3.0  # times the degrees of freedom of the sample: what is far from all that is known must still show
 
 
@@ -264,7 +264,7 @@ def fit_prior(spreads: NDArray[np.float64], degrees: float) -> tuple[float, floa
     for an error bar must show where a structure is unlike all that is known.
 
     Args:
-        spreads: s, most of them positive; those below a thousandth of the median, zero by symmetry, are left out.
+        spreads: s; those below a thousandth of their root mean square, zero by symmetry, are left out.
         degrees: d.
 
     Returns:
@@ -276,7 +276,7 @@ def fit_prior(spreads: NDArray[np.float64], degrees: float) -> tuple[float, floa
     Source:
         Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3 (2004), doi:10.2202/1544-6115.1027; the bounds are our own.
     """
-    positive = spreads[spreads > _ZERO * np.median(spreads)]
+    positive = spreads[spreads > _ZERO * np.sqrt(np.mean(spreads**2))]
     logarithms = 2 * np.log(positive) - digamma(degrees / 2) + np.log(degrees / 2)
     excess = float(logarithms.var()) - float(polygamma(1, degrees / 2))
     least = max(1.0, _LEAST_TOTAL - degrees)
