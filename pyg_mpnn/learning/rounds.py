@@ -17,7 +17,7 @@ from pyg_mpnn.learning.certificate import write_certificate
 from pyg_mpnn.learning.exploration import explore
 from pyg_mpnn.learning.labelling import Labeller
 from pyg_mpnn.learning.picture import plot_learning
-from pyg_mpnn.learning.run import Run, check_folder, read_starts
+from pyg_mpnn.learning.run import Run, check_folder, check_weights, read_starts
 from pyg_mpnn.learning.sampling import (
     CLOSEST,
     Walk,
@@ -102,6 +102,7 @@ def learn(settings: LearnSettings) -> LearnResult:
     check_folder(out, settings.resume)
     choose_device(settings.device)
     starts = read_starts(settings)
+    check_weights(settings, starts)
     out.mkdir(parents=True, exist_ok=True)
     labels = {"processes": settings.processes, "seconds": settings.label_seconds}
     with hold_folder(out), Labeller(settings.as_teacher, out / "teacher.txt", **labels) as labeller:  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 
 from pyg_mpnn.data import LabelNames, to_data
@@ -23,6 +24,7 @@ from pyg_mpnn.learning.labels import LabelStore, digest
 from pyg_mpnn.learning.sampling import CLOSEST, closeness
 from pyg_mpnn.learning.settings import LearnSettings
 from pyg_mpnn.learning.teacher import as_written
+from pyg_mpnn.training.fine_tuning import load_start
 
 STATE = "state.json"
 
@@ -92,6 +94,28 @@ def read_starts(settings: LearnSettings) -> list[Atoms]:
         print(f"{len(found)} start structures: {most} of them are used, evenly over the file (half of --labels)")
         found = [found[place] for place in np.linspace(0, len(found) - 1, most).round().astype(int)]
     return found
+
+
+def check_weights(settings: LearnSettings, starts: Sequence[Atoms]) -> None:
+    """Refuse weights to start from that are not there or lack an element, before the teacher is asked for anything.
+
+    Args:
+        settings: Names them, or none.
+        starts: The structures to start from.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds no potential, or one that does not know an element.
+    """
+    if settings.start_from is None:
+        return
+    known = load_start(settings.start_from, torch.float32, settings.trust).elements
+    unknown = sorted({int(z) for atoms in starts for z in atoms.numbers} - set(known))
+    if unknown:
+        raise ValueError(
+            f"'start_from' must know all elements of the start structures, got {settings.start_from!r} of the atomic "
+            f"numbers {list(known)} beside {unknown}: leave it out"
+        )
 
 
 class Run:

@@ -42,9 +42,12 @@ class LearnSettings:
         test_labels: Structures of the student's own dynamics to label in the test of each round; the certificate has
             twice as many.
         committee: Number of potentials whose spread is the error bar.
-        size: Size of each potential; small without it.
+        size: Size of each potential; small without it and without ``start_from``.
         cutoff: Distance in A up to which two atoms are neighbours, or several, as of train.
         model: Other arguments of the potential by name, as of train: ``--model.l_max 3``.
+        start_from: Potential that the first round's members start from in place of random weights: a file, or the name
+            of one that comes with the package (``organic``). Size, cutoff and all else of the model are its own.
+            Members that start alike differ less: look at the coverage in the certificate.
         train_minutes: Time to train each member in each round; 1 without it and without ``epochs``.
         epochs: Passes over the labels, in place of ``train_minutes``.
         processes: Number of processes with a teacher.
@@ -84,6 +87,7 @@ class LearnSettings:
     size: Literal["small", "base", "large"] | None = None
     cutoff: float | Sequence[float] | None = None
     model: dict[str, Any] = field(default_factory=dict)
+    start_from: str | None = None
     train_minutes: float | None = None
     epochs: int | None = None
     processes: int = 1
@@ -97,9 +101,15 @@ class LearnSettings:
     trust: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", self.size or size_of_student(self.model))
-        _, typed = compose(str(self.size), self.model)  # what is typed is trusted
-        object.__setattr__(self, "trust", (*(self.trust or ()), *typed))
+        if self.start_from is None:
+            object.__setattr__(self, "size", self.size or size_of_student(self.model))
+            _, typed = compose(str(self.size), self.model)  # what is typed is trusted
+            object.__setattr__(self, "trust", (*(self.trust or ()), *typed))
+        elif (self.size, self.cutoff, self.model) != (None, None, {}):
+            raise ValueError(
+                "'size', 'cutoff' and 'model' must be left out with 'start_from', whose file has them, got "
+                f"{self.size!r}, {self.cutoff} and {self.model}"
+            )
         _ = self.as_teacher  # which may be unusable
         for name in ("target_force_error", "temperature", "timestep", "ps", "label_seconds"):
             check_positive(**{name: getattr(self, name)})

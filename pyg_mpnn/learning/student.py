@@ -47,8 +47,8 @@ def train_student(
     minutes = (settings.train_minutes or 1.0) if settings.epochs is None else None
     length = f"{settings.epochs} epochs" if minutes is None else f"{minutes:g} min"
     say(f"training {settings.committee} members for {length} each on {len(train)} structures")
-    model: dict[str, Any] = {"start_from": str(before)}
-    if number == 0:
+    model: dict[str, Any] = {"start_from": str(before) if number else settings.start_from}
+    if number == 0 and settings.start_from is None:
         model = {"size": settings.size, "cutoff": settings.cutoff, "model": settings.model}
     of = TrainingSettings(
         "labels.xyz",

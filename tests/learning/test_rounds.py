@@ -195,6 +195,15 @@ def test_bad_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_to_start_from_must_know_the_elements(tmp_path: Path) -> None:
+    given = {"model": {}, "cutoff": None, "teacher": {"class": EMT}}
+    with pytest.raises(ValueError, match=r"'start_from' must know all elements .* \[1, 6, 7, 8, 9\] beside \[29\]"):
+        learn(settings(copper(tmp_path / "copper.xyz"), tmp_path / "run", start_from="organic", **given))
+    with pytest.raises(FileNotFoundError, match=r"'start_from' must be a file, got 'organik'"):
+        learn(settings(copper(tmp_path / "copper.xyz"), tmp_path / "run", start_from="organik", **given))
+    assert not (tmp_path / "run").exists(), "the teacher was not asked"
+
+
 def test_bad_folders(tmp_path: Path) -> None:
     structures = copper(tmp_path / "copper.xyz")
     with pytest.raises(FileNotFoundError, match=r"'out' must hold state.json to resume"):

@@ -26,6 +26,7 @@ def test_teacher_with_its_arguments() -> None:
         ({"labels": 5}, "'labels' must be at least 20"),
         ({"epochs": 3, "train_minutes": 1.0}, "'epochs' and 'train_minutes' exclude each other"),
         ({"ps": 0.01}, r"'ps' must be long enough for 20 different structures.*at least 0.05"),
+        ({"start_from": "organic", "size": "base"}, "'size', 'cutoff' and 'model' must be left out with 'start_from'"),
         ({"max_labels": 100}, "'max_labels' must be at least 106 for one round"),
     ],
 )

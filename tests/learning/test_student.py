@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from pyg_mpnn.learning.student import validates
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyg_mpnn import load_potential
+from pyg_mpnn.data import ethanol, to_atoms
+from pyg_mpnn.learning import LearnSettings
+from pyg_mpnn.learning.student import train_student, validates
+from pyg_mpnn.models import Committee
 
 
 def test_a_label_that_validates_once_validates_always() -> None:
@@ -8,3 +17,20 @@ def test_a_label_that_validates_once_validates_always() -> None:
     assert len(few) == 10
     assert more[:10] == few
     assert len(more) == 18
+
+
+@pytest.mark.slow
+def test_first_members_start_from_given_weights(tmp_path: Path) -> None:
+    """One epoch leaves their weights near those that they started from."""
+    frames = [to_atoms(frame) for frame in ethanol("train")[:40]]
+    given: dict[str, Any] = {"epochs": 1, "committee": 2, "threads": 1, "compile": "off"}
+    of = LearnSettings({"class": "ase.calculators.emt:EMT"}, "ethanol.xyz", "run", start_from="organic", **given)
+    assert of.size is None, "the file has it"
+    train_student(of, 0, frames, tmp_path / "round" / "committee", tmp_path / "none", print)
+    committee, organic = load_potential(tmp_path / "round" / "committee" / "committee.pt"), load_potential("organic")
+    assert isinstance(committee, Committee)
+    started = organic.state_dict()
+    for member in committee.potentials:
+        for name, weights in member.representation.state_dict().items():
+            start = started[f"representation.{name}"]
+            assert (weights - start).norm() < 0.5 * start.norm(), "random weights are further away than these are large"
