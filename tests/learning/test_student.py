@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pyg_mpnn import load_potential
+from pyg_mpnn import Potential, load_potential
 from pyg_mpnn.data import ethanol, to_atoms
 from pyg_mpnn.learning import LearnSettings
 from pyg_mpnn.learning.student import train_student, validates
@@ -31,6 +31,7 @@ def test_first_members_start_from_given_weights(tmp_path: Path) -> None:
     assert isinstance(committee, Committee)
     started = organic.state_dict()
     for member in committee.potentials:
+        assert isinstance(member, Potential)
         for name, weights in member.representation.state_dict().items():
             start = started[f"representation.{name}"]
             assert (weights - start).norm() < 0.5 * start.norm(), "random weights are further away than these are large"
