@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from pyg_mpnn.deploy.tracing import (
     unflatten,
 )
 from pyg_mpnn.deploy.trials import generated
+from pyg_mpnn.files import replace_whole
 
 SIZES = (9, 40, 200)
 """Atoms of the structures that a package is compared on."""
@@ -75,12 +74,11 @@ def export_package(
         crystal = crystal._replace(numbers=_of_atoms(numbers.values(), crystal.pos))
         structures.append([part.to(reference.device) for part in crystal.flat()])
     seconds = 1.3 * expected_seconds(traced, "inference")
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        package = Path(scratch) / path.name
+    with replace_whole(path) as package:
         values = tuple(numbers.values())
         task = (Packed.of(traced.graph), traced.names, tensors, reference, kind, values, structures, package)
         with announce(f"Compiling {path.name} and comparing it with eager results in a process of its own", seconds):
-            found, reason = in_own_process(_make_and_evaluate, task, Path(scratch), seconds)
+            found, reason = in_own_process(_make_and_evaluate, task, package.parent, seconds)
         if found is None:
             raise CompilationError(
                 f"the package was not written: {reason}, with torch {torch.__version__} on {reference.device}; "
@@ -90,7 +88,6 @@ def export_package(
         for results, structure in zip(found, structures, strict=True):
             wanted = unflatten(kind, evaluate([*tensors[: len(traced.names)], *structure]))
             _compare(results, wanted, structure, reference, dtype)
-        os.replace(package, path)
 
 
 def _make_and_evaluate(

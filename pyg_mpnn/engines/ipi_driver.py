@@ -80,7 +80,8 @@ class IPIDriver:
 
         if other.keys() - {"verbose"}:
             raise ValueError(
-                f"'parameters' must be template, model, dtype, device, skin, compile, trust, got {', '.join(sorted(other))}"
+                "'parameters' must be template, model, dtype, device, skin, compile, trust, got "
+                f"{', '.join(sorted(other))}"
             )
         if dtype not in ("float32", "float64"):
             raise ValueError(f"'dtype' must be float32 or float64, got {dtype}")
@@ -160,6 +161,7 @@ def ipi_forcefield(
     beads: int = 1,
     dtype: Literal["float32", "float64"] = "float64",
     compile: Literal["auto", "on", "off"] = "off",
+    trust: str = "",
 ) -> str:
     """The ``ffdirect`` block of i-PI's input that runs a potential inside i-PI, all beads in one graph.
 
@@ -170,6 +172,7 @@ def ipi_forcefield(
         beads: number of beads, all evaluated at once.
         dtype: ``"float32"`` or ``"float64"``.
         compile: ``"auto"``, ``"on"`` or ``"off"``.
+        trust: file or module of the user's that the model is made of and that may run.
 
     Returns:
         XML.
@@ -183,10 +186,11 @@ def ipi_forcefield(
     """
     if beads < 1:
         raise ValueError(f"'beads' must be at least 1, got {beads}")
-    for label, path in (("model", str(model)), ("template", str(template))):
+    for label, path in (("model", str(model)), ("template", str(template)), ("trust", trust)):
         if any(character in path for character in ",:{}<>&'\""):
             raise ValueError(f"'{label}' must be a path without the characters , : {{}} <>&'\" for i-PI, got {path}")
     values = {"template": template, "model": model, "dtype": dtype, "compile": compile}
+    values |= {"trust": trust} if trust else {}
     parameters = ", ".join(f"{key}: {value}" for key, value in values.items())
     return (
         f"<ffdirect name='{name}' threaded='True'>\n"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Dict, List, Optional, get_type_hints  # noqa: UP035 (TorchScript's names)
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_mpnn.engines.evaluator import Evaluator, missing, numbers_of_atoms, parts
+from pyg_mpnn.files import replace_whole
 from pyg_mpnn.models import ZBL, EnergyModel, Potential, SumPotential
 
 __all__ = ["export_metatomic"]
@@ -79,15 +78,14 @@ def export_metatomic(
         dtype=str(dtype).removeprefix("torch."),
     )
     exported = AtomisticModel(module.eval(), ModelMetadata(name=name), capabilities)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with replace_whole(path) as partial:
         try:
-            exported.save(Path(folder) / path.name)
+            exported.save(partial)
         except RuntimeError as error:
             raise RuntimeError(
                 "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations "
                 'below 0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
             ) from error
-        os.replace(Path(folder) / path.name, path)
     print(evaluator.announce("metatomic", "eV, A", "of the engine"))
 
 

@@ -61,7 +61,11 @@ def graph_inputs(potential: EnergyModel, atoms: Atoms, where: str = "the structu
 
 def numbers_of(potential: EnergyModel, atoms: Atoms, where: str) -> dict[str, float]:
     """What :func:`graph_inputs` finds that energies need, as plain numbers; arguments and errors as there."""
-    return {name: float(value) for name, value in graph_inputs(potential, atoms, where).items() if name in potential.graph_inputs}
+    return {
+        name: float(value)
+        for name, value in graph_inputs(potential, atoms, where).items()
+        if name in potential.graph_inputs
+    }
 
 
 def evaluate(

@@ -568,8 +568,9 @@ class EnergyModel(Stored, nn.Module):
         _, _, edge_vec = self._place(structure, pos, strain)
         z, batch, num_graphs = structure.z, structure.batch, structure.num_graphs
         options: dict[str, Any] = {"inputs": structure.of_atoms(self.graph_inputs)} if self.graph_inputs else {}
-        edges: Any = structure.edge_index, edge_vec
-        energies = self.interaction_energies(z, *edges, batch, num_graphs, memory=memory, **options)
+        assert structure.edge_index is not None
+        edge_index = structure.edge_index
+        energies = self.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory, **options)
         return _check_energies(self, energies, len(z)), None
 
     def _place(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:

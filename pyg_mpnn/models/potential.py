@@ -339,7 +339,9 @@ class Potential(EnergyModel):
             raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
         missing = [name for name in self.graph_inputs if name not in (inputs or {})]
         if missing:
-            raise ValueError(f"'inputs' must hold {missing[0]!r} of each atom, which the representation reads, got none")
+            raise ValueError(
+                f"'inputs' must hold {missing[0]!r} of each atom, which the representation reads, got none"
+            )
         options: dict[str, Any] = domain if near is None else {"near": near, **domain}
         atoms = Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None)
         return self._energies(atoms, memory, options, inputs or {})[0]

@@ -217,13 +217,12 @@ def fixed_inputs(names: Sequence[str], inputs: Mapping[str, float] | None) -> di
     """
     given = dict(inputs or {})
     missing = [name for name in names if name not in given]
+    if given and not names:
+        raise ValueError(f"'inputs' must be left out: the potential reads elements and positions only, got {given}")
     if missing or given.keys() - set(names):
-        example = ", ".join(f"{name!r}: 0" for name in names)
         raise ValueError(
-            f"'inputs' must hold a number for each of {', '.join(names)}, which the potential reads of a structure, got "
-            f"{given or 'none'}: give inputs={{{example}}}"
-            if names
-            else f"'inputs' must be left out, for the potential reads elements and positions only, got {given}"
+            f"'inputs' must hold a number for each of {', '.join(names)}, which the potential reads of a structure, "
+            f"got {given or 'none'}: give for instance inputs={dict.fromkeys(names, 0)}"
         )
     for name, value in given.items():
         if not math.isfinite(value):

@@ -179,7 +179,9 @@ class SumPotential(EnergyModel):
             vec = vec.to(part.dtype)
             options: dict[str, Any] = {}
             if part.graph_inputs:
-                options["inputs"] = {name: number for name, number in (inputs or {}).items() if name in part.graph_inputs}
+                options["inputs"] = {
+                    name: number for name, number in (inputs or {}).items() if name in part.graph_inputs
+                }
             energies.append(part.interaction_energies(z, index, vec, batch, num_graphs, own or None, memory, **options))
         return reduce(torch.add, energies)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyg_mpnn import MPNN
 
+TRUST = "tests.engines.charged"
+
 
 class Charged(MPNN):
     graph_inputs = ("charge",)

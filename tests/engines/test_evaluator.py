@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_mpnn import ZBL, Potential, PotentialCalculator, SumPotential
+from pyg_mpnn import ZBL, PotentialCalculator, SumPotential, load_potential
 from pyg_mpnn.engines import Evaluator
 from pyg_mpnn.engines.evaluator import atomic_numbers
-from tests.engines.charged import Charged
+from tests.engines.charged import TRUST
 
 
 @pytest.mark.parametrize("kind", ["molecule", "crystal"])
@@ -77,12 +77,8 @@ def test_bad_input_is_refused(potential):
         Evaluator(potential, inputs={"charge": 1})
 
 
-@pytest.fixture
-def charged():
-    return SumPotential(Potential(Charged(cutoff=4.0, hidden_channels=16, num_layers=2)), ZBL(2.0)).double().eval()
-
-
 def test_a_charge_is_given_once_for_all_structures(charged, molecule, crystal):
+    charged = SumPotential(load_potential(charged, trust=[TRUST]), ZBL(2.0).double())
     evaluator = Evaluator(charged, inputs={"charge": 1})
     assert ", charge 1, float64" in evaluator.announce("ENGINE", "UNITS", "NVE")
     for atoms in (molecule, crystal):
@@ -102,22 +98,19 @@ def test_a_charge_is_given_once_for_all_structures(charged, molecule, crystal):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (None, r"'inputs' must hold a number for each of charge, .* got none: give inputs={'charge': 0}"),
+        (None, r"'inputs' must hold a number for each of charge, .* got none: give for instance inputs={'charge': 0}"),
         ({"charge": 1, "spin": 2}, r"'inputs' must hold a number for each of charge, .* got {'charge': 1, 'spin': 2}"),
         ({"charge": float("nan")}, "'inputs' must hold finite numbers, got nan for 'charge'"),
     ],
 )
 def test_a_charge_that_is_missing_or_wrong_is_refused(inputs, message, charged):
     with pytest.raises(ValueError, match=message):
-        Evaluator(charged, inputs=inputs)
+        Evaluator(charged, inputs=inputs, trust=[TRUST])
 
 
-def test_code_of_the_users_is_trusted_by_name(charged, tmp_path):
-    charged.save(tmp_path / "charged.pt")
+def test_code_of_the_users_is_trusted_by_name(charged):
     with pytest.raises(ValueError, match="is code that is not of this package: read it, and if you trust it"):
-        Evaluator(tmp_path / "charged.pt", inputs={"charge": 1})
-    evaluator = Evaluator(tmp_path / "charged.pt", inputs={"charge": 1}, trust=["tests.engines.charged"])
-    assert evaluator.potential.graph_inputs == ("charge",)
+        Evaluator(charged, inputs={"charge": 1})
 
 
 @pytest.mark.parametrize(
