@@ -12,4 +12,4 @@ class Charged(MPNN):
 
     def features(self, z, edge_index, edge_vec, charge, **options):
         found = super().features(z, edge_index, edge_vec, **options)
-        return found._replace(x=[x * (1.0 + charge[: len(x), None]) for x in found.x])
+        return found._replace(x=[x * (1.0 + charge[: x.shape[0], None]) for x in found.x])
