@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from pyg_mpnn.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torch-geometric", "e3nn", "vesin", "numpy", "lightning", "ase")
@@ -34,8 +34,5 @@ def commit() -> str:
 
 def write(path: Path, record: dict[str, Any]) -> None:
     """Write a record as JSON; a write that is cut off leaves no broken file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(partial, path)
+    write_json(path, record)
     print(f"written to {path}")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -60,16 +61,54 @@ def write_whole(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         )
         with os.fdopen(handle, mode, **options) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~_umask())
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except OSError as error:
         if error.errno not in _FULL:  # of what is read meanwhile
             raise
         raise _named(error, path) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_whole(path: str | Path) -> Iterator[Path]:
+    """Lend the name of a file that something else writes; it takes its place when it is complete and on the disk.
+
+    After an error the old file is as it was and nothing else is left.
+
+    Args:
+        path: the file, in a folder that exists.
+
+    Yields:
+        a path of the same name, in a folder of its own for what comes up meanwhile.
+
+    Example:
+        >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
+        >>> with replace_whole(path) as partial:
+        ...     _ = partial.write_text("1 2 3")
+        >>> path.read_text(), len(list(path.parent.iterdir()))
+        ('1 2 3', 1)
+    """
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        yield Path(scratch) / path.name
+        put_in_place(Path(scratch) / path.name, path)
+
+
+def put_in_place(partial: str | Path, path: str | Path) -> None:
+    """Put a complete file or folder in the place of an older one: where all writers end.
+
+    Args:
+        partial: what is complete, on the disk of its place.
+        path: its place.
+    """
+    if Path(partial).is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+    os.replace(partial, path)
 
 
 def write_text(path: str | Path, text: str) -> None:

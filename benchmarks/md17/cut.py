@@ -12,12 +12,12 @@ Writes rmd17_MOLECULE_{train,test}_01.npz with the 1000 frames of each.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.md17.train import MOLECULES
+from pyg_mpnn.files import replace_whole
 
 
 def main() -> None:
@@ -41,12 +41,11 @@ def cut(archive: Path, out: Path, molecule: str, split: int) -> list[Path]:
     for part in ("train", "test"):
         index = np.loadtxt(archive / "splits" / f"index_{part}_{split:02d}.csv", dtype=np.int64, ndmin=1)
         path = out / f"rmd17_{molecule}_{part}_{split:02d}.npz"
-        partial = path.with_suffix(".partial.npz")
-        np.savez(
-            partial,
-            **{name: values if name == "nuclear_charges" else values[index] for name, values in whole.items()},
-        )
-        os.replace(partial, path)
+        with replace_whole(path) as partial:
+            np.savez(
+                partial,
+                **{name: values if name == "nuclear_charges" else values[index] for name, values in whole.items()},
+            )
         written.append(path)
     return written
 

@@ -14,8 +14,8 @@ from pyg_mpnn.files import refuse_input_as_output, write_json
 from pyg_mpnn.models import open_potential
 from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.training import Errors
-from pyg_mpnn.training.breakdown import Breakdown
 from pyg_mpnn.training.evaluate import label_shapes, predict, structures_to_test, units
+from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
 from pyg_mpnn.training.metrics import compute_errors
 from pyg_mpnn.training.table import error_table, kinds_table
 
@@ -90,16 +90,16 @@ def evaluate_command(
     predictions = predict(potential, structures, **sizes)  # type: ignore[arg-type]
     errors = compute_errors(predictions, units(potential))
     print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
-    if kinds := kinds_table(Breakdown(predictions, structures.structures).by_kind()):
+    tested = JudgedSet("tested", predictions, structures)
+    if kinds := kinds_table(tested.parts.by_kind()):
         print(f"\n{kinds}")
     if json is not None:
         write_json(json, errors.summary())
         print(f"\nWritten to {json}")
     if out is not None:
-        from pyg_mpnn.training.judgement import PAGE, JudgedSet, write_judgement
         from pyg_mpnn.training.plots import plot_parity
 
-        folder, tested = Path(out), JudgedSet("tested", predictions, structures)
+        folder = Path(out)
         heading = f"{len(structures)} tested structures"
         plot_parity(predictions, tested.energy_zero(), folder / "parity.png", heading, units(potential))
         verdicts = write_judgement(folder, f"Test of {model}", potential, [tested], units=units(potential))

@@ -10,7 +10,12 @@ from pyg_mpnn.models.checks import choose_device
 
 
 def export_command(
-    model: str, out: str, dtype: str | None = None, device: str = "auto", trust: list[str] | None = None
+    model: str,
+    out: str,
+    dtype: str | None = None,
+    device: str = "auto",
+    inputs: dict[str, float] | None = None,
+    trust: list[str] | None = None,
 ) -> Path:
     """Write energy, forces and stress of one structure as an AOTInductor package, for Python or C++.
 
@@ -25,6 +30,8 @@ def export_command(
         dtype: Precision to compute in, float32 or float64; by default that of the potential. Input and output are
             float64 in any case.
         device: Where the package is to run: auto (a GPU if there is one here), cpu, cuda or cuda:0.
+        inputs: A number for each of what the potential reads of a structure, for example --inputs.charge 1; the package
+            has it for good.
         trust: Code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
@@ -34,7 +41,8 @@ def export_command(
         A in; eV, eV/A, eV/A^3 out.
 
     Raises:
-        ValueError: The name does not end in .pt2, the precision is another one, or the device is not there.
+        ValueError: The name does not end in .pt2, the precision is another one, the device is not there, or a number
+            that the potential reads is missing.
     """
     import torch
 
@@ -48,7 +56,8 @@ def export_command(
     refuse_input_as_output("out", target, [model])
     place = choose_device(device)
     potential = open_potential(model, trust=trust)
-    potential.to(device=place, dtype=None if dtype is None else getattr(torch, dtype)).export(target)
+    potential.to(device=place, dtype=None if dtype is None else getattr(torch, dtype)).export(target, inputs=inputs)
     size = target.stat().st_size / 1e6
-    print(f"Written to {target}, {size:.1f} MB, for {place}: z, pos, edge_index, shifts, cell in this order")
+    fixed = "".join(f", at {name} {value:g}" for name, value in (inputs or {}).items())
+    print(f"Written to {target}, {size:.1f} MB, for {place}{fixed}: z, pos, edge_index, shifts, cell in this order")
     return target

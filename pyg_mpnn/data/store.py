@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pyg_mpnn.files import write_text
+from pyg_mpnn.files import put_in_place, write_text
 
 _OPEN: dict[str, Any] = {}  # database by folder
 
@@ -151,8 +151,7 @@ def write_store(folder: Path, structures: Iterable[dict[str, torch.Tensor]], ind
             ) from error
         raise
     _close(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    put_in_place(partial, folder)
 
 
 def read_store(folder: Path, number: int) -> dict[str, torch.Tensor]:

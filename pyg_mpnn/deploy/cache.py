@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyg_mpnn.deploy.support import cache_folder, code_folder
+from pyg_mpnn.files import write_text
 
 _LIST = "files.json"
 
@@ -140,8 +141,6 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _write_list(folder: Path) -> None:
-    text, partial = json.dumps(_digests(folder)), folder / f"{_LIST}.partial"
-    if (folder / _LIST).exists() and (folder / _LIST).read_text() == text:
-        return
-    partial.write_text(text)
-    os.replace(partial, folder / _LIST)
+    text = json.dumps(_digests(folder))
+    if not (folder / _LIST).exists() or (folder / _LIST).read_text() != text:
+        write_text(folder / _LIST, text)

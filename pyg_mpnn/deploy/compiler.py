@@ -68,7 +68,8 @@ class Compiler:
         lengths = (len(inputs.z), inputs.edge_index.shape[1], *(len(edges) for edges in inputs.near))
         if min(lengths) < 2 or self._unproven:
             return None
-        kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near))
+        read = tuple(getattr(module, "graph_inputs", ()))
+        kind = Kind(trained, stress, inputs.cell is not None, 1 + len(inputs.near), read)
         if [*itertools.chain.from_iterable(map(dict.values, self._children))] != self._parts:  # a part was replaced
             self._compiled.clear()
         if not self._compiled:

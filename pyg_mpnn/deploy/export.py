@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,16 +21,25 @@ from pyg_mpnn.deploy.tracing import (
     Outputs,
     eager_function,
     example_tensors,
+    name_inputs,
     trace,
     unflatten,
 )
 from pyg_mpnn.deploy.trials import generated
+from pyg_mpnn.files import replace_whole
 
 SIZES = (9, 40, 200)
 """Atoms of the structures that a package is compared on."""
 
 
-def export_package(module: nn.Module, reference: Tensor, num_near: int, dtype: torch.dtype, path: Path) -> None:
+def export_package(
+    module: nn.Module,
+    reference: Tensor,
+    num_near: int,
+    dtype: torch.dtype,
+    path: Path,
+    numbers: Mapping[str, float],
+) -> None:
     r"""Compile energy, forces and stress of one structure to an AOTInductor package, weights included.
 
     The package is a function of ``z``, ``pos``, ``edge_index``, ``shifts`` and ``cell`` (and an index list of edges for
@@ -46,6 +54,7 @@ def export_package(module: nn.Module, reference: Tensor, num_near: int, dtype: t
         num_near: number of index lists that it takes.
         dtype: that of the module.
         path: file to write; an existing one is replaced only by a complete one.
+        numbers: what the module reads of a structure besides, such as its charge: constants of the package.
 
     Raises:
         CompilationError: another precision, or the package could not be made, ends its process, or does not compute
@@ -53,19 +62,23 @@ def export_package(module: nn.Module, reference: Tensor, num_near: int, dtype: t
     """
     if dtype not in TOLERANCE:
         raise CompilationError(f"a package computes in float32 or float64, got {dtype}: nothing was written")
-    kind = Kind(trained=False, stress=True, periodic=True, scales=1 + num_near)
+    kind = Kind(trained=False, stress=True, periodic=True, scales=1 + num_near, inputs=tuple(numbers))
     try:
         traced = trace(module, kind, dtype, reference.device)
     except Exception as error:
         raise CompilationError(f"the package was not written: {UNTRACEABLE}: {first_line(error)}") from error
     tensors, random = example_tensors(module, traced, kind), torch.Generator().manual_seed(0)
-    structures = [[part.to(reference.device) for part in generated(module, kind, (n,), random).flat()] for n in SIZES]
+    structures = []
+    for size in SIZES:
+        crystal = generated(module, kind, (size,), random)
+        crystal = crystal._replace(numbers=_of_atoms(numbers.values(), crystal.pos))
+        structures.append([part.to(reference.device) for part in crystal.flat()])
     seconds = 1.3 * expected_seconds(traced, "inference")
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        package = Path(scratch) / path.name
-        task = (Packed.of(traced.graph), traced.names, tensors, reference, kind, structures, package)
+    with replace_whole(path) as package:
+        values = tuple(numbers.values())
+        task = (Packed.of(traced.graph), traced.names, tensors, reference, kind, values, structures, package)
         with announce(f"Compiling {path.name} and comparing it with eager results in a process of its own", seconds):
-            found, reason = in_own_process(_make_and_evaluate, task, Path(scratch), seconds)
+            found, reason = in_own_process(_make_and_evaluate, task, package.parent, seconds)
         if found is None:
             raise CompilationError(
                 f"the package was not written: {reason}, with torch {torch.__version__} on {reference.device}; "
@@ -75,7 +88,6 @@ def export_package(module: nn.Module, reference: Tensor, num_near: int, dtype: t
         for results, structure in zip(found, structures, strict=True):
             wanted = unflatten(kind, evaluate([*tensors[: len(traced.names)], *structure]))
             _compare(results, wanted, structure, reference, dtype)
-        os.replace(package, path)
 
 
 def _make_and_evaluate(
@@ -84,19 +96,21 @@ def _make_and_evaluate(
     tensors: list[Tensor],
     reference: Tensor,
     kind: Kind,
+    numbers: tuple[float, ...],
     structures: list[list[Tensor]],
     path: Path,
 ) -> list[tuple[Tensor, ...]]:
     """Write a package and evaluate structures with it: what a process of its own does."""
-    exported = _OneStructure(graph.unpack(), names, tensors, reference, kind)
-    z, pos, _, edge_index, shifts, cell, near = exported.example
+    exported = _OneStructure(graph.unpack(), names, tensors, reference, kind, numbers)
+    z, pos, _, edge_index, shifts, cell, near, _ = exported.example
     assert cell is not None
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free}, {0: free}, {1: free}, {0: free}, None, tuple({0: free} for _ in near))
     build(exported, (z, pos, edge_index, shifts, cell[0], near), shapes, path)
     run, found = torch._inductor.aoti_load_package(str(path)), []
-    for z, pos, _, edge_index, shifts, cell, *others in structures:
-        found.append(tuple(run(z, pos, edge_index, shifts, cell[0], tuple(others))))
+    for z, pos, _, edge_index, shifts, cell, near, _ in (name_inputs(kind, tensors) for tensors in structures):
+        assert cell is not None
+        found.append(tuple(run(z, pos, edge_index, shifts, cell[0], near)))
     return found
 
 
@@ -126,29 +140,39 @@ def _compare(
             )
 
 
+def _of_atoms(numbers: Iterable[float], pos: Tensor) -> tuple[Tensor, ...]:
+    return tuple(torch.full_like(pos[:, 0], number) for number in numbers)
+
+
 class _OneStructure(nn.Module):
     """A traced graph with its weights, for one structure."""
 
     reference: Tensor
 
     def __init__(
-        self, graph: GraphModule, names: tuple[str, ...], tensors: list[Tensor], reference: Tensor, kind: Kind
+        self,
+        graph: GraphModule,
+        names: tuple[str, ...],
+        tensors: list[Tensor],
+        reference: Tensor,
+        kind: Kind,
+        numbers: tuple[float, ...],
     ) -> None:
         super().__init__()
         self.held = (graph,)  # not a part: export would lose its constants
-        self.kind = kind
+        self.kind, self.numbers = kind, numbers
         self.names = [name.replace(".", "_") for name in names]
         for name, tensor in zip(self.names, tensors, strict=False):
             self.register_buffer(name, tensor.detach().clone())
         self.register_buffer("reference", reference.clone())
-        z, pos, batch, edge_index, shifts, cell, *near = tensors[len(self.names) :]
-        self.example = Inputs(z, pos, batch, edge_index, shifts, cell, tuple(near))
+        self.example = name_inputs(kind, tensors[len(self.names) :])
 
     def forward(
         self, z: Tensor, pos: Tensor, edge_index: Tensor, shifts: Tensor, cell: Tensor, near: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # the graph wants at least two structures: a second one that no atom is in
-        inputs = Inputs(z, pos, torch.zeros_like(z), edge_index, shifts, torch.stack([cell, cell]), near)
+        numbers = _of_atoms(self.numbers, pos)
+        inputs = Inputs(z, pos, torch.zeros_like(z), edge_index, shifts, torch.stack([cell, cell]), near, numbers)
         (graph,) = self.held
         results = graph(*(getattr(self, name) for name in self.names), *inputs.flat())
         outputs = unflatten(self.kind, results)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ from pyg_mpnn.deploy.proof import (
 from pyg_mpnn.deploy.support import CompilationError, cache_folder, digest, generating, machine, tracing
 from pyg_mpnn.deploy.tracing import Traced
 from pyg_mpnn.deploy.trials import Trial, results_of
+from pyg_mpnn.files import replace_whole
 
 Compiled = Callable[[list[Tensor]], list[Tensor]]
 Purpose = Literal["inference", "training"]
@@ -133,12 +132,12 @@ def build(module: nn.Module, arguments: tuple[Any, ...], shapes: tuple[Any, ...]
         path: file to write; an existing one is replaced only by a complete one.
     """
     make_private(cache_folder())  # torch's headers are kept there
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _quiet():
+    with replace_whole(path) as package, _quiet():
         with torch.no_grad(), tracing():
             program = torch.export.export(module, arguments, dynamic_shapes=shapes)
-        with generating(Path(scratch)):
-            package = torch._inductor.aoti_compile_and_package(program, package_path=str(Path(scratch) / "package.pt2"))
-        os.replace(package, path)
+        with generating(package.parent):
+            made = torch._inductor.aoti_compile_and_package(program, package_path=str(package.with_suffix(".pt2")))
+        Path(made).rename(package)
 
 
 def load_package(path: Path) -> Compiled:

@@ -30,6 +30,7 @@ class Kind(NamedTuple):
     stress: bool  # whether the virial is wanted
     periodic: bool  # whether there are cells and shifts
     scales: int  # number of cutoffs
+    inputs: tuple[str, ...] = ()  # numbers of graphs that are read, such as a charge
 
 
 class Inputs(NamedTuple):
@@ -42,10 +43,11 @@ class Inputs(NamedTuple):
     shifts: Tensor | None  # (edges, 3)
     cell: Tensor | None  # (graphs, 3, 3)
     near: tuple[Tensor, ...]  # indices of the edges of each smaller scale
+    numbers: tuple[Tensor, ...] = ()  # of the graph of each atom, one for each name in Kind.inputs, (nodes,)
 
     def flat(self) -> list[Tensor]:
         """The tensors that are there, in order."""
-        return [tensor for tensor in (*self[:-1], *self.near) if tensor is not None]
+        return [tensor for tensor in (*self[:-2], *self.near, *self.numbers) if tensor is not None]
 
 
 class Outputs(NamedTuple):
@@ -75,8 +77,9 @@ def trace(module: nn.Module, kind: Kind, dtype: torch.dtype, device: torch.devic
     traced is made here; no size in it means anything.
 
     Args:
-        module: has ``interaction_energies(z, edge_index, edge_vec, batch, num_graphs, near)``, written without
-            branches on values of tensors, and without ``num_graphs`` in a shape.
+        module: has ``interaction_energies(z, edge_index, edge_vec, batch, num_graphs, near)``, and there ``inputs``
+            where it has ``graph_inputs``, written without branches on values of tensors, and without ``num_graphs`` in
+            a shape.
         kind: what to compute.
         dtype: dtype of the network, which gets the differences of positions in it.
         device: device of the module.
@@ -122,7 +125,7 @@ def eager_function(
     def evaluate(tensors: list[Tensor]) -> list[Tensor]:
         weights = dict(zip(names, tensors[: len(names)], strict=True))
         with torch.enable_grad():
-            outputs = _evaluate(energies_of, weights, _inputs(kind, tensors[len(names) :]), kind, dtype)
+            outputs = _evaluate(energies_of, weights, name_inputs(kind, tensors[len(names) :]), kind, dtype)
         return [tensor for tensor in outputs if tensor is not None]
 
     return evaluate
@@ -147,8 +150,11 @@ class _InteractionEnergies(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, near: Any) -> Tensor:
-        energies: Tensor = self.module.interaction_energies(z, edge_index, edge_vec, batch, 0, near)  # type: ignore[operator]
+    def forward(
+        self, z: Tensor, edge_index: Tensor, edge_vec: Tensor, batch: Tensor, near: Any, inputs: dict[str, Tensor]
+    ) -> Tensor:
+        options = {"inputs": inputs} if inputs else {}
+        energies: Tensor = self.module.interaction_energies(z, edge_index, edge_vec, batch, 0, near, **options)  # type: ignore[operator]
         return energies
 
 
@@ -160,17 +166,20 @@ def _evaluate(module: nn.Module, weights: dict[str, Tensor], inputs: Inputs, kin
         strain = pos.new_zeros(cell.shape[0], 3, 3).requires_grad_()
         strained, cell = apply_strain(pos, cell, strain, inputs.batch)
     edge_vec = edge_vectors(strained, inputs.edge_index, inputs.shifts, cell, inputs.batch).to(dtype)
-    arguments = (inputs.z, inputs.edge_index, edge_vec, inputs.batch, inputs.near or None)
+    numbers = dict(zip(kind.inputs, inputs.numbers, strict=True))
+    arguments = (inputs.z, inputs.edge_index, edge_vec, inputs.batch, inputs.near or None, numbers)
     energies = functional_call(module, weights, arguments)
     forces, virial = energy_gradients(energies, pos, strain, create_graph=kind.trained)
     virial = None if virial is None else virial.to(dtype)
     return Outputs(energies, forces.to(dtype), virial, (edge_vec == 0).all(dim=1).any())
 
 
-def _inputs(kind: Kind, tensors: list[Tensor]) -> Inputs:
+def name_inputs(kind: Kind, tensors: list[Tensor]) -> Inputs:
+    """The tensors of :meth:`Inputs.flat` by name."""
     z, pos, batch, edge_index, *rest = tensors
-    shifts, cell = rest[:2] if kind.periodic else (None, None)
-    return Inputs(z, pos, batch, edge_index, shifts, cell, tuple(rest[2 if kind.periodic else 0 :]))
+    shifts, cell = (rest.pop(0), rest.pop(0)) if kind.periodic else (None, None)
+    scales = kind.scales - 1
+    return Inputs(z, pos, batch, edge_index, shifts, cell, tuple(rest[:scales]), tuple(rest[scales:]))
 
 
 def _example(kind: Kind, device: torch.device) -> Inputs:
@@ -184,7 +193,8 @@ def _example(kind: Kind, device: torch.device) -> Inputs:
     shifts = torch.zeros(edge_index.shape[1], 3, dtype=torch.long) if kind.periodic else None
     cell = (30.0 * torch.eye(3, dtype=torch.float64)).repeat(count, 1, 1) if kind.periodic else None
     near = tuple(torch.arange(11 + 6 * scale) for scale in range(kind.scales - 1))
-    inputs = Inputs(torch.ones_like(nodes), pos, batch, edge_index, shifts, cell, near)
+    numbers = tuple((batch % 2).double() for _ in kind.inputs)
+    inputs = Inputs(torch.ones_like(nodes), pos, batch, edge_index, shifts, cell, near, numbers)
     return Inputs(*(_to(part, device) for part in inputs))
 
 

@@ -103,14 +103,16 @@ def generated(module: nn.Module, kind: Kind, sizes: tuple[int, ...], random: tor
         shifts.append(around[image])
         first += size
     count = sum(map(len, sources))
+    batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     return Inputs(
         elements[torch.randint(len(elements), (first,), generator=random)],
         torch.cat(places),
-        torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)),
+        batch,
         torch.stack([torch.cat(sources), torch.cat(receivers)]),
         torch.cat(shifts) if kind.periodic else None,
         torch.stack(cells) if kind.periodic else None,
         tuple(torch.arange(count // (2 + scale)) for scale in range(kind.scales - 1)),  # lists of lists hold too
+        tuple(torch.randint(3, (len(sizes),), generator=random).double()[batch] for _ in kind.inputs),
     )
 
 

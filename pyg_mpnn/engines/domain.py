@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,13 +56,16 @@ class Domain:
         same = num_own == self.num_own and np.array_equal(tags, self.tags)
         return same and (len(pos) == 0 or float((pos - self.pos).square().sum(-1).max()) < allowed**2)
 
-    def evaluate(self, potential: EnergyModel | SumPotential, numbers: np.ndarray, pos: Tensor) -> HaloResult:
+    def evaluate(
+        self, potential: EnergyModel | SumPotential, numbers: np.ndarray, pos: Tensor, inputs: Mapping[str, float]
+    ) -> HaloResult:
         """Energy, forces and virial: a call of all processes.
 
         Args:
             potential: the potential.
             numbers: atomic number of each atom and image.
             pos: where they are now.
+            inputs: numbers of the structure that the potential reads.
 
         Returns:
             energy and virial of the whole, forces on own atoms.
@@ -71,7 +75,7 @@ class Domain:
         vec = pos.index_select(0, self.source) - pos.index_select(0, self.target)
         inside = (vec.square().sum(-1) < potential.cutoff**2).nonzero().squeeze(-1)
         edge_index = self.edge_index.index_select(1, inside)
-        return evaluate_halo(potential, self.halo, z, edge_index, vec.index_select(0, inside))
+        return evaluate_halo(potential, self.halo, z, edge_index, vec.index_select(0, inside), inputs)
 
 
 def _pairs(pos: Tensor, num_own: int, reach: float) -> tuple[Tensor, Tensor]:

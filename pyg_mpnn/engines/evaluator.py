@@ -15,7 +15,9 @@ from torch import Tensor
 from pyg_mpnn.deploy import CompileMode
 from pyg_mpnn.geometry import SkinList
 from pyg_mpnn.models import EnergyModel, SumPotential, load_potential
+from pyg_mpnn.models.build import Trust
 from pyg_mpnn.models.checks import choose_device
+from pyg_mpnn.models.structure import fixed_inputs
 
 __all__ = ["Evaluation", "Evaluator", "atomic_numbers", "missing"]
 
@@ -43,13 +45,16 @@ class Evaluator:
         dtype: torch.float32 or torch.float64; float64 conserves the energy of a dynamics.
         skin: what the neighbour list holds beyond the cutoff, in A.
         compile: as of :meth:`pyg_mpnn.Potential.compile`.
+        inputs: a number for each of what the potential reads of a structure besides, such as ``{"charge": 1}``.
+        trust: code of the user's that may run, as for :func:`pyg_mpnn.load_potential`, where ``potential`` is a path.
 
     Units:
         eV, A, eV/A.
 
     Raises:
         TypeError: ``potential`` is neither a potential nor a path.
-        ValueError: a file without a potential, a device or dtype that cannot be used; when called: an element that the
+        ValueError: a file without a potential, a device or dtype that cannot be used, a number in ``inputs`` that is
+            missing or that the potential does not read; when called: an element that the
             potential does not know, positions that are not finite, two atoms at one place.
 
     Source:
@@ -70,13 +75,17 @@ class Evaluator:
         dtype: torch.dtype = torch.float64,
         skin: float = 0.5,
         compile: CompileMode = "off",
+        inputs: Mapping[str, float] | None = None,
+        trust: Trust = (),
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"'dtype' must be torch.float32 or torch.float64, got {dtype}")
         device = choose_device(device)
         self.source, self.compile = potential, compile
-        self.potential = _own_copy(potential).to(device=device, dtype=dtype).eval().requires_grad_(False)
-        _check_inputs(self.potential)
+        self.potential = _own_copy(potential, trust).to(device=device, dtype=dtype).eval().requires_grad_(False)
+        if not self.potential.has_energy:
+            raise ValueError("'potential' must have an energy, got a model of other properties alone")
+        self.inputs = fixed_inputs(self.potential.graph_inputs, inputs)
         self.potential.compile(compile)
         self.dtype, self.device = self.potential.dtype, self.potential.device
         self.skin_list = SkinList(self.potential.cutoff, skin=skin)
@@ -130,6 +139,7 @@ class Evaluator:
             forces=True,
             stress=virial,
             outputs=False,
+            inputs=self.inputs,
         )
         stress = None
         if output.stress is not None and box is not None:
@@ -168,6 +178,7 @@ class Evaluator:
             forces=True,
             stress=crystal,
             outputs=False,
+            inputs=self.inputs,
         )
         forces = _array(output.forces).reshape(count, size, 3)
         virials: list[np.ndarray | None] = [None] * count
@@ -184,11 +195,12 @@ class Evaluator:
             ensemble: in the engine's words.
 
         Returns:
-            engine, units, potential, names of the labels that it was trained on where they are known, precision,
-            ensemble.
+            engine, units, potential, names of the labels that it was trained on where they are known, numbers such as
+            a charge that it reads, precision, ensemble.
         """
         compiled = "" if self.compile == "off" else f", compile {self.compile}"
-        precision = str(self.dtype).removeprefix("torch.")
+        precision = "".join(f"{name} {value:g}, " for name, value in self.inputs.items())
+        precision += str(self.dtype).removeprefix("torch.")
         return (
             f"pyg_mpnn in {engine}: units {units}; potential {describe(self.source, self.potential.record)}, "
             f"{precision}{compiled}; ensemble {ensemble}"
@@ -239,9 +251,9 @@ def missing(package: str, extra: str) -> str:
     return f'pyg_mpnn.engines.{extra} needs {package}; install it with: pip install "pyg_mpnn[{extra}]"'
 
 
-def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel | SumPotential:
+def _own_copy(potential: EnergyModel | SumPotential | str | Path, trust: Trust) -> EnergyModel | SumPotential:
     if isinstance(potential, str | Path):
-        return load_potential(potential)
+        return load_potential(potential, trust=trust)
     if not isinstance(potential, EnergyModel | SumPotential):
         raise TypeError(
             "'potential' must be a potential of this package or the path of a saved one, got "
@@ -250,15 +262,10 @@ def _own_copy(potential: EnergyModel | SumPotential | str | Path) -> EnergyModel
     return copy.deepcopy(potential)
 
 
-def _check_inputs(potential: EnergyModel | SumPotential) -> None:
-    """Refuse what an engine cannot give."""
-    if not potential.has_energy:
-        raise ValueError("'potential' must have an energy, got a model of other properties alone")
-    if potential.graph_inputs:
-        raise ValueError(
-            "'potential' must need elements and positions only, got one that reads "
-            f"{', '.join(potential.graph_inputs)} of each structure, which engines do not give: use ASE"
-        )
+def numbers_of_atoms(part: EnergyModel, inputs: Mapping[str, float], z: Tensor) -> dict[str, Any]:
+    """Keyword arguments for ``interaction_energies`` of a potential that reads numbers of the structure."""
+    numbers = {name: torch.full_like(z, inputs[name], dtype=torch.float64) for name in part.graph_inputs}
+    return {"inputs": numbers} if numbers else {}
 
 
 def describe(source: EnergyModel | SumPotential | str | Path, record: Mapping[str, Any]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_mpnn.engines.evaluator import parts
+from pyg_mpnn.engines.evaluator import numbers_of_atoms, parts
 from pyg_mpnn.models import ZBL, EnergyModel, Potential, SumPotential
 from pyg_mpnn.models.checks import check_apart
 
@@ -168,7 +169,12 @@ class HaloResult(NamedTuple):
 
 
 def evaluate_halo(
-    potential: EnergyModel | SumPotential, halo: Halo, z: Tensor, edge_index: Tensor, edge_vec: Tensor
+    potential: EnergyModel | SumPotential,
+    halo: Halo,
+    z: Tensor,
+    edge_index: Tensor,
+    edge_vec: Tensor,
+    inputs: Mapping[str, float],
 ) -> HaloResult:
     r"""Energy, forces and virial of a structure that is divided among processes.
 
@@ -183,6 +189,7 @@ def evaluate_halo(
         z: atomic numbers of own atoms and halo.
         edge_index: edges among them, source first; targets are own atoms.
         edge_vec: vectors from centre to neighbour in A.
+        inputs: numbers of the structure that the potential reads.
 
     Returns:
         energy and virial of the whole, forces on own atoms.
@@ -198,7 +205,8 @@ def evaluate_halo(
         pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
         vec.requires_grad_(True)
         batch = torch.zeros_like(z)
-        values = part.interaction_energies(z, pairs, vec, batch, 1, **domain_options(part, halo))[: halo.num_own]
+        options = {**numbers_of_atoms(part, inputs, z), **domain_options(part, halo)}
+        values = part.interaction_energies(z, pairs, vec, batch, 1, **options)[: halo.num_own]
         (grad,) = torch.autograd.grad(values.sum(), vec)
         _, reference = part.reference_energies(z[: halo.num_own], batch[: halo.num_own], 1)
         energy = energy + (values.detach().double() + reference).sum()

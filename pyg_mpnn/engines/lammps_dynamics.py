@@ -12,6 +12,7 @@ import numpy as np
 
 from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.engines.evaluator import Evaluator, missing
+from pyg_mpnn.models import load_potential
 from pyg_mpnn.models.checks import choose_device
 from pyg_mpnn.models.pretrained import model_file
 
@@ -54,6 +55,7 @@ def run_lammps_dynamics(
     compile: Literal["auto", "on", "off"] = "auto",
     log_interval: int = 1,
     trajectory_interval: int = 10,
+    trust: list[str] | None = None,
 ) -> LammpsDynamics:
     """Run molecular dynamics with a trained potential in LAMMPS, in one process or in several.
 
@@ -65,7 +67,8 @@ def run_lammps_dynamics(
     Args:
         model: saved potential, training checkpoint, or the name of a shipped potential.
         structure: any file that ASE reads (of several frames the last), or the word ethanol for the first test frame of
-            the shipped sample. A molecule gets a box with 10 A of vacuum.
+            the shipped sample. A molecule gets a box with 10 A of vacuum. Numbers that the potential reads of a
+            structure, such as a charge, are those of the file.
         out: folder for the results; must be new or empty.
         ranks: number of processes.
         steps: number of time steps.
@@ -82,6 +85,7 @@ def run_lammps_dynamics(
             cannot be had), or off; never in several processes.
         log_interval: steps from one line of the log to the next.
         trajectory_interval: steps from one frame of the trajectory to the next.
+        trust: code of your own that the model is made of and that may run, for example my_net.py.
 
     Returns:
         The numbers.
@@ -100,15 +104,18 @@ def run_lammps_dynamics(
     import ase.io
 
     from pyg_mpnn.md.entrance import new_folder, note_unlike_trained, single_structure
+    from pyg_mpnn.md.graph_inputs import names_of_inputs, numbers_of
     from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
 
     _check(settings)
     options = _options(settings)
     mpiexec = _mpiexec()
-    atoms = single_structure(structure)
+    potential = load_potential(model, trust=trust or ())
+    atoms = single_structure(structure, used=names_of_inputs(potential))
     if ensemble == "npt" and not atoms.pbc.all():
         raise ValueError(f"'ensemble' must be nve or nvt for what is not periodic in three directions, got {ensemble}")
-    evaluator = Evaluator(model)
+    inputs = numbers_of(potential, atoms, str(structure))
+    evaluator = Evaluator(model, inputs=inputs, trust=trust or ())
     evaluator.check_elements(atoms.numbers)
     with new_folder(out) as folder:
         for axis in np.flatnonzero(~atoms.pbc):
@@ -120,6 +127,8 @@ def run_lammps_dynamics(
         symbols = sorted(set(atoms.symbols))
         form: dict[str, Any] = {"specorder": symbols, "masses": True, "velocities": True, "units": "metal"}
         ase.io.write(folder / "box.data", atoms, format="lammps-data", **form)
+        options["inputs"] = ",".join(f"{name}={value:.17g}" for name, value in inputs.items())
+        options["trust"] = shlex.quote(",".join(_found_from_elsewhere(name) for name in trust)) if trust else ""
         script = _script(
             atoms.pbc, symbols, {**settings, **options, "model": shlex.quote(str(model_file(model).resolve()))}
         )
@@ -186,7 +195,7 @@ def _mpiexec() -> str:
 
 def _script(pbc: np.ndarray, symbols: list[str], settings: dict[str, Any]) -> str:
     step = settings["timestep"] / 1000
-    unlike = {"device": "cpu", "compile": "off"}
+    unlike = {"device": "cpu", "compile": "off", "inputs": "", "trust": ""}
     extra = "".join(f" {name} {settings[name]}" for name, usual in unlike.items() if settings[name] != usual)
     fix = _FIXES[settings["ensemble"]].format(**settings, time=100 * step, slow=1000 * step)
     return f"""units           metal
@@ -206,6 +215,11 @@ dump_modify     frames element {" ".join(symbols)} sort id
 run             {settings["steps"]}
 write_restart   final.restart
 """
+
+
+def _found_from_elsewhere(trusted: str) -> str:
+    """A file with its folder, for LAMMPS runs in another one; a module as it is."""
+    return str(Path(trusted).resolve()) if Path(trusted).is_file() else trusted
 
 
 def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamics:

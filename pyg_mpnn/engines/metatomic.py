@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import os
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Dict, List, Optional, get_type_hints  # noqa: UP035 (TorchScript's names)
 
 import torch
 from torch import Tensor, nn
 
-from pyg_mpnn.engines.evaluator import Evaluator, missing, parts
+from pyg_mpnn.engines.evaluator import Evaluator, missing, numbers_of_atoms, parts
+from pyg_mpnn.files import replace_whole
 from pyg_mpnn.models import ZBL, EnergyModel, Potential, SumPotential
 
 __all__ = ["export_metatomic"]
@@ -23,6 +23,7 @@ def export_metatomic(
     *,
     name: str = "pyg_mpnn potential",
     dtype: torch.dtype = torch.float64,
+    inputs: Mapping[str, float] | None = None,
 ) -> None:
     """Write a potential as a metatomic model: TorchScript that runs without this package.
 
@@ -35,6 +36,8 @@ def export_metatomic(
         path: file to write, by convention ``*.pt``; an existing one is replaced only by a complete one.
         name: of the model, in its metadata.
         dtype: torch.float32 or torch.float64; total energies of real molecules need float64.
+        inputs: numbers that the potential reads of a structure, such as ``{"charge": 1}``, which the file then has for
+            good.
 
     Units:
         eV, A.
@@ -58,14 +61,14 @@ def export_metatomic(
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"'path' must lie in a folder that exists, got {path}")
-    evaluator = Evaluator(potential, dtype=dtype)
+    evaluator = Evaluator(potential, dtype=dtype, inputs=inputs)
     model = evaluator.potential
     elements = _elements(model)
     z = torch.tensor(elements)
     reference = torch.zeros(119, dtype=torch.float64)
     for part in parts(model):
         reference[z] += part.reference_energies(z, torch.zeros_like(z), 1)[1]
-    module = _module(_trace(model, elements), reference, model.cutoff, dtype)
+    module = _module(_trace(model, elements, evaluator.inputs), reference, model.cutoff, dtype)
     capabilities = ModelCapabilities(
         outputs={"energy": ModelOutput(unit="eV", sample_kind="atom", description="energy")},
         atomic_types=elements,
@@ -75,24 +78,23 @@ def export_metatomic(
         dtype=str(dtype).removeprefix("torch."),
     )
     exported = AtomisticModel(module.eval(), ModelMetadata(name=name), capabilities)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with replace_whole(path) as partial:
         try:
-            exported.save(Path(folder) / path.name)
+            exported.save(partial)
         except RuntimeError as error:
             raise RuntimeError(
                 "metatomic cannot make TorchScript of its own part: with torch 2.13 it needs metatensor-operations "
                 'below 0.5; install it with: pip install --no-deps "metatensor-operations<0.5"'
             ) from error
-        os.replace(Path(folder) / path.name, path)
     print(evaluator.announce("metatomic", "eV, A", "of the engine"))
 
 
 class _Interaction(nn.Module):
     """Interaction energies of a potential or a sum, from elements and edges."""
 
-    def __init__(self, potential: EnergyModel | SumPotential) -> None:
+    def __init__(self, potential: EnergyModel | SumPotential, inputs: Mapping[str, float]) -> None:
         super().__init__()
-        self.potential = potential
+        self.potential, self.inputs = potential, inputs
 
     def forward(self, z: Tensor, edge_index: Tensor, edge_vec: Tensor) -> Tensor:
         """Energies of the atoms in eV."""
@@ -100,13 +102,16 @@ class _Interaction(nn.Module):
         for part in parts(self.potential):
             inside = (edge_vec.detach().square().sum(-1) < part.cutoff**2).nonzero().squeeze(-1)
             pairs, vec = edge_index.index_select(1, inside), edge_vec.index_select(0, inside).to(part.dtype)
-            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1).double()
+            options = numbers_of_atoms(part, self.inputs, z)
+            energies = energies + part.interaction_energies(z, pairs, vec, torch.zeros_like(z), 1, **options).double()
         return energies
 
 
-def _trace(potential: EnergyModel | SumPotential, elements: list[int]) -> torch.jit.ScriptModule:
+def _trace(
+    potential: EnergyModel | SumPotential, elements: list[int], inputs: Mapping[str, float]
+) -> torch.jit.ScriptModule:
     """Traced interaction energies, held to the untraced ones on other numbers of atoms and edges."""
-    model = _Interaction(potential)
+    model = _Interaction(potential, inputs)
     traced: torch.jit.ScriptModule = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
     tolerance = 1e-4 if potential.dtype == torch.float32 else 1e-10
     for count, spacing in ((2, 1.2), (19, 1.8), (3, 100.0), (1, 1.0)):

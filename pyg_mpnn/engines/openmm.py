@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def openmm_force(
     device: str | torch.device | None = None,
     skin: float = 0.5,
     compile: CompileMode = "off",
+    inputs: Mapping[str, float] | None = None,
 ) -> Any:
     """A ``PythonForce`` that gives energy and forces of a potential, for an OpenMM system of one's own.
 
@@ -41,6 +42,7 @@ def openmm_force(
         device: where to run; the potential's own device if None.
         skin: what the neighbour list holds beyond the cutoff, in A.
         compile: as of :meth:`pyg_mpnn.Potential.compile`.
+        inputs: numbers that the potential reads of a structure, such as ``{"charge": 1}``.
 
     Returns:
         the force, an ``openmm.PythonForce``.
@@ -56,7 +58,7 @@ def openmm_force(
     Source:
         P. Eastman et al., J. Phys. Chem. B 128, 109 (2024), doi:10.1021/acs.jpcb.3c06662 (OpenMM 8).
     """
-    evaluator = Evaluator(potential, dtype=dtype, device=device, skin=skin, compile=compile)
+    evaluator = Evaluator(potential, dtype=dtype, device=device, skin=skin, compile=compile, inputs=inputs)
     return _force(_openmm(), evaluator, atomic_numbers(elements), periodic)
 
 
@@ -72,6 +74,7 @@ def openmm_simulation(
     device: str | torch.device | None = None,
     skin: float = 0.5,
     compile: CompileMode = "off",
+    inputs: Mapping[str, float] | None = None,
 ) -> Any:
     """An OpenMM simulation in which this potential is the only force.
 
@@ -89,6 +92,7 @@ def openmm_simulation(
         device: where the potential runs; its own device if None.
         skin: what the neighbour list holds beyond the cutoff, in A.
         compile: as of :meth:`pyg_mpnn.Potential.compile`.
+        inputs: numbers that the potential reads of a structure, such as ``{"charge": 1}``.
 
     Returns:
         an ``openmm.app.Simulation`` with these positions.
@@ -107,7 +111,7 @@ def openmm_simulation(
     openmm = _openmm()
     from openmm import app
 
-    evaluator = Evaluator(potential, dtype=dtype, device=device, skin=skin, compile=compile)
+    evaluator = Evaluator(potential, dtype=dtype, device=device, skin=skin, compile=compile, inputs=inputs)
     atoms = list(topology.atoms())
     unknown = [atom.name for atom in atoms if atom.element is None]
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def torchsim_model(
     compute_forces: bool = True,
     compute_stress: bool = True,
     compile: CompileMode = "off",
+    inputs: Mapping[str, float] | None = None,
 ) -> Any:
     """A potential as a model of TorchSim, for its integrators, optimizers and batching.
 
@@ -33,6 +35,7 @@ def torchsim_model(
         compute_forces: whether forces are returned.
         compute_stress: whether the stress is returned; NaN for states that are not periodic.
         compile: as of :meth:`pyg_mpnn.Potential.compile`.
+        inputs: numbers that the potential reads of a structure, such as ``{"charge": 1}``, the same for all systems.
 
     Returns:
         a ``torch_sim.models.interface.ModelInterface``.
@@ -54,7 +57,7 @@ def torchsim_model(
     except ImportError as error:
         raise ImportError(missing("TorchSim", "torchsim")) from error
 
-    evaluator = Evaluator(potential, dtype=dtype, device=device, compile=compile)
+    evaluator = Evaluator(potential, dtype=dtype, device=device, compile=compile, inputs=inputs)
 
     class PotentialModel(ModelInterface):
         """A potential of pyg_mpnn as a model of TorchSim."""
@@ -82,6 +85,7 @@ def torchsim_model(
                 forces=self._compute_forces,
                 stress=self._compute_stress and crystal,
                 outputs=False,
+                inputs=evaluator.inputs,
             )
             results = {"energy": output.energy.to(self._dtype)}
             if self._compute_forces:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from pyg_mpnn.models import EnergyModel
 
@@ -16,7 +15,7 @@ try:
 except ImportError as error:  # the first module of the folder that needs it
     raise ImportError('pyg_mpnn.md needs ASE; install it with: pip install "pyg_mpnn[md]"') from error
 
-__all__ = ["names_of_inputs", "stored_inputs", "graph_inputs", "evaluate"]
+__all__ = ["names_of_inputs", "stored_inputs", "graph_inputs", "numbers_of", "evaluate"]
 
 
 def names_of_inputs(potential: EnergyModel) -> tuple[str, ...]:
@@ -60,6 +59,15 @@ def graph_inputs(potential: EnergyModel, atoms: Atoms, where: str = "the structu
     return found
 
 
+def numbers_of(potential: EnergyModel, atoms: Atoms, where: str) -> dict[str, float]:
+    """What :func:`graph_inputs` finds that energies need, as plain numbers; arguments and errors as there."""
+    return {
+        name: float(value)
+        for name, value in graph_inputs(potential, atoms, where).items()
+        if name in potential.graph_inputs
+    }
+
+
 def evaluate(
     potential: EnergyModel,
     atoms: Atoms,
@@ -91,6 +99,4 @@ def evaluate(
         ValueError: a number that the model reads is missing.
     """
     inputs = {name: value.expand(copies) for name, value in graph_inputs(potential, atoms).items()}
-    if not inputs:
-        return potential(z, pos, **fields, **options)
-    return potential(Data(z=z, pos=pos, **fields, **inputs), **options)
+    return potential(z, pos, **fields, inputs=inputs, **options)

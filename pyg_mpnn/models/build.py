@@ -394,6 +394,7 @@ def _build(description: Any, trust: Trust, where: str) -> Any:
     found = _resolve(str(name or factory), trust)
     parameters = _parameters(found)
     _check_arguments(found, options, parameters, where)
+    _check_numbers(found, options, where)
     made = {key: _build(_as_wanted(found, key, value), trust, f"{where}.{key}") for key, value in options.items()}
     several = [key for key, parameter in parameters.items() if parameter.kind is parameter.VAR_POSITIONAL]
     missing = [
@@ -408,21 +409,35 @@ def _build(description: Any, trust: Trust, where: str) -> Any:
     positional = [item for key in several for item in made.pop(key, ())]
     try:
         part = found(*positional, **made)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last by torch, for example of a negative size
         raise ValueError(f"'{where}' must be a {found.__name__} that its arguments make, got: {error}") from error
     if isinstance(part, nn.Module) and ":" in str(name):
         part.__dict__["_built_from"] = options
     return part
 
 
+def _check_numbers(cls: Any, options: Mapping[str, Any], where: str) -> None:
+    """Refuse what is not the number that an argument is annotated as: torch would speak of its own functions."""
+    for key, hint in _hints(cls).items():
+        value = options.get(key)
+        whole = not isinstance(value, float) or value.is_integer()
+        if hint in (int, float) and (isinstance(value, str) or (hint is int and not whole)):
+            kind = "a whole number" if hint is int else "a number"
+            raise ValueError(f"'{where}.{key}' must be {kind}, as {cls.__name__} says, got {value!r}")
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__ if inspect.isclass(cls) else cls)
+    except (NameError, TypeError):  # names that exist for type checkers only
+        return {}
+
+
 def _as_wanted(cls: Any, argument: str, value: Any) -> Any:
     """A class for an argument that is annotated as a callable is a factory."""
     if not (isinstance(value, Mapping) and "class" in value):
         return value
-    try:
-        hint = typing.get_type_hints(cls.__init__ if inspect.isclass(cls) else cls).get(argument)
-    except (NameError, TypeError):  # names that exist for type checkers only
-        return value
+    hint = _hints(cls).get(argument)
     members = (hint, *typing.get_args(hint))
     takes_parts = any(inspect.isclass(member) and issubclass(member, nn.Module) for member in members)
     if not takes_parts and any(typing.get_origin(member) is collections.abc.Callable for member in members):

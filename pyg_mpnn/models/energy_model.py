@@ -29,7 +29,7 @@ from pyg_mpnn.models.checks import check_apart
 from pyg_mpnn.models.chunks import MEMORY, Memory
 from pyg_mpnn.models.features import Features
 from pyg_mpnn.models.files import Stored
-from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
+from pyg_mpnn.models.structure import Structure, fixed_inputs, read_inputs, read_structure
 from pyg_mpnn.models.variables import gradients, make_variables
 from pyg_mpnn.readout import energy_gradients, stress_from_virial
 from pyg_mpnn.scatter import scatter_sum
@@ -235,8 +235,6 @@ class EnergyModel(Stored, nn.Module):
     @property
     def why_eager(self) -> str | None:
         """Why compiled code cannot evaluate this model; ``None`` where it can."""
-        if self.graph_inputs:
-            return f"compiled code takes no numbers of graphs, and it reads {', '.join(self.graph_inputs)}"
         return None
 
     @property
@@ -304,6 +302,9 @@ class EnergyModel(Stored, nn.Module):
             near: what :meth:`near_edges` gives, which is called where it is not given.
             memory: as in :meth:`forward`.
 
+        A model with :attr:`graph_inputs` is called with ``inputs`` too, these numbers by name for each atom, float64,
+        ``(nodes,)``.
+
         Returns:
             energies in eV, in the dtype of the parts, ``(nodes,)``.
         """
@@ -327,6 +328,7 @@ class EnergyModel(Stored, nn.Module):
         stress: bool = False,
         memory: Memory = "normal",
         outputs: bool = True,
+        inputs: Mapping[str, float | Tensor] | None = None,
     ) -> PotentialOutput:
         """Energy, on request forces and stress, and all other outputs of the model.
 
@@ -346,6 +348,8 @@ class EnergyModel(Stored, nn.Module):
             memory: ``"low"`` for large structures: edges are worked on in chunks and intermediate results computed
                 again, eagerly. The same results up to rounding, in more time.
             outputs: whether to return the other outputs, where the model has some.
+            inputs: what is in ``graph_inputs``, such as a charge, beside plain tensors: one number for all structures
+                or one for each. A PyG object has them as fields.
 
         Returns:
             energy, forces, stress and atom energies, and other outputs by name.
@@ -356,24 +360,29 @@ class EnergyModel(Stored, nn.Module):
         forces = self.has_energy if forces is None else forces
         with gradients(enabled=forces or stress):
             structure = read_structure(data, pos, batch, cell, pbc, edge_index, shifts)
-            structure = self.with_inputs(structure, data)
+            structure = self.with_inputs(structure, data, inputs)
             return self.evaluate(
                 structure, forces=forces, stress=stress, memory=memory, trained=trained, outputs=outputs
             )
 
-    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
-        """The structure with the graph inputs of this model.
+    def with_inputs(
+        self, structure: Structure, data: Data | Tensor, inputs: Mapping[str, float | Tensor] | None = None
+    ) -> Structure:
+        """The structure with the graph inputs of this model, and total charges where outputs may read them.
 
         :meta private:
 
         Args:
             structure: one or more structures.
             data: what they were read from.
+            inputs: as in :meth:`forward`.
 
         Returns:
             the structure.
         """
-        return structure._replace(inputs=read_inputs(data, self.graph_inputs, (), structure.num_graphs))
+        optional = ("charge",) if self.all_outputs() else ()
+        found = read_inputs(data, self.graph_inputs, optional, structure.num_graphs, inputs)
+        return structure._replace(inputs=found)
 
     def evaluate(
         self,
@@ -425,8 +434,8 @@ class EnergyModel(Stored, nn.Module):
         without cell, stress, float64): it can take minutes, is announced, and kept on disk, so that later runs
         start in seconds. Other numbers of atoms, edges and structures need no new code, nor do other weights. What
         compiled code does not take is evaluated eagerly, with the same results: energies without forces, fewer than
-        two atoms or edges, positions or cells that require a gradient, :meth:`virial`, models that read numbers of
-        graphs (``graph_inputs``), terms that read positions. Other outputs than energies, forces and stress are always
+        two atoms or edges, positions or cells that require a gradient, :meth:`virial`, terms that read positions. Other
+        outputs than energies, forces and stress are always
         evaluated eagerly, from features computed once more. Before code is used, its results (for training also the
         gradients of the weights) are compared with eager ones on three generated batches, with the tolerances of the
         laws; on a GPU, and with a release of torch that the tests do not run, in a process of its own. The verdict is
@@ -456,7 +465,7 @@ class EnergyModel(Stored, nn.Module):
         self.compiler = None if mode == "off" else Compiler(mode)
         return self
 
-    def export(self, path: str | Path) -> None:
+    def export(self, path: str | Path, *, inputs: Mapping[str, float] | None = None) -> None:
         """Write energy, forces and stress of one structure as an AOTInductor package, which runs without this package.
 
         Other outputs of the model are left out, with a warning.
@@ -476,8 +485,10 @@ class EnergyModel(Stored, nn.Module):
 
         Args:
             path: file to write, by convention ``*.pt2``; an existing one is replaced only by a complete one.
+            inputs: a number for each of ``graph_inputs``, such as a charge, which the package then has for good.
 
         Raises:
+            ValueError: a number that the model reads is missing, or one is given that it does not read.
             CompilationError: compilation is not possible here, as for :meth:`compile`, or the package does not compute
                 what eager evaluation does on generated crystals.
         """
@@ -489,6 +500,7 @@ class EnergyModel(Stored, nn.Module):
         reason = self.why_eager or why_not(self.device)
         if reason is not None:
             raise CompilationError(f"this potential cannot be exported here: {reason}")
+        numbers = fixed_inputs(self.graph_inputs, inputs)
         others = ", ".join(self.all_outputs())
         if others:
             warnings.warn(f"the package has energy, forces and stress alone, without {others}", stacklevel=2)
@@ -496,7 +508,7 @@ class EnergyModel(Stored, nn.Module):
         reference = torch.full((NUM_ELEMENTS + 1,), torch.nan, dtype=torch.float64, device=self.device)
         reference[known] = self.reference_energies(known, torch.zeros_like(known), 1)[1].detach()
         evaluated = copy.deepcopy(self).eval().requires_grad_(False)
-        export_package(evaluated, reference, self.num_near, self.dtype, Path(path))
+        export_package(evaluated, reference, self.num_near, self.dtype, Path(path), numbers)
 
     def virial(self, data: Data | Tensor, *tensors: Tensor | None) -> Tensor:
         """Virial of each graph, periodic or not.
@@ -555,7 +567,10 @@ class EnergyModel(Stored, nn.Module):
         """Energies of the atoms, and the features that they came from, where there are others to come from them."""
         _, _, edge_vec = self._place(structure, pos, strain)
         z, batch, num_graphs = structure.z, structure.batch, structure.num_graphs
-        energies = self.interaction_energies(z, structure.edge_index, edge_vec, batch, num_graphs, memory=memory)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"inputs": structure.of_atoms(self.graph_inputs)} if self.graph_inputs else {}
+        assert structure.edge_index is not None
+        edge_index = structure.edge_index
+        energies = self.interaction_energies(z, edge_index, edge_vec, batch, num_graphs, memory=memory, **options)
         return _check_energies(self, energies, len(z)), None
 
     def _place(self, structure: Structure, pos: Tensor, strain: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -581,7 +596,8 @@ class EnergyModel(Stored, nn.Module):
         assert structure.edge_index is not None
         z, pos, batch, cell = structure.z, structure.pos, structure.batch, structure.cell
         shifts = None if cell is None else structure.shifts
-        inputs = Inputs(z, pos, batch, structure.edge_index, shifts, cell, tuple(near))
+        numbers = tuple(structure.of_atoms(self.graph_inputs).values())
+        inputs = Inputs(z, pos, batch, structure.edge_index, shifts, cell, tuple(near), numbers)
         outputs = self.compiler(self, inputs, stress=stress, trained=trained)
         if outputs is None:
             return None

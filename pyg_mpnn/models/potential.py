@@ -20,7 +20,7 @@ from pyg_mpnn.models.mpnn import MPNN
 from pyg_mpnn.models.outputs import AtomwiseOutput, Output, check_output, check_values
 from pyg_mpnn.models.parts import READOUTS
 from pyg_mpnn.models.sizes import Size, compose
-from pyg_mpnn.models.structure import Structure, read_inputs, read_structure
+from pyg_mpnn.models.structure import Structure, read_structure
 from pyg_mpnn.models.terms import EnergyTerm, Geometry, check_term, check_terms
 from pyg_mpnn.models.zbl import ZBL
 from pyg_mpnn.readout import AtomwiseEnergy, Readout, SumReadout
@@ -327,18 +327,24 @@ class Potential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        inputs: Mapping[str, Tensor] | None = None,
         **domain: Any,
     ) -> Tensor:
         """Energy of each atom without its reference energy: the part that is trained and differentiated.
 
         Arguments as of :class:`EnergyModel`; for one domain of a larger structure also ``num_own`` and ``exchange`` of
-        :meth:`MPNN.forward`, which give the energies of its own atoms. A model that reads more than edges (numbers of
-        graphs, positions) is refused.
+        :meth:`MPNN.forward`, which give the energies of its own atoms. A model that reads positions is refused.
         """
         if self.why_eager is not None:
             raise ValueError(f"'interaction_energies' reads edges alone: {self.why_eager}; call the potential")
+        missing = [name for name in self.graph_inputs if name not in (inputs or {})]
+        if missing:
+            raise ValueError(
+                f"'inputs' must hold {missing[0]!r} of each atom, which the representation reads, got none"
+            )
         options: dict[str, Any] = domain if near is None else {"near": near, **domain}
-        return self._energies(Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None), memory, options)[0]
+        atoms = Geometry(z, batch, num_graphs, edge_index, edge_vec, None, None)
+        return self._energies(atoms, memory, options, inputs or {})[0]
 
     def features(self, data: Data | Tensor, *tensors: Tensor | None) -> Features:
         """Features of the atoms, as the outputs get them: for uncertainty, comparison of structures, own heads.
@@ -354,19 +360,7 @@ class Potential(EnergyModel):
         given = [*tensors, *([None] * (6 - len(tensors)))]
         structure = self.with_inputs(read_structure(data, *given), data)
         structure = structure.with_edges(self.cutoff)
-        return self._features(self._geometry(structure, structure.pos, None), structure.inputs, {})
-
-    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
-        """The structure with the graph inputs of the representation, and total charges where they are known.
-
-        :meta private:
-
-        Arguments as of :class:`EnergyModel`.
-        """
-        optional = ("charge",) if len(self.outputs) else ()
-        if not (optional or self.graph_inputs):
-            return structure
-        return structure._replace(inputs=read_inputs(data, self.graph_inputs, optional, structure.num_graphs))
+        return self._features(self._geometry(structure, structure.pos, None), structure.of_atoms(self.graph_inputs), {})
 
     @property
     def why_eager(self) -> str | None:
@@ -382,19 +376,20 @@ class Potential(EnergyModel):
         return Geometry(structure.z, structure.batch, structure.num_graphs, *edges, pos, cell)
 
     def _features(self, atoms: Geometry, inputs: Mapping[str, Tensor], options: Mapping[str, Any]) -> Features:
-        of_atoms = {name: inputs[name][atoms.batch].to(atoms.edge_vec.dtype) for name in self.graph_inputs}
-        return compute_features(self.representation, atoms.z, atoms.edge_index, atoms.edge_vec, **of_atoms, **options)
+        numbers = {name: value.to(atoms.edge_vec.dtype) for name, value in inputs.items()}
+        return compute_features(self.representation, atoms.z, atoms.edge_index, atoms.edge_vec, **numbers, **options)
 
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"
     ) -> tuple[Tensor, Features | None]:
         reads_more = any(getattr(term, "needs_positions", False) for term in self.terms)
-        if not (len(self.outputs) or self.graph_inputs or reads_more):
+        if not (len(self.outputs) or reads_more):
             return super()._interaction(structure, pos, strain, memory)  # through the public interaction_energies
-        return self._energies(self._geometry(structure, pos, strain), memory, {}, structure.inputs)
+        of_atoms = structure.of_atoms(self.graph_inputs)
+        return self._energies(self._geometry(structure, pos, strain), memory, {}, of_atoms)
 
     def _energies(
-        self, atoms: Geometry, memory: Memory, options: Mapping[str, Any], inputs: Mapping[str, Tensor] | None = None
+        self, atoms: Geometry, memory: Memory, options: Mapping[str, Any], inputs: Mapping[str, Tensor]
     ) -> tuple[Tensor, Features]:
         """Energies of the atoms without their reference energies, and the features that they come from."""
         energies, features = self._values(self._read, atoms, memory, options, inputs)
@@ -431,7 +426,7 @@ class Potential(EnergyModel):
             return torch.cat([self._read(features, atoms).unsqueeze(-1), hidden * weights.unsqueeze(-1)], dim=-1)
 
         atoms = self._geometry(structure, pos, strain)
-        found, _ = self._values(read, atoms, memory, {}, structure.inputs)
+        found, _ = self._values(read, atoms, memory, {}, structure.of_atoms(self.graph_inputs))
         return self._add_terms(found[:, 0], atoms, memory), found[:, 1:]
 
     def _values(
@@ -440,16 +435,15 @@ class Potential(EnergyModel):
         atoms: Geometry,
         memory: Memory,
         options: Mapping[str, Any],
-        inputs: Mapping[str, Tensor] | None,
+        inputs: Mapping[str, Tensor],
     ) -> tuple[Tensor, Features]:
         """What is read from the features of each atom, less the same of an isolated atom, and these features."""
-        inputs = inputs or {}
         in_chunks = {} if memory == "normal" else {"memory": memory}
         if self.isolated == "free":
             features = self._features(atoms, inputs, {**options, **in_chunks})
             return read(features, atoms), features
         alone = self._isolated(atoms)
-        neutral = {name: value.new_zeros(alone.num_graphs) for name, value in inputs.items()}
+        neutral = {name: value.new_zeros(len(self.elements)) for name, value in inputs.items()}
         if "num_own" in options:  # whose own atoms are the first ones, followed by those of its neighbours
             features = self._features(atoms, inputs, {**options, **in_chunks})
             values, of_isolated = read(features, atoms), read(self._features(alone, neutral, {}), alone)
@@ -510,7 +504,7 @@ class Potential(EnergyModel):
         if features is None:
             in_chunks = {} if memory == "normal" else {"memory": memory}
             atoms = self._geometry(structure, structure.pos, None)
-            features = self._features(atoms, structure.inputs, in_chunks)
+            features = self._features(atoms, structure.of_atoms(self.graph_inputs), in_chunks)
         found = {name: output(features, structure) for name, output in self.outputs.items()}
         for name, values in found.items():
             check_values(name, self.outputs[name], values, structure)  # type: ignore[arg-type]

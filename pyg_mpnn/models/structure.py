@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,10 @@ class Structure(NamedTuple):
     reach: float | None  # cutoff that the edges came with, in A
     checked: Structures  # the same, for a neighbour search
     inputs: Mapping[str, Tensor] = MappingProxyType({})  # numbers of the graphs by name, (graphs,), float64
+
+    def of_atoms(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Numbers of the graphs by name, for each atom, ``(nodes,)``."""
+        return {name: self.inputs[name].index_select(0, self.batch) for name in names}
 
     @property
     def requires_grad(self) -> bool:
@@ -150,38 +155,79 @@ def read_structure(
 
 
 def read_inputs(
-    data: Data | Tensor, names: Sequence[str], optional: Sequence[str], num_graphs: int
+    data: Data | Tensor,
+    names: Sequence[str],
+    optional: Sequence[str],
+    num_graphs: int,
+    inputs: Mapping[str, float | Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Take numbers of the graphs, such as their total charges, from a PyG ``Data`` or ``Batch``, and check them.
+    """Take numbers of the graphs, such as their total charges, from a PyG object or a mapping, and check them.
 
     Args:
         data: a PyG object, or the atomic numbers, which come without.
         names: fields that must be there.
         optional: fields that are taken where they are there.
         num_graphs: number of graphs.
+        inputs: the fields beside plain tensors, one number for all graphs or one for each.
 
     Returns:
         the fields, float64, ``(graphs,)`` each.
 
     Raises:
-        ValueError: a field is missing, of another length, or not finite.
+        ValueError: a field is missing, of another length, not finite, or one that the model does not read.
+        TypeError: ``inputs`` beside a PyG object.
     """
-    found = {}
-    for name in dict.fromkeys((*names, *optional)):
-        value = data.get(name) if isinstance(data, Data) else None
+    known, found = dict.fromkeys((*names, *optional)), {}
+    if inputs and isinstance(data, Data):
+        raise TypeError("'inputs' must not be given beside a PyG object, whose fields they are")
+    given: Any = data if isinstance(data, Data) else inputs or {}
+    unknown = [name for name in inputs or {} if name not in known]
+    if unknown:
+        raise ValueError(f"'inputs' must be what the model reads ({', '.join(known) or 'nothing'}), got {unknown[0]!r}")
+    for name in known:
+        value = given.get(name)
         if value is None and name in names:
+            where = "'data' must have the field" if isinstance(data, Data) else "'inputs' must hold"
             raise ValueError(
-                f"'data' must be a PyG object with the field {name!r}, one number a structure, which the "
-                f"representation names in 'graph_inputs', got {'none' if isinstance(data, Data) else 'plain tensors'}"
+                f"{where} {name!r}, one number a structure, which the representation names in 'graph_inputs', got none"
             )
         if value is not None:
-            value = torch.as_tensor(value).double().reshape(-1)
+            value = torch.as_tensor(value).double()
+            value = value.expand(num_graphs) if inputs and not value.ndim else value.reshape(-1)
             if len(value) != num_graphs or not bool(value.isfinite().all()):
                 raise ValueError(
                     f"{name!r} must hold one finite number for each of {num_graphs} structures, got {value.tolist()}"
                 )
             found[name] = value.to(data.z.device if isinstance(data, Data) else data.device)
     return found
+
+
+def fixed_inputs(names: Sequence[str], inputs: Mapping[str, float] | None) -> dict[str, float]:
+    """The numbers that a model reads of every structure from now on, as a file or a run of an engine has them.
+
+    Args:
+        names: what the model reads.
+        inputs: a number for each.
+
+    Returns:
+        the numbers, in the order of the names.
+
+    Raises:
+        ValueError: one is missing, not finite, or is not read.
+    """
+    given = dict(inputs or {})
+    missing = [name for name in names if name not in given]
+    if given and not names:
+        raise ValueError(f"'inputs' must be left out: the potential reads elements and positions only, got {given}")
+    if missing or given.keys() - set(names):
+        raise ValueError(
+            f"'inputs' must hold a number for each of {', '.join(names)}, which the potential reads of a structure, "
+            f"got {given or 'none'}: give for instance inputs={dict.fromkeys(names, 0)}"
+        )
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise ValueError(f"'inputs' must hold finite numbers, got {value} for {name!r}")
+    return {name: float(given[name]) for name in names}
 
 
 def _check_numbers(z: Tensor, pos: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from pyg_mpnn.models.build import Trust
 from pyg_mpnn.models.chunks import Memory
@@ -162,6 +162,7 @@ class SumPotential(EnergyModel):
         num_graphs: int,
         near: Sequence[Tensor] | None = None,
         memory: Memory = "normal",
+        inputs: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Energy of each atom without its reference energy, summed over the parts in the widest dtype of these.
 
@@ -176,7 +177,12 @@ class SumPotential(EnergyModel):
                 index, vec = index.index_select(1, inside), vec.index_select(0, inside)
             own = [next(lists) for _ in range(part.num_near)]
             vec = vec.to(part.dtype)
-            energies.append(part.interaction_energies(z, index, vec, batch, num_graphs, own or None, memory))
+            options: dict[str, Any] = {}
+            if part.graph_inputs:
+                options["inputs"] = {
+                    name: number for name, number in (inputs or {}).items() if name in part.graph_inputs
+                }
+            energies.append(part.interaction_energies(z, index, vec, batch, num_graphs, own or None, memory, **options))
         return reduce(torch.add, energies)
 
     @property
@@ -192,16 +198,6 @@ class SumPotential(EnergyModel):
     def why_eager(self) -> str | None:
         """Why compiled code cannot evaluate this sum; ``None`` where it can."""
         return next((part.why_eager for part in self.potentials if part.why_eager is not None), None)
-
-    def with_inputs(self, structure: Structure, data: Data | Tensor) -> Structure:
-        """The structure with the graph inputs of all parts; arguments as of :class:`EnergyModel`.
-
-        :meta private:
-        """
-        inputs: dict[str, Tensor] = {}
-        for part in self.potentials:
-            inputs |= part.with_inputs(structure, data).inputs
-        return structure._replace(inputs=inputs)
 
     def _interaction(
         self, structure: Structure, pos: Tensor, strain: Tensor | None, memory: Memory = "normal"

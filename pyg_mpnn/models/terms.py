@@ -99,6 +99,11 @@ def check_terms(terms: Sequence[nn.Module], cutoff: float) -> None:
     for term in terms:
         if not isinstance(term, EnergyTerm) and not hasattr(term, "interaction_energies"):
             raise TypeError(f"'terms' must be EnergyTerm or energy models (ZBL), got {type(term).__name__}")
+        if getattr(term, "graph_inputs", ()):
+            raise ValueError(
+                f"'terms' must read no numbers of graphs, got {type(term).__name__}, which reads "
+                f"{', '.join(term.graph_inputs)}: add it by SumPotential"  # type: ignore[arg-type]
+            )
         if float(term.cutoff) > cutoff:  # type: ignore[arg-type]
             raise ValueError(
                 f"'terms' must have at most the cutoff of the representation ({cutoff:g} A), got {term.cutoff:g} A of "

@@ -103,11 +103,12 @@ class ZBL(EnergyModel):
         elif radii is not None:
             self.set_radii({(1, 1): radii})
             self.radii.copy_(torch.where(self.radii.isnan(), self.radii, self.radii[1, 1]))
+        self._largest = self._measure()
 
     @property
     def cutoff(self) -> float:
-        """Largest radius in angstrom."""
-        return float(self.radii[1:, 1:].max())
+        """Largest radius in angstrom: a plain number, which compiled code and files for engines do not ask again."""
+        return self._largest
 
     @property
     def dtype(self) -> torch.dtype:
@@ -147,6 +148,7 @@ class ZBL(EnergyModel):
                 )
         for (first, second), radius in radii.items():
             self.radii[first, second] = self.radii[second, first] = radius
+        self._largest = self._measure()
 
     def set_distances(self, distances: Mapping[tuple[int, int], float]) -> None:
         """Take the radii from the shortest distances in the training data, where the repulsion then is zero.
@@ -194,6 +196,13 @@ class ZBL(EnergyModel):
         z_j, z_i = z.index_select(0, edge_index[0]), z.index_select(0, edge_index[1])
         envelope = polynomial_cutoff(dist / self.radii[z_i, z_j], 1.0)
         return scatter_sum(0.5 * zbl_energy(dist, z_i, z_j) * envelope, edge_index[1], z.shape[0])
+
+    def _measure(self) -> float:
+        return float(self.radii[1:, 1:].max())
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        self._largest = self._measure()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(cutoff={self.limit:g})"

@@ -314,8 +314,10 @@ def _look_at(seen: PreparedStructures, numbers: Sequence[int], settings: Trainin
     wrong = find_outliers(found)
     if found.copies:
         copy, first = found.copies[0]
+        number = len(found.copies)
         wrong.append(
-            f"{len(found.copies)} structures are copies of another one, which training and validation would share: "
+            f"{'1 structure is a copy' if number == 1 else f'{number} structures are copies'} of another one, which "
+            "training and validation would share: "
             f"structure {copy} of structure {first}, for example"
         )
     if not wrong or settings.force_data:

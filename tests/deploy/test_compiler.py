@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 from pyg_mpnn import MPNN, GaussianBasis, Potential, RadiusGraph
 from pyg_mpnn.deploy import compiler, generate
 from pyg_mpnn.deploy.support import code_folder
+from tests.deploy.stand_ins import charged
 
 pytestmark = [
     pytest.mark.usefixtures("unchecked"),
@@ -275,3 +276,48 @@ def test_a_part_that_is_replaced_is_noticed(build, water, monkeypatch):
     expected = potential.compile("off")(water).forces
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(before, expected, atol=1e-3), "control: the part matters"
+
+
+def ions(water, ethanol, silicon):
+    """Batches of neutral and of charged structures, of molecules and of crystals."""
+    for structures in ([water, ethanol, water], [silicon, silicon], [ethanol]):
+        structures = [RadiusGraph(CUTOFF)(structure.clone()) for structure in structures]
+        for charge, structure in enumerate(structures):
+            structure.charge, structure.spin = torch.tensor([charge - 1.0]), torch.tensor([2.0])
+        yield Batch.from_data_list(structures)
+
+
+def assert_ions_equal(compiled, eager, water, ethanol, silicon):
+    for batch in ions(water, ethanol, silicon):
+        assert_equal(compiled(batch, stress="cell" in batch), eager(batch, stress="cell" in batch), torch.float64)
+        batch.charge = batch.charge + 1.0
+        assert (compiled(batch).energy - eager(batch).energy).abs().max() < 1e-9
+    assert compiled.compiler._compiled
+    assert None not in compiled.compiler._compiled.values()
+
+
+@pytest.mark.usefixtures("compiler", "fresh_cache")
+def test_charge_and_spin_reach_compiled_code(water, ethanol, silicon, made):
+    """The traced graphs are run by torch, and proven with numbers of their own."""
+    eager = charged()
+    compiled = copy.deepcopy(eager).compile("on")
+    assert_ions_equal(compiled, eager, water, ethanol, silicon)
+    assert len(made) == 3, "molecules, crystals with stress, crystals without"
+    batch = next(iter(ions(water, ethanol, silicon)))
+    found = []
+    for model in (eager, compiled):
+        result = model.train()(batch)
+        found.append(torch.autograd.grad(result.forces.square().sum() + result.energy.sum(), model.parameters()))
+    assert len(made) == 4
+    for gradient, wanted in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-10)
+    batch.charge = None
+    with pytest.raises(ValueError, match="'data' must have the field 'charge'"):
+        compiled(batch)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("compiler", "fresh_cache")
+def test_charge_and_spin_reach_code_that_was_made(water, ethanol, silicon):
+    eager = charged()
+    assert_ions_equal(copy.deepcopy(eager).compile("on"), eager, water, ethanol, silicon)

@@ -19,7 +19,7 @@ from pyg_mpnn.data import to_atoms
 from pyg_mpnn.deploy import CompilationError, own_process
 from pyg_mpnn.geometry import edge_vectors
 from pyg_mpnn.models import Committee
-from tests.deploy.stand_ins import tiny
+from tests.deploy.stand_ins import charged, tiny
 
 pytestmark = [
     pytest.mark.long,
@@ -304,3 +304,28 @@ def test_half_precision_is_refused(tmp_path):
     with pytest.raises(CompilationError, match=r"a package computes in float32 or float64, got torch.bfloat16"):
         tiny().bfloat16().export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_charge_and_spin_are_in_the_package(ethanol, silicon, tmp_path):
+    potential = charged()
+    for inputs in (None, {"charge": 1.0}, {"charge": 1.0, "spin": 0.0, "dipole": 2.0}):
+        with pytest.raises(ValueError, match="'inputs' must hold a number for each of charge, spin"):
+            potential.export(tmp_path / "ion.pt2", inputs=inputs)
+    assert list(tmp_path.iterdir()) == []
+    potential.export(tmp_path / "ion.pt2", inputs={"charge": -1.0, "spin": 2.0})
+    run = torch._inductor.aoti_load_package(str(tmp_path / "ion.pt2"))
+    ethanol.cell, ethanol.pbc = 30.0 * torch.eye(3)[None], torch.ones(1, 3, dtype=torch.bool)
+    for data in (ethanol, silicon):
+        data = RadiusGraph(CUTOFF)(data)
+        cell = data.cell.double()
+        near = (edge_vectors(data.pos.double(), data.edge_index, data.shifts, cell).norm(dim=1) < 2.6).nonzero()
+        energy, forces, stress, _ = run(
+            data.z, data.pos.double(), data.edge_index, data.shifts.long(), cell[0], (near.squeeze(1),)
+        )
+        data.charge, data.spin = torch.tensor([-1.0]), torch.tensor([2.0])
+        wanted = potential(data, stress=True)
+        assert_energies(energy, wanted.energy[0], torch.float64)
+        assert_close(forces, wanted.forces)
+        assert_close(stress, wanted.stress[0])
+        data.charge = torch.tensor([0.0])
+        assert abs(energy - potential(data).energy[0]) > 1e-4, "control: the charge counts"

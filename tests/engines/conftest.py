@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from pyg_mpnn import Potential, PotentialCalculator
+from pyg_mpnn import Potential, PotentialCalculator, load_potential
 from pyg_mpnn.data import ethanol as ethanol_frames
 from pyg_mpnn.data import to_atoms
+from tests.engines.charged import TRUST, Charged
 
 ENGINES = {
     "lammps": "lammps",
@@ -49,6 +50,28 @@ def potential() -> Potential:
 def saved(potential: Potential, tmp_path: Path) -> Path:
     potential.save(tmp_path / "potential.pt")
     return tmp_path / "potential.pt"
+
+
+@pytest.fixture
+def charged(tmp_path: Path) -> Path:
+    """A file of a potential that reads a charge, which is code of the user's."""
+    potential = Potential(Charged(cutoff=4.0, hidden_channels=16, num_layers=2))
+    potential.set_reference(REFERENCE, scale=5.0, neighbors=[15.0])
+    potential.double().save(tmp_path / "charged.pt")
+    return tmp_path / "charged.pt"
+
+
+@pytest.fixture
+def at_charge(charged: Path) -> Callable[[Atoms, float], tuple[float, np.ndarray]]:
+    """Energy and forces at a charge, by ASE."""
+    calculator = PotentialCalculator(load_potential(charged, trust=[TRUST]))
+
+    def evaluate(atoms: Atoms, charge: float) -> tuple[float, np.ndarray]:
+        copy = atoms.copy()
+        copy.info["charge"], copy.calc = charge, calculator
+        return copy.get_potential_energy(), copy.get_forces()
+
+    return evaluate
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_domains_give_the_whole(size, potential, molecule, assert_forces_equal):
         own = np.arange(comm.rank, len(molecule), size)
         order = np.concatenate([own, np.setdiff1d(np.arange(len(molecule)), own)])
         domain = Domain(comm, order + 1, len(own), torch.tensor(molecule.positions[order]), potential.cutoff + 0.5)
-        found = domain.evaluate(potential, molecule.numbers[order], torch.tensor(moved.positions[order]))
+        found = domain.evaluate(potential, molecule.numbers[order], torch.tensor(moved.positions[order]), {})
         return own, found
 
     forces = np.full((len(molecule), 3), np.nan)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_mpnn import SumPotential
+from pyg_mpnn import ZBL, PotentialCalculator, SumPotential, load_potential
 from pyg_mpnn.engines import Evaluator
 from pyg_mpnn.engines.evaluator import atomic_numbers
+from tests.engines.charged import TRUST
 
 
 @pytest.mark.parametrize("kind", ["molecule", "crystal"])
@@ -72,9 +73,44 @@ def test_bad_input_is_refused(potential):
         Evaluator(potential).check_elements([1, 26])
     with pytest.raises(ValueError, match="'elements' must be chemical symbols such as Si, got 'Q'"):
         atomic_numbers(["H", "Q"])
-    potential.representation.graph_inputs = ("charge",)
-    with pytest.raises(ValueError, match="got one that reads charge of each structure, which engines do not give"):
-        Evaluator(potential)
+    with pytest.raises(ValueError, match=r"'inputs' must be left out.*elements and positions only, got {'charge': 1}"):
+        Evaluator(potential, inputs={"charge": 1})
+
+
+def test_a_charge_is_given_once_for_all_structures(charged, molecule, crystal):
+    charged = SumPotential(load_potential(charged, trust=[TRUST]), ZBL(2.0).double())
+    evaluator = Evaluator(charged, inputs={"charge": 1})
+    assert ", charge 1, float64" in evaluator.announce("ENGINE", "UNITS", "NVE")
+    for atoms in (molecule, crystal):
+        periodic = atoms.pbc.any()
+        atoms.info["charge"] = 1
+        atoms.calc = PotentialCalculator(charged)
+        found = evaluator(atoms.numbers, atoms.positions, atoms.cell.array if periodic else None, virial=periodic)
+        np.testing.assert_allclose(found.forces, atoms.get_forces(), atol=1e-11)
+        assert found.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-13)
+        atoms.info["charge"] = 0
+        assert np.abs(found.forces - atoms.get_forces()).max() > 1e-4, "control: the charge counts"
+    beads = evaluator.batch(molecule.numbers, [molecule.positions] * 2, [np.eye(3)] * 2, [False] * 3)
+    single = evaluator(molecule.numbers, molecule.positions)
+    assert [bead.energy for bead in beads] == pytest.approx([single.energy] * 2, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (None, r"'inputs' must hold a number for each of charge, .* got none: give for instance inputs={'charge': 0}"),
+        ({"charge": 1, "spin": 2}, r"'inputs' must hold a number for each of charge, .* got {'charge': 1, 'spin': 2}"),
+        ({"charge": float("nan")}, "'inputs' must hold finite numbers, got nan for 'charge'"),
+    ],
+)
+def test_a_charge_that_is_missing_or_wrong_is_refused(inputs, message, charged):
+    with pytest.raises(ValueError, match=message):
+        Evaluator(charged, inputs=inputs, trust=[TRUST])
+
+
+def test_code_of_the_users_is_trusted_by_name(charged):
+    with pytest.raises(ValueError, match="is code that is not of this package: read it, and if you trust it"):
+        Evaluator(charged, inputs={"charge": 1})
 
 
 @pytest.mark.parametrize(

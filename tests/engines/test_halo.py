@@ -12,10 +12,13 @@ from ase import Atoms
 from pyg_mpnn import ZBL, Potential, SumPotential, neighbor_list
 from pyg_mpnn.engines.evaluator import Evaluator
 from pyg_mpnn.engines.halo import Halo, domain_options, evaluate_halo
+from tests.engines.charged import Charged
 from tests.engines.threads import Comm, in_threads
 
 
-def divided(potential: Potential | SumPotential, atoms: Atoms, size: int) -> tuple[float, np.ndarray, np.ndarray]:
+def divided(
+    potential: Potential | SumPotential, atoms: Atoms, size: int, **inputs: float
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Energy, forces and virial where the atoms are dealt out to processes, with images as LAMMPS has them."""
     pos, cell = torch.tensor(atoms.positions), torch.tensor(atoms.cell.array)
     pbc = torch.tensor(atoms.pbc)
@@ -38,7 +41,7 @@ def divided(potential: Potential | SumPotential, atoms: Atoms, size: int) -> tup
         z = torch.zeros(halo.num_nodes, dtype=torch.long)
         z[halo.node] = torch.tensor(atoms.numbers)[torch.from_numpy(tags - 1)]
         pairs = torch.stack([halo.node[len(own) :], place])
-        return own, evaluate_halo(potential, halo, z, pairs, vec)
+        return own, evaluate_halo(potential, halo, z, pairs, vec, inputs)
 
     forces = np.full((len(atoms), 3), np.nan)
     results = in_threads(size, work)
@@ -72,6 +75,15 @@ def test_domains_give_the_whole(kind, size, potential, mixture, request):
     assert np.abs(forces - wanted.forces).max() < 1e-11 * rms
     if wanted.virial is not None:
         np.testing.assert_allclose(virial, wanted.virial, atol=1e-10 * np.abs(wanted.virial).max())
+
+
+def test_a_charge_reaches_all_domains(molecule):
+    potential = Potential(Charged(cutoff=4.0, hidden_channels=16, num_layers=2)).double().requires_grad_(False)
+    potential = SumPotential(potential, ZBL(2.0).double())
+    wanted = Evaluator(potential, inputs={"charge": 2})(molecule.numbers, molecule.positions)
+    energy, forces, _ = divided(potential, molecule, 2, charge=2.0)
+    assert energy == pytest.approx(wanted.energy, rel=1e-13)
+    np.testing.assert_allclose(forces, wanted.forces, atol=1e-11)
 
 
 def test_halo_holds_each_atom_once():

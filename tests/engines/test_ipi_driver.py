@@ -18,6 +18,7 @@ from ase import Atoms
 from ipi.utils.units import unit_to_internal
 
 from pyg_mpnn.engines.ipi_driver import IPIDriver, ipi_forcefield
+from tests.engines.charged import TRUST
 
 ANGSTROM, ELECTRONVOLT = unit_to_internal("length", "angstrom", 1.0), unit_to_internal("energy", "electronvolt", 1.0)
 NVE = "<dynamics mode='nve'><timestep units='femtosecond'> 0.2 </timestep></dynamics>"
@@ -79,6 +80,27 @@ def test_driver_equals_ase(kind, saved, by_ase, assert_forces_equal, request, tm
     wanted = np.zeros((3, 3)) if expected.virial is None else expected.virial
     np.testing.assert_allclose(virial / ELECTRONVOLT, wanted, atol=1e-7)
     assert extras == ""
+
+
+def test_charge_of_the_template_reaches_the_potential(
+    charged, at_charge, molecule, assert_forces_equal, tmp_path, capsys
+):
+    template = tmp_path / "template.xyz"
+    ase.io.write(template, molecule)
+    with pytest.raises(ValueError, match="must have 'charge', a number that the potential reads, got none"):
+        IPIDriver(str(template), str(charged), trust=TRUST)
+    molecule.info["charge"] = 1
+    ase.io.write(template, molecule)
+    driver = IPIDriver(str(template), str(charged), trust=TRUST)
+    assert "charge 1, float64" in capsys.readouterr().out
+    cell = 30.0 * np.eye(3) * ANGSTROM
+    energy, forces, *_ = driver(cell, molecule.positions * ANGSTROM)
+    wanted = at_charge(molecule, 1)
+    assert energy / ELECTRONVOLT == pytest.approx(wanted[0], rel=1e-12)
+    assert_forces_equal(forces * ANGSTROM / ELECTRONVOLT, wanted[1])
+    (again, *_), _ = driver([cell] * 2, [molecule.positions * ANGSTROM] * 2)
+    assert again == pytest.approx(energy, rel=1e-12)
+    assert f"trust: {TRUST}" in ipi_forcefield(charged, template, trust=TRUST)
 
 
 def test_list_of_beads_equals_one_after_the_other(saved, crystal, tmp_path):

@@ -15,6 +15,7 @@ from ase import Atoms
 from pyg_mpnn import ZBL, Potential, SumPotential
 from pyg_mpnn.engines.lammps import Lammps, _check_ranks, main, run_script
 from pyg_mpnn.md import PotentialCalculator
+from tests.engines.charged import TRUST
 
 ELEMENTS = ["H", "C", "O", "Si"]
 BAR = 1.602176634e6  # eV/A^3, as LAMMPS has it
@@ -118,6 +119,21 @@ def test_energy_forces_and_virial_equal_ase(kind, structures, start, potential, 
     assert_forces_equal(gather(lmp, "f"), periodic.get_forces())
     wanted = voigt(-periodic.get_stress(voigt=False) * periodic.get_volume())
     np.testing.assert_allclose(stress(lmp) * periodic.get_volume(), wanted, atol=1e-7 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("kind", ["molecule", "crystal"])
+def test_charge_of_the_style_reaches_the_potential(
+    kind, structures, charged, at_charge, assert_forces_equal, tmp_path, capsys
+):
+    lmp = box(structures[kind], tmp_path)
+    with pytest.raises(ValueError, match=r"'inputs' must hold a number for each of charge, .* got none"):
+        lmp.commands_string(f"pair_style pyg_mpnn trust {TRUST}\npair_coeff * * {charged} H C O Si")
+    lmp.commands_string(f"pair_style pyg_mpnn inputs charge=1 trust {TRUST}\npair_coeff * * {charged} H C O Si\nrun 0")
+    assert "charge 1, float64" in capsys.readouterr().out
+    energy, forces = at_charge(structures[kind], 1)
+    assert lmp.get_thermo("pe") == pytest.approx(energy, rel=1e-12)
+    assert_forces_equal(gather(lmp, "f"), forces)
+    assert np.abs(forces - at_charge(structures[kind], 0)[1]).max() > 1e-4, "control: the charge counts"
 
 
 def test_dynamics_conserves_the_energy(structures, start):
@@ -228,12 +244,14 @@ def test_error_in_a_script_is_one_line(script, capsys):
         ("", "H C O Xx", "'elements' must be chemical symbols such as Si, got 'Xx'"),
         ("", "H C O Fe", "elements the model was trained on"),
         ("skin", "H C O Si", "must have pairs of an option"),
-        ("color red", "H C O Si", r"must have pairs of an option \(dtype, skin, compile, device\)"),
+        ("color red", "H C O Si", r"must have pairs of an option \(dtype, skin, compile, device, inputs, trust\)"),
         ("dtype half", "H C O Si", "dtype float32 or float64"),
         ("compile maybe", "H C O Si", "compile auto, on or off"),
         ("device cuda:97", "H C O Si", "'device' must be one that torch can use here, got 'cuda:97'"),
         ("skin 0", "H C O Si", "'skin' must be positive"),
         ("skin much", "H C O Si", "'skin' must be a number, got much"),
+        ("inputs charge", "H C O Si", "'inputs' must be names and numbers such as charge=1,spin=0, got charge"),
+        ("inputs charge=1", "H C O Si", "'inputs' must be left out: the potential reads elements and positions"),
     ],
 )
 def test_wrong_commands_are_refused(style, coefficients, message, structures, saved, tmp_path):

@@ -6,6 +6,7 @@ import ase.io
 import pytest
 
 from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
+from tests.engines.charged import TRUST
 
 
 @pytest.mark.slow
@@ -26,6 +27,21 @@ def test_dynamics_leaves_script_log_and_trajectory(kind, ensemble, ranks, model,
     assert (folder / "final.restart").exists()
     assert 0 < result.energy_range_meV_per_atom < 1.0
     assert 0 < result.mean_temperature_last_half_K < 500
+
+
+@pytest.mark.slow
+def test_charge_of_the_structure_is_that_of_the_run(charged, molecule, tmp_path, capfd):
+    ase.io.write(tmp_path / "start.extxyz", molecule)
+    arguments = charged, tmp_path / "start.extxyz", tmp_path / "out"
+    with pytest.raises(ValueError, match=r"'info' of .*start.extxyz must have 'charge', a number that the potential"):
+        run_lammps_dynamics(*arguments, trust=[TRUST])
+    assert not (tmp_path / "out").exists()
+    molecule.info["charge"] = 1
+    ase.io.write(tmp_path / "start.extxyz", molecule)
+    run_lammps_dynamics(*arguments, trust=[TRUST], steps=3, ranks=2)
+    printed = capfd.readouterr().out
+    assert "inputs charge=1 trust tests.engines.charged" in printed
+    assert "charge 1, float64" in printed
 
 
 def test_bad_input_is_refused_before_lammps_starts(saved, molecule, crystal, tmp_path):

@@ -11,9 +11,10 @@ from metatensor.torch import Labels
 from metatomic.torch import ModelEvaluationOptions, ModelOutput, load_atomistic_model, systems_to_torch
 from metatomic_ase import MetatomicCalculator
 
-from pyg_mpnn import MPNN, ZBL, Potential, SumPotential
+from pyg_mpnn import MPNN, ZBL, Potential, SumPotential, load_potential
 from pyg_mpnn.engines.metatomic import export_metatomic
 from pyg_mpnn.md import PotentialCalculator
+from tests.engines.charged import TRUST
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -50,6 +51,20 @@ def test_sum_of_two_cutoffs_with_attention(molecule, crystal, tmp_path, assert_f
         atoms.calc = calculator
         assert atoms.get_potential_energy() == pytest.approx(expected[0], rel=1e-12)
         assert_forces_equal(atoms.get_forces(), expected[1])
+
+
+def test_charge_is_in_the_file(charged, at_charge, molecule, crystal, tmp_path, assert_forces_equal, capsys):
+    potential = load_potential(charged, trust=[TRUST])
+    with pytest.raises(ValueError, match="'inputs' must hold a number for each of charge"):
+        export_metatomic(potential, tmp_path / "model.pt")
+    export_metatomic(potential, tmp_path / "model.pt", inputs={"charge": 1})
+    assert "charge 1, float64" in capsys.readouterr().out
+    calculator = MetatomicCalculator(tmp_path / "model.pt")
+    for atoms in (molecule, crystal):
+        atoms.calc = calculator
+        energy, forces = at_charge(atoms, 1)
+        assert atoms.get_potential_energy() == pytest.approx(energy, rel=1e-12)
+        assert_forces_equal(atoms.get_forces(), forces)
 
 
 def test_energies_of_chosen_atoms(saved, potential, molecule, crystal, tmp_path):

@@ -8,8 +8,10 @@ import pytest
 from ase import Atoms
 from openmm import app, unit
 
+from pyg_mpnn import load_potential
 from pyg_mpnn.engines.openmm import openmm_force, openmm_simulation
 from pyg_mpnn.units import KJ_PER_MOL
+from tests.engines.charged import TRUST
 
 
 def topology_of(atoms: Atoms) -> app.Topology:
@@ -80,6 +82,19 @@ def test_force_acts_on_some_particles_of_a_system(saved, molecule, by_ase, asser
     forces = context.getState(forces=True).getForces(asNumpy=True)._value * KJ_PER_MOL / 10
     assert_forces_equal(forces[:-1], by_ase(molecule).forces)
     assert not forces[-1].any()
+
+
+def test_charge_reaches_the_potential(charged, at_charge, molecule, assert_forces_equal, capsys):
+    potential = load_potential(charged, trust=[TRUST])
+    arguments = potential, topology_of(molecule), molecule.positions * 0.1, verlet()
+    with pytest.raises(ValueError, match="'inputs' must hold a number for each of charge"):
+        openmm_simulation(*arguments)
+    energy, forces = results(openmm_simulation(*arguments, inputs={"charge": 1}))
+    wanted = at_charge(molecule, 1)
+    assert energy == pytest.approx(wanted[0], rel=1e-10)
+    assert_forces_equal(forces, wanted[1])
+    assert "charge 1, float64" in capsys.readouterr().out
+    assert openmm_force(potential, list(molecule.symbols), periodic=False, inputs={"charge": 1})
 
 
 def test_unknown_element_is_refused(saved):

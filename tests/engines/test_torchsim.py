@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pyg_mpnn import load_potential
 from pyg_mpnn.engines.torchsim import torchsim_model
+from tests.engines.charged import TRUST
 
 with warnings.catch_warnings():  # torch_sim imports vesin under an old name
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -45,6 +47,18 @@ def test_passes_the_check_of_torchsim(potential):
     potential.set_reference({14: -7870.2, 26: -34000.0}, scale=5.0, neighbors=[15.0])
     model = torchsim_model(potential)
     validate_model_outputs(model, torch.device("cpu"), torch.float64)
+
+
+def test_charge_reaches_the_potential(charged, at_charge, molecule, assert_forces_equal, capsys):
+    potential = load_potential(charged, trust=[TRUST])
+    with pytest.raises(ValueError, match="'inputs' must hold a number for each of charge"):
+        torchsim_model(potential)
+    model = torchsim_model(potential, inputs={"charge": 1})
+    assert "charge 1, float64" in capsys.readouterr().out
+    output = model(torch_sim.io.atoms_to_state([molecule, molecule], torch.device("cpu"), torch.float64))
+    energy, forces = at_charge(molecule, 1)
+    assert output["energy"].tolist() == pytest.approx([energy] * 2, rel=1e-12)
+    assert_forces_equal(output["forces"][: len(molecule)].numpy(), forces)
 
 
 def test_dynamics_of_two_molecules_conserves_the_energy(saved, molecule):

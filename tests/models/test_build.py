@@ -195,6 +195,12 @@ def test_what_cannot_be_named_or_made_is_refused(own, monkeypatch):
         ValueError, match=r"'model' must be a BesselBasis that its arguments make, got: 'cutoff' must be"
     ):
         build({"class": "BesselBasis", "cutoff": -5.0})
+    with pytest.raises(ValueError, match=r"'model.num_radial' must be a whole number, as BesselBasis says, got 'many'"):
+        build({"class": "BesselBasis", "cutoff": 5.0, "num_radial": "many"})
+    with pytest.raises(ValueError, match=r"'model.in_features' must be a whole number, as Linear says, got 2.5"):
+        build({"class": "torch.nn:Linear", "in_features": 2.5, "out_features": 1})
+    with pytest.raises(ValueError, match=r"'model' must be a Linear that its arguments make, got: .*negative"):
+        build({"class": "torch.nn:Linear", "in_features": -2, "out_features": 1})
 
     class Local(nn.Module):
         pass

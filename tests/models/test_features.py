@@ -63,10 +63,15 @@ def test_charge_reaches_the_representation(water, ethanol, tmp_path, unchecked):
         water.charge = torch.tensor([charge])
         energies.append(model(water).energy.item())
     assert abs(energies[1] - energies[0]) > 1e-4
-    with pytest.raises(ValueError, match=r"'data' must be a PyG object with the field 'charge'.*got none"):
+    with pytest.raises(ValueError, match=r"'data' must have the field 'charge', one number a structure.*got none"):
         model(ethanol)
-    with pytest.raises(ValueError, match="got plain tensors"):
+    with pytest.raises(ValueError, match="'inputs' must hold 'charge', one number a structure"):
         model(ethanol.z, ethanol.pos)
+    with pytest.raises(ValueError, match=r"'inputs' must be what the model reads \(charge\), got 'spin'"):
+        model(ethanol.z, ethanol.pos, inputs={"charge": 1.0, "spin": 1.0})
+    with pytest.raises(TypeError, match="'inputs' must not be given beside a PyG object"):
+        model(water, inputs={"charge": 1.0})
+    assert model(water.z, water.pos, inputs={"charge": 1.0}).energy.item() == energies[1]
     ethanol.charge = torch.tensor([torch.nan])
     with pytest.raises(ValueError, match="'charge' must hold one finite number for each of 1 structures"):
         model(ethanol)
@@ -76,17 +81,13 @@ def test_charge_reaches_the_representation(water, ethanol, tmp_path, unchecked):
     assert load_potential(tmp_path / "charged.pt", trust=[Plain])(water).energy.item() == energies[1]
 
 
-def test_compiled_code_says_that_it_takes_no_charge(unchecked):
-    from pyg_mpnn.deploy import CompilationError
-
-    with pytest.raises(CompilationError, match="takes no numbers of graphs, and it reads charge"):
-        Potential(Plain(charged=True)).compile("on")
-
-
 def test_what_reads_edges_alone_says_so(water, unchecked):
     edges = torch.zeros(2, 0, dtype=torch.long), torch.zeros(0, 3)
-    with pytest.raises(ValueError, match=r"'interaction_energies' reads edges alone.*it reads charge; call the pot"):
-        Potential(Plain(charged=True)).interaction_energies(water.z, *edges, torch.zeros(3, dtype=torch.long), 1)
+    charged = Potential(Plain(charged=True))
+    with pytest.raises(ValueError, match="'inputs' must hold 'charge' of each atom, which the representation reads"):
+        charged.interaction_energies(water.z, *edges, torch.zeros(3, dtype=torch.long), 1)
+    with pytest.raises(ValueError, match="'terms' must read no numbers of graphs, got Potential, which reads charge"):
+        Potential(Plain(), terms=[charged])
 
 
 def test_a_representation_that_gives_something_else_is_named(water, unchecked):

@@ -215,3 +215,13 @@ def test_every_law_holds_beside_a_network(unchecked):
     )
     assert report.passed, str(report)
     assert not report.not_applicable
+
+
+def test_cutoff_follows_the_radii(dtype):
+    zbl = ZBL(1.0)
+    assert zbl.cutoff == pytest.approx(1.0)
+    zbl.set_radii({(1, 8): 1.5})
+    assert zbl.cutoff == pytest.approx(1.5)
+    other = ZBL()
+    other.load_state_dict(zbl.state_dict())
+    assert other.cutoff == zbl.cutoff

@@ -220,7 +220,7 @@ def test_what_stands_apart_and_copies_stop_a_training(settings: Settings, frames
     assert len(load(settings(force_data=True), wild).notes) == 2
     turned = Data(**frames[2].to_dict())
     turned.pos, turned.forces = turned.pos[:, [1, 2, 0]], turned.forces[:, [1, 2, 0]]
-    with pytest.raises(ValueError, match=r"1 structures are copies of another one, .*: structure 12 of structure 2"):
+    with pytest.raises(ValueError, match=r"1 structure is a copy of another one, .*: structure 12 of structure 2"):
         load(settings(), [*frames, turned])
     assert load(settings(), frames).notes == [], "control"
 
