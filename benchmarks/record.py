@@ -27,9 +27,11 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Commit of the working tree, marked where the tree differs from it."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """Commit of the working tree, marked where the tree differs from it in more than result files."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    name = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changed = [*git, "diff", "--quiet", "HEAD", "--", ":(top)", ":(top,exclude)benchmarks/results"]
+    return name if subprocess.run(changed, check=False).returncode == 0 else f"{name}-dirty"
 
 
 def write(path: Path, record: dict[str, Any]) -> None:

@@ -80,6 +80,8 @@ def measure(cells: int, steps: int, path: Path) -> None:
     lmp.comm = Timed(world)
     lmp.commands_string(BOX.format(n=cells, model=model))
     lmp.command("run 0")
+    places = np.round(np.array(lmp.gather_atoms("x", 1, 3)).reshape(-1, 3), 3)
+    order = np.lexsort((places % round(lmp.get_thermo("lx"), 3)).T)  # LAMMPS numbers the atoms process by process
     lmp.comm.seconds = 0.0
     sent = lmp._domain.halo.bytes_sent if lmp._domain else 0
     ghosts = lmp._domain.halo.num_nodes - lmp._domain.halo.num_own if lmp._domain else 0
@@ -102,7 +104,7 @@ def measure(cells: int, steps: int, path: Path) -> None:
     times = {"work_s": spent[0], "cpu_s": total, "wall_s": wall, "peak_GiB": peak}
     every = world.gather({**times, "own": lmp.extract_setting("nlocal"), "halo": ghosts, "sent": sent})
     if world.rank == 0:
-        np.savez(path.with_suffix(".npz"), forces=forces, positions=positions)
+        np.savez(path.with_suffix(".npz"), forces=forces[order], positions=positions[order])
         record = {
             **provenance(),
             "atoms": len(forces),

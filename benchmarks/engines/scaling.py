@@ -27,8 +27,7 @@ import numpy as np
 from benchmarks.record import RESULTS, provenance, write
 
 STEPS = 6
-# Cubic cells of eight atoms along each side. LAMMPS numbers the atoms process by process: alike for 1 and 2 only where
-# no cell lies on the border.
+# Cubic cells of eight atoms along each side.
 LARGEST = (12, 14, 16, 18, 20, 22, 24, 26)
 MEMORY = 0.75  # of what is free
 PATIENCE = 90.0  # seconds for a start and two steps of the largest cell on one process

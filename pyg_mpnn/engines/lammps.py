@@ -170,6 +170,27 @@ class Lammps:
                 "'pair_coeff' must name the potential before the dynamics, got none: give for example "
                 "pair_coeff * * run/best.ckpt Si"
             )
+        elif self.evaluator is not None and self.comm.size > 1:
+            self._check_images(words, self.evaluator.potential.cutoff, self.evaluator.skin_list.skin)
+
+    def _check_images(self, words: list[str], cutoff: float, skin: float) -> None:
+        """Refuse what would leave a process without images that it needs; an included file is looked through too."""
+        if words[:1] == ["include"] and len(words) == 2 and Path(words[1]).is_file():
+            for line in Path(words[1]).read_text().splitlines():
+                self._check_images(line.partition("#")[0].split(), cutoff, skin)
+        given = dict(zip(words[1::2], words[2::2], strict=False))
+        if words[:1] == ["comm_modify"] and (
+            given.get("mode") == "multi" or not _number("cutoff", given.get("cutoff", "inf")) >= cutoff + skin
+        ):
+            raise ValueError(
+                f"'comm_modify' must leave mode single and a cutoff of at least {cutoff + skin:g} A in several "
+                f"processes, got {' '.join(words)}: images of atoms would be missing"
+            )
+        if words[:1] == ["neighbor"] and not _number("neighbor", "".join(words[1:2])) <= skin:
+            raise ValueError(
+                f"'neighbor' must be at most the skin of pair_style pyg_mpnn, {skin:g} A, in several processes, got "
+                f"{' '.join(words)}: images of atoms would be missing; give pair_style pyg_mpnn skin ..."
+            )
 
     def _style(self, words: list[str]) -> None:
         options = {"dtype": "float64", "skin": "0.5", "compile": "off", "device": "cpu", "inputs": "", "trust": ""}
@@ -245,6 +266,7 @@ class Lammps:
         ]
         if _FIX in self.fixes:
             commands.insert(0, f"unfix {_FIX}")
+        self.evaluator = None
         self._say("pyg_mpnn gives LAMMPS these commands:\n" + "\n".join(f"  {text}" for text in commands))
         for text in commands:
             self._follow(text.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -159,6 +160,8 @@ class Conditions:
             bath["mask"] = np.array(self.axes)
         chains = kind(atoms, step, **bath)
         _count(chains, dof)
+        if kind is NoseHooverChainNVT and atoms.constraints:
+            chains._get_forces = functools.partial(_constrained_forces, chains)
         return chains
 
     def describe(self, *, drawn: bool = True) -> str:
@@ -315,6 +318,13 @@ def _check_constraints(atoms: Atoms, name: str) -> None:
             f"'integrator' NoseHooverChainNVT knows the constraints FixAtoms and FixCartesian only, got "
             f"{atoms.constraints}: choose Langevin or Bussi"
         )
+
+
+def _constrained_forces(chains: Any) -> np.ndarray:
+    """Forces without those on fixed atoms: with ASE's own these gather momenta, which the thermostat takes for heat."""
+    chains._update_atoms()
+    forces: np.ndarray = chains.atoms.get_forces()
+    return forces
 
 
 def _count(chains: Any, dof: int) -> None:

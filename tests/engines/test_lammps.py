@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -285,6 +287,26 @@ def test_error_in_the_potential_stops_the_dynamics(structures, start):
     assert lmp.extract_global("ntimestep") < 5
     with pytest.raises(ValueError, match="elements the model was trained on"):
         lmp.command("run 1")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("comm_modify cutoff 2.5", "'comm_modify' must leave mode single and a cutoff of at least 4.5 A"),
+        ("comm_modify mode multi", "'comm_modify' must leave mode single"),
+        ("neighbor 2.0 bin", "'neighbor' must be at most the skin of pair_style pyg_mpnn, 0.5 A"),
+        ("neighbor ${far} bin", "'neighbor' must be a number"),
+    ],
+)
+def test_commands_that_would_lose_images_are_refused(line, message, structures, start, tmp_path):
+    """In several processes, also from a file; what loses none is left to LAMMPS."""
+    lmp = start(structures["molecule"])
+    lmp.comm = SimpleNamespace(size=2, rank=0)
+    (tmp_path / "more.txt").write_text(f"# as LAMMPS includes it\n{line}\n")
+    for given in (line, f"include {tmp_path}/more.txt"):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            lmp.command(given)
+    lmp.commands_string("comm_modify cutoff 6.0 vel yes\nneighbor 0.3 bin")
 
 
 def test_mpiexec_of_another_mpi_is_refused(monkeypatch):

@@ -74,6 +74,18 @@ def test_what_is_conserved_stays(name: str) -> None:
     assert (fine[1] > 5 * fine[0]) == (ensemble != "nve")  # control
 
 
+@pytest.mark.parametrize("name", ["Bussi", "NoseHooverChainNVT"])
+def test_fixed_atoms_gather_no_heat(name: str) -> None:
+    """ASE's chain alone gives them momenta that it counts: what is conserved then moves by 500 meV."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    atoms.set_constraint(FixAtoms([0, 1]))
+    run, (conserved, _, _) = follow(atoms, 60, ensemble="nvt", integrator=name, tdamp=50.0)
+    assert np.ptp(conserved) < 1.0
+    if name == "NoseHooverChainNVT":
+        assert not run.dynamics._p[:2].any()
+
+
 @pytest.mark.parametrize("name", ["NoseHooverChainNVT", "IsotropicMTKNPT", "MTKNPT", "MaskedMTKNPT"])
 def test_chain_rests_at_the_temperature_asked_for(name: str) -> None:
     """The velocities have it exactly: 4 atoms whose centre rests, 9 degrees of freedom. ASE's own chains count 12."""

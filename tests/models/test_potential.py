@@ -258,7 +258,8 @@ def test_energy_is_exact_in_float64_beside_large_references(ethanol):
     potential.set_reference({1: -13.6, 6: -1000000.123456789, 8: -2041.0}, scale=1.0)
     reference = potential(ethanol).atom_energies - bare
     assert reference.dtype == torch.float64
-    assert abs(reference[0].item() + 1000000.123456789) < 1e-9
+    # two evaluations in float32 may differ in their last bit; float32 would miss the sum by 0.06
+    assert abs(reference[0].item() + 1000000.123456789) < 1e-6
 
 
 def test_reference_energies_stay_float64(dtype):
