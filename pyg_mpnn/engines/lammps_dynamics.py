@@ -33,6 +33,7 @@ class LammpsDynamics(NamedTuple):
     ranks: int
     mean_temperature_last_half_K: float
     energy_range_meV_per_atom: float
+    mean_volume_last_half_A3: float
 
 
 def run_lammps_dynamics(
@@ -99,7 +100,7 @@ def run_lammps_dynamics(
     settings = dict(locals())
     import ase.io
 
-    from pyg_mpnn.md.entrance import new_folder, note_unlike_trained, single_structure
+    from pyg_mpnn.md.entrance import density_note, new_folder, note_unlike_trained, single_structure
     from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
 
     _check(settings)
@@ -133,6 +134,12 @@ def run_lammps_dynamics(
             )
         result = _read(folder, steps, ranks, len(atoms))
         note_unlike_trained(evaluator.potential, [atoms])
+        if ensemble == "npt":  # at the densities that it came to
+            factor = (result.mean_volume_last_half_A3 / atoms.get_volume()) ** (1 / 3)
+            atoms.set_cell(factor * atoms.cell.array, scale_atoms=True)
+        note = density_note(evaluator.potential, atoms)
+        if note is not None:
+            print(note)
         print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
         print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
         print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
@@ -222,5 +229,10 @@ def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamic
     table = np.array(rows)
     conserved, late = table[:, 4], table[:, 0] >= table[-1, 0] / 2
     return LammpsDynamics(
-        folder, steps, ranks, float(table[late, 1].mean()), 1e3 * float(np.ptp(conserved)) / num_atoms
+        folder,
+        steps,
+        ranks,
+        float(table[late, 1].mean()),
+        1e3 * float(np.ptp(conserved)) / num_atoms,
+        float(table[late, 6].mean()),
     )

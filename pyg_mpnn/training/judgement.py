@@ -198,7 +198,12 @@ def _row(group: Group) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else _plain(value)
+
+
+def _plain(value: float) -> str:
+    """Three digits, never as 2e+03."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _show_worst(page: Page, judged: JudgedSet) -> None:
@@ -210,7 +215,7 @@ def _show_worst(page: Page, judged: JudgedSet) -> None:
     )
     shown = []
     for worst in judged.parts.worst():
-        errors = [] if worst.forces is None else [f"force {worst.forces:.3g} meV/A off at atom {worst.atom}"]
+        errors = [] if worst.forces is None else [f"force {_plain(worst.forces)} meV/A off at atom {worst.atom}"]
         errors += [] if worst.energy is None else [f"energy {worst.energy:+.2g} meV/atom off"]
         text = f"{judged.origin(worst.place)}: {', '.join(errors)}"
         shown.append((draw_structure(judged.frames[worst.place], worst.atom), text))
