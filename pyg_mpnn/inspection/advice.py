@@ -58,11 +58,14 @@ class Advice:
         """
         if not self.units:
             return [self.command(given)]
-        names = [word for key, value in given.items() if key.endswith("_key") for word in _flag(key, value)]
-        converted, lines = dict.fromkeys(given), []
+        read = [key for key in given if key not in ("data", "test") and f"--{key.replace('_', '-')}" not in self.units]
+        names = [word for key in read for word in _flag(key, given[key])]
+        converted: dict[str, list[str]] = {}
+        lines: list[str] = []
         for key in ("data", "test"):
-            converted[key] = [_in_ev(path) for path in _as_list(given.get(key))]
-            for path, target in zip(_as_list(given.get(key)), converted[key], strict=True):
+            paths = _as_list(given.get(key))
+            converted[key] = [_in_ev(path) for path in paths]
+            for path, target in zip(paths, converted[key], strict=True):
                 lines.append(shlex.join(["pyg-mpnn", "convert", path, target, *self.units, *names]))
         return [*dict.fromkeys(lines), self.command(converted)]
 
@@ -120,7 +123,7 @@ def advise(
     found = {finding.name: finding for finding in findings}
     sizes = [max(len(frame.z), 1) for frame in frames]
     mean, largest = sum(sizes) / len(sizes), max(sizes)
-    flags, reasons = ["--cutoff", *(f"{cutoff:g}" for cutoff in cutoffs)], []
+    flags, reasons = ["--cutoff", *(f"{cutoff:g}" for cutoff in cutoffs)], list[str]()
     units = _units(found, reasons)
     neighbours = found["neighbours"].numbers
     reasons.append(

@@ -80,7 +80,9 @@ def page(finished: TrainingResult, tmp_path: Path, drawn: None) -> Path:
 def test_page_says_where_the_errors_are(page: Path) -> None:
     text = text_of(page)
     assert "A <test> & more" in text
-    assert re.search(r"Worst structures .*?counted from 0\. frame 0 of b\.db: force (29|30)\d\d meV/A off at atom 4", text)
+    assert re.search(
+        r"Worst structures .*?counted from 0\. frame 0 of b\.db: force (29|30)\d\d meV/A off at atom 4", text
+    )
     assert "Errors by kind of structure (config_type)" in text
     assert "NOT good enough for dynamics at 300 K force RMSE" in text
     assert "Good enough for optimisation force MAE 23.5 meV/A (at most 50)." in text
