@@ -89,7 +89,8 @@ def evaluate_command(
     )
     predictions = predict(potential, structures, **sizes)  # type: ignore[arg-type]
     errors = compute_errors(predictions, units(potential))
-    print(f"Errors on {errors.n_structures} structures\n\n{error_table({'error': errors})}")
+    plural = "s" * (errors.n_structures != 1)
+    print(f"Errors on {errors.n_structures} structure{plural}\n\n{error_table({'error': errors})}")
     tested = JudgedSet("tested", predictions, structures)
     if kinds := kinds_table(tested.parts.by_kind()):
         print(f"\n{kinds}")

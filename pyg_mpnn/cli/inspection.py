@@ -102,7 +102,10 @@ def inspect_command(
     print(found)
     keys = {"energy_key": energy_key, "forces_key": forces_key, "stress_key": stress_key, "virial_key": virial_key}
     given = {"data": data, "test": test, **keys, "energy_unit": energy_unit, "length_unit": length_unit, "types": types}
-    print(f"\nAdvised training:\n  {found.advice.command(given)}")
+    title = "Advised, in this order" if found.advice.units else "Advised training"
+    if found.advice.mend:
+        title += f", ONLY AFTER what the warnings name is mended ({', '.join(found.advice.mend)})"
+    print("\n  ".join([f"\n{title}:", *found.advice.commands(given)]))
     print("\n".join(f"- {reason}" for reason in found.advice.reasons))
     if not learning_curve:
         print("- What to expect: --learning-curve trains for two minutes and says what more structures would bring.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +29,9 @@ def make_record(
     Returns:
         plain values: ``units`` and ``conventions`` of what a model learns, whatever they were in the files; ``labels``,
         by label where it was; ``shortest_distances``, triples of two atomic numbers and A; ``structures``, with ``z``,
-        ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of those looked at.
+        ``pos`` and, of crystals, ``cell`` and ``pbc``: small ones that have all elements of those looked at;
+        ``volumes``, for each set of elements of structures that are periodic in three directions: atomic numbers,
+        smallest and largest volume per atom in A^3.
 
     Example:
         >>> from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
@@ -60,6 +62,7 @@ def make_record(
         "labels": {label: "; ".join(dict.fromkeys(places)) for label, places in labels.items()},
         "shortest_distances": [[*pair, distance] for pair, distance in sorted(distances.items())],
         "structures": [_plain(frame) for frame in chosen],
+        "volumes": _volumes(train.structures),
     }
 
 
@@ -92,6 +95,30 @@ def kept_distances(record: Mapping[str, Any]) -> dict[tuple[int, int], float]:
         distances in A by pair of atomic numbers.
     """
     return {(first, second): distance for first, second, distance in record.get("shortest_distances", ())}
+
+
+def kept_volumes(record: Mapping[str, Any]) -> dict[tuple[int, ...], tuple[float, float]] | None:
+    """The smallest and largest volume per atom of :func:`make_record`.
+
+    Args:
+        record: of the file; empty where it has none.
+
+    Returns:
+        volumes in A^3 by sorted atomic numbers; None where the file was made before they were kept.
+    """
+    if "volumes" not in record:
+        return None
+    return {tuple(elements): (smallest, largest) for elements, smallest, largest in record["volumes"]}
+
+
+def _volumes(frames: Iterable[Data]) -> list[list[Any]]:
+    found: dict[tuple[int, ...], list[float]] = {}
+    for frame in frames:
+        if "cell" in frame and "pbc" in frame and bool(frame.pbc.all()):
+            volume = float(torch.linalg.det(frame.cell.double().reshape(3, 3)).abs()) / frame.z.numel()
+            known = found.setdefault(tuple(sorted(set(frame.z.tolist()))), [volume, volume])
+            known[:] = min(known[0], volume), max(known[1], volume)
+    return [[list(elements), *volumes] for elements, volumes in sorted(found.items())]
 
 
 def _plain(frame: Data) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class LammpsDynamics(NamedTuple):
     ranks: int
     mean_temperature_last_half_K: float
     energy_range_meV_per_atom: float
+    mean_volume_last_half_A3: float
 
 
 def run_lammps_dynamics(
@@ -103,7 +104,7 @@ def run_lammps_dynamics(
     settings = dict(locals())
     import ase.io
 
-    from pyg_mpnn.md.entrance import new_folder, note_unlike_trained, single_structure
+    from pyg_mpnn.md.entrance import density_note, new_folder, note_unlike_trained, single_structure
     from pyg_mpnn.md.graph_inputs import names_of_inputs, numbers_of
     from pyg_mpnn.md.velocities import remove_drift, thermal_velocities
 
@@ -142,6 +143,12 @@ def run_lammps_dynamics(
             )
         result = _read(folder, steps, ranks, len(atoms))
         note_unlike_trained(evaluator.potential, [atoms])
+        if ensemble == "npt":  # at the densities that it came to
+            factor = (result.mean_volume_last_half_A3 / atoms.get_volume()) ** (1 / 3)
+            atoms.set_cell(factor * atoms.cell.array, scale_atoms=True)
+        note = density_note(evaluator.potential, atoms)
+        if note is not None:
+            print(note)
         print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
         print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
         print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
@@ -236,5 +243,10 @@ def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamic
     table = np.array(rows)
     conserved, late = table[:, 4], table[:, 0] >= table[-1, 0] / 2
     return LammpsDynamics(
-        folder, steps, ranks, float(table[late, 1].mean()), 1e3 * float(np.ptp(conserved)) / num_atoms
+        folder,
+        steps,
+        ranks,
+        float(table[late, 1].mean()),
+        1e3 * float(np.ptp(conserved)) / num_atoms,
+        float(table[late, 6].mean()),
     )

@@ -6,10 +6,12 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from torch_geometric.data import Data
 
+from pyg_mpnn.data.labels import EnergyUnit
 from pyg_mpnn.inspection.finding import Finding
 from pyg_mpnn.training.settings import TrainingSettings
 
@@ -19,6 +21,13 @@ STEPS = 5000  # of a training: what ethanol takes in ten minutes, and has mostly
 LONG = 60.0  # minutes
 MANY_ATOMS = 256  # of a step
 FEW_FRAMES = 50  # of which train sets aside a tenth to validate
+LABELS = (
+    "distances",
+    "unit of the energies",
+    "unit of the forces",
+    "forces against energies",
+    "stress against energies",
+)
 FEW = 2000  # components of forces, which a small model has enough parameters for
 
 
@@ -29,10 +38,36 @@ class Advice:
     Args:
         flags: of ``pyg-mpnn train``, without those that name files and labels.
         reasons: for each choice, and what to expect; one sentence each.
+        units: flags of ``pyg-mpnn convert`` that bring the files to eV and A first; none where they are.
+        mend: checks whose warnings make a training worthless until they are mended, which no flag does.
     """
 
     flags: tuple[str, ...]
     reasons: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    mend: tuple[str, ...] = ()
+
+    def commands(self, given: Mapping[str, Any]) -> list[str]:
+        """All commands to run, in order: one for each file whose units are others, then the training.
+
+        Args:
+            given: as of :meth:`command`.
+
+        Returns:
+            the commands, as a shell takes them.
+        """
+        if not self.units:
+            return [self.command(given)]
+        read = [key for key in given if key not in ("data", "test") and f"--{key.replace('_', '-')}" not in self.units]
+        names = [word for key in read for word in _flag(key, given[key])]
+        converted: dict[str, list[str]] = {}
+        lines: list[str] = []
+        for key in ("data", "test"):
+            paths = _as_list(given.get(key))
+            converted[key] = [_in_ev(path) for path in paths]
+            for path, target in zip(paths, converted[key], strict=True):
+                lines.append(shlex.join(["pyg-mpnn", "convert", path, target, *self.units, *names]))
+        return [*dict.fromkeys(lines), self.command(converted)]
 
     def command(self, given: Mapping[str, Any]) -> str:
         """The command to run.
@@ -45,9 +80,22 @@ class Advice:
         """
         words = ["pyg-mpnn", "train"]
         for name, value in given.items():
-            values = [value] if isinstance(value, (str, float, int)) else list(value or ())
-            words += [f"--{name.replace('_', '-')}", *map(str, values)] if values else []
+            words += _flag(name, value)
         return shlex.join([*words, *self.flags, "--out", "run"])
+
+
+def _as_list(value: Any) -> list[str]:
+    return [str(value)] if isinstance(value, (str, float, int)) else [str(each) for each in value or ()]
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    values = _as_list(value)
+    return [f"--{name.replace('_', '-')}", *values] if values else []
+
+
+def _in_ev(path: str) -> str:
+    """Where the converted file goes: beside the other."""
+    return str(Path(path).with_name(f"{Path(path).name.split('.')[0]}-eV.xyz"))
 
 
 def advise(
@@ -75,7 +123,8 @@ def advise(
     found = {finding.name: finding for finding in findings}
     sizes = [max(len(frame.z), 1) for frame in frames]
     mean, largest = sum(sizes) / len(sizes), max(sizes)
-    flags, reasons = ["--cutoff", *(f"{cutoff:g}" for cutoff in cutoffs)], []
+    flags, reasons = ["--cutoff", *(f"{cutoff:g}" for cutoff in cutoffs)], list[str]()
+    units = _units(found, reasons)
     neighbours = found["neighbours"].numbers
     reasons.append(
         f"cutoff {', '.join(f'{c:g}' for c in cutoffs)} A: {neighbours['mean'][-1]:.0f} neighbours on average."
@@ -114,7 +163,33 @@ def advise(
     for name in ("outliers", "duplicates"):
         if name in found and found[name].severity == "warning":
             reasons.append(f"Look at the {name} first: train stops at the worst of them unless --force-data is given.")
-    return Advice(tuple(flags), tuple(reasons))
+    mend = () if units else tuple(name for name in LABELS if name in found and found[name].severity == "warning")
+    return Advice(tuple(flags), tuple(reasons), units, mend)
+
+
+def _units(found: Mapping[str, Finding], reasons: list[str]) -> tuple[str, ...]:
+    """Flags that bring energies, forces and positions to eV and A, where flags can."""
+    energy, force, length, both = (
+        found.get(name, Finding(name, "note", ""))
+        for name in ("unit of the energies", "unit of the forces", "distances", "forces against energies")
+    )
+    bohr = length.severity == "warning" and "BOHR" in length.finding
+    known = {finding.numbers.get("unit") for finding in (energy, force) if finding.severity != "note"}
+    known = {
+        str(unit).removesuffix("/A") for unit in known - {None}
+    }  # forces tell that of energies beside lengths in A
+    unit = known.pop() if len(known) == 1 else None
+    if not known and unit in (None, "eV") and not bohr:
+        return ()
+    if known or both.severity == "warning" or unit not in (None, *get_args(EnergyUnit)):
+        reasons.append(
+            "No flag converts these units. Multiply in Python until energies are in eV and forces in eV/A (energies in "
+            "hartree times 27.211, forces in hartree/bohr times 51.422), then inspect again."
+        )
+        return ()
+    flags = ([] if unit in (None, "eV") else ["--energy-unit", unit]) + (["--length-unit", "bohr"] if bohr else [])
+    reasons.append("Units first: the files are converted to eV and A, and the training reads what comes out.")
+    return tuple(flags)
 
 
 def _batch(mean: float, largest: int, reasons: list[str]) -> list[str]:

@@ -65,12 +65,13 @@ def check_energy_units(frames: Sequence[Data]) -> Finding:
             if 0.975 < ratio * size < 1.06:
                 text = f"Total energies of all electrons in {unit} ({ratio:.4g} of those of the free atoms in eV)."
                 right = unit == "eV"
+                numbers["unit"] = unit
                 if unit == "rydberg" and _forces_fit(frames):
                     text = (
                         "Those of valence electrons in eV (xTB, pseudopotentials), for the forces are in eV/A; of all "
                         f"electrons in rydberg they would be as large ({ratio:.4g} of the free atoms in eV)."
                     )
-                    return Finding(name, "note", text, numbers)
+                    return Finding(name, "note", text, {**numbers, "unit": "eV"})
                 wrong = "" if right else " They are read as eV: CONVERT them."
                 return Finding(name, "ok" if right else "warning", text + wrong, numbers)
     if abs(per_atom) > BINDING:
@@ -143,6 +144,7 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
     if middle == 0:
         return Finding(name, "warning", "The forces along the bonds are ZERO.", numbers)
     unit = min(FORCE_UNITS, key=lambda unit: abs(np.log(abs(middle) * FORCE_UNITS[unit] / TYPICAL)))
+    numbers["unit"] = unit
     measured = f"stiffness times squared length of bonds is {middle:.3g} (about {TYPICAL:g} in eV)"
     if middle < 0:
         return Finding(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import ase
 import numpy as np
 import torch
+from ase import Atoms
 from tqdm import tqdm
 
 from pyg_mpnn.arguments import check_whole
@@ -20,7 +22,15 @@ from pyg_mpnn.files import hold_folder
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
 from pyg_mpnn.md.drift import EnergyDrift, energy_drift
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, known_elements, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import (
+    cpu_threads,
+    density_note,
+    empty_folder,
+    known_elements,
+    note_unlike_trained,
+    single_structure,
+    trained_volumes,
+)
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.integrators import Conditions, choose
 from pyg_mpnn.md.observables import observe
@@ -191,6 +201,8 @@ def run_dynamics(
     runs = [Run(atoms, conditions, seed + number, drawn=velocities == "drawn") for number in range(replicas)]
     for line in _facts(runs, drawn=velocities == "drawn", step=step, folder=folder):
         print(line, flush=True)
+    volumes, look = trained_volumes(potential, atoms), _Densities(potential)
+    look(atoms)
     with hold_folder(folder), cpu_threads(threads):
         potential.compile(mode)
         calculator = PotentialCalculator(potential, device=processor, dtype=getattr(torch, dtype), skin=skin)
@@ -200,7 +212,8 @@ def run_dynamics(
             if state is not None:
                 run.restore(state, step)
             place = folder if replicas == 1 else folder / f"replica_{number:03d}"
-            run.record(place, notes=None if state is None else state["notes"], **intervals)
+            notes = None if state is None else state["notes"]
+            run.record(place, notes=notes, look=partial(look, run.atoms), **intervals)
         watch = None
         if max_uncertainty is not None:
             watch = Watch(
@@ -222,7 +235,7 @@ def run_dynamics(
                 run.close()
     log = _mean([run.log() for run in runs])
     drift = _drift(log, conditions)
-    summary = summarize(runs, log, drift, **measured)
+    summary = summarize(runs, log, drift, trained_volumes=volumes, **measured)
     settings.update(device=str(calculator.device), threads=threads or torch.get_num_threads())
     write_summary(folder / "summary.json", summary, settings)
     title = f"{summary.formula}, {ensemble.upper()} ({conditions.name}), {timestep:g} fs, {dtype}"
@@ -240,6 +253,19 @@ def run_dynamics(
         written.append("observables.png")
     print(f"{found}\nwritten to {folder}: {', '.join(written)}")
     return summary
+
+
+class _Densities:
+    """Prints once where a structure is denser or less dense than those that its potential was trained on."""
+
+    def __init__(self, potential: EnergyModel) -> None:
+        self.potential, self.said = potential, False
+
+    def __call__(self, atoms: Atoms, step: int = 0, time: float = 0.0) -> None:
+        text = None if self.said else density_note(self.potential, atoms)
+        if text is not None:
+            tqdm.write(f"step {step} ({time:g} fs): {text}" if step else text)
+            self.said = True
 
 
 def _first_line(model: str | Path, potential: EnergyModel, conditions: str, dtype: str) -> str:

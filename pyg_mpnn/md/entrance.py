@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from ase import Atoms
+from ase import Atoms, units
 from ase.data import chemical_symbols
 from ase.formula import Formula
 from torch import nn
@@ -17,10 +17,23 @@ from pyg_mpnn.arguments import check_whole
 from pyg_mpnn.data.compositions import combines
 from pyg_mpnn.data.labels import LabelNames
 from pyg_mpnn.data.read import SAMPLE, iterate_structures, unused_values
+from pyg_mpnn.data.record import kept_volumes
 from pyg_mpnn.files import hold_folder, refuse_held_folder
 from pyg_mpnn.models import EnergyModel
 
-__all__ = ["cpu_threads", "empty_folder", "new_folder", "single_structure", "known_elements", "note_unlike_trained"]
+__all__ = [
+    "cpu_threads",
+    "density_note",
+    "empty_folder",
+    "known_elements",
+    "new_folder",
+    "note_unlike_trained",
+    "single_structure",
+    "trained_volumes",
+]
+
+_ROOM = 0.02
+"""Of the volume, beyond what training structures had, own estimate: 0.7 % of a distance."""
 
 
 def single_structure(
@@ -162,6 +175,66 @@ def note_unlike_trained(potential: nn.Module, atoms: Iterable[Atoms]) -> None:
         f"Note: {shown}: not a combination of what the potential was trained on ({', '.join(names)}), so its energy "
         "has an arbitrary constant, and its atoms may have surroundings that no training structure had"
     )
+
+
+def trained_volumes(potential: nn.Module, atoms: Atoms) -> tuple[float, float] | None:
+    """Volumes between which training structures of the same elements give a hold, 2 % beyond the extremes included.
+
+    Args:
+        potential: the potential.
+        atoms: a structure.
+
+    Returns:
+        smallest and largest volume of this structure in A^3; None where it is not periodic in three directions, or not
+        known.
+    """
+    known = kept_volumes(getattr(potential, "record", {})) or {}
+    found = known.get(_elements(atoms)) if atoms.pbc.all() else None
+    return None if found is None else (len(atoms) * found[0] * (1 - _ROOM), len(atoms) * found[1] * (1 + _ROOM))
+
+
+def density_note(potential: nn.Module, atoms: Atoms) -> str | None:
+    """Say where a crystal or liquid is denser or less dense than the training structures of the same elements.
+
+    Args:
+        potential: the potential.
+        atoms: the structure with its present cell.
+
+    Returns:
+        what there is to say; None where all is well, the structure is not periodic in three directions, or nothing is
+        known of the training.
+    """
+    record = getattr(potential, "record", {})
+    known, limits = kept_volumes(record), trained_volumes(potential, atoms)
+    if not atoms.pbc.all() or not record:
+        return None
+    if known is None:
+        return (
+            "Note: the file of the potential, of an earlier version, does not say at which densities it was trained; "
+            "one trained anew does"
+        )
+    symbols = ", ".join(chemical_symbols[z] for z in _elements(atoms))
+    if limits is None:
+        return (
+            f"Note: no training structure of {symbols} alone was periodic in three directions: densities and pressures "
+            "are a guess"
+        )
+    volume, span = atoms.get_volume(), known[_elements(atoms)]
+    if limits[0] <= volume <= limits[1]:
+        return None
+    mass = float(atoms.get_masses().mean()) * units._amu * 1e27  # of an atom: g/cm^3 times A^3
+    volumes, densities = (
+        " to ".join(dict.fromkeys(f"{value:.4g}" for value in values)) for values in (span, [mass / v for v in span])
+    )
+    return (
+        f"WARNING: {'denser' if volume < limits[0] else 'less dense'} than the training structures of {symbols}: "
+        f"{volume / len(atoms):.4g} A^3 per atom ({mass * len(atoms) / volume:.4g} g/cm^3 here), where they have "
+        f"{volumes} ({densities}); the potential guesses there: train on such densities too"
+    )
+
+
+def _elements(atoms: Atoms) -> tuple[int, ...]:
+    return tuple(sorted(set(atoms.numbers.tolist())))
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class Recorder:
         axes: which cell vectors move, for volume and pressure in the lines; none where None.
         step: of the next call; the files of ``out`` are gone on with. They are begun where None.
         bond_changes: found before.
+        look: called with step and time in fs at each line where the cell moves.
 
     Units:
         energies in eV (of the whole structure), time in fs, temperature in K, volume in A^3, pressure in GPa.
@@ -95,8 +96,10 @@ class Recorder:
         axes: tuple[bool, bool, bool] | None = None,
         step: int | None = None,
         bond_changes: dict[str, int] | None = None,
+        look: Callable[[int, float], None] = lambda step, time: None,
     ) -> None:
         self.atoms = atoms
+        self.look = look
         self.out = out
         self.timestep = timestep
         self.degrees_of_freedom = degrees_of_freedom
@@ -165,6 +168,7 @@ class Recorder:
             row.append(float(self.conserved()))
         if self.axes is not None:
             row += [float(self.atoms.get_volume()), self._pressure()]
+            self.look(self.step, self.step * self.timestep)
         index = self.step // self.log_interval
         if index < len(self.rows):
             self.differing += row != self.rows[index]

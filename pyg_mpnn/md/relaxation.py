@@ -21,7 +21,14 @@ from pyg_mpnn.data.labels import LabelNames, LengthUnit, parse_types
 from pyg_mpnn.files import write_whole
 from pyg_mpnn.md.calculator import PotentialCalculator
 from pyg_mpnn.md.constraints import describe_constraints, fix_atoms
-from pyg_mpnn.md.entrance import cpu_threads, known_elements, new_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import (
+    cpu_threads,
+    density_note,
+    known_elements,
+    new_folder,
+    note_unlike_trained,
+    single_structure,
+)
 from pyg_mpnn.md.graph_inputs import graph_inputs, names_of_inputs
 from pyg_mpnn.md.summary import write_settings
 from pyg_mpnn.models import open_potential
@@ -164,6 +171,9 @@ def run_relaxation(
         write_settings(folder / "summary.json", asdict(summary), settings)
         plot_relaxation(folder / "relaxation.png", rows, fmax, f"{summary.formula}, {optimizer.upper()}")
         note_unlike_trained(potential, [atoms])
+        note = density_note(potential, atoms) if cell else None
+        if note is not None:
+            print(note)
         print(
             f"\n{summary}\nwritten to {folder}: relaxed.extxyz, trajectory.traj, log.csv, summary.json, relaxation.png"
         )

@@ -47,12 +47,20 @@ class Run:
         """
         restore_state(self.dynamics, self.rng, state, step)
 
-    def record(self, folder: Path, *, notes: dict[str, Any] | None = None, **intervals: int) -> Recorder:
+    def record(
+        self,
+        folder: Path,
+        *,
+        notes: dict[str, Any] | None = None,
+        look: Callable[[int, float], None] = lambda step, time: None,
+        **intervals: int,
+    ) -> Recorder:
         """Open the files of the record.
 
         Args:
             folder: for them.
             notes: kept with the state that it goes on from.
+            look: called with step and time in fs at each line where the cell moves.
             **intervals: of the :class:`Recorder`.
 
         Returns:
@@ -71,6 +79,7 @@ class Run:
             axes=of.axes if of.needs_stress else None,
             step=None if notes is None else _next_step(dynamics.nsteps),
             bond_changes=None if notes is None else notes["bond_changes"],
+            look=look,
             **intervals,
         )
         return self.recorder

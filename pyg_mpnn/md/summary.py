@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import units
 
 from pyg_mpnn.files import write_json
@@ -44,6 +45,8 @@ class DynamicsSummary:
         ms_per_replica_step: time of a step over the number of copies, output included.
         ms_per_step_of_one: time of a step of one copy alone, without output; None where there is one.
         mean_temperature_last_half_of_each_K: of each copy; None where there is one.
+        fraction_outside_trained_volumes: of the logged steps, denser or less dense than the training structures; None
+            where the cell rests, or where their densities are not known.
     """
 
     formula: str
@@ -64,6 +67,7 @@ class DynamicsSummary:
     ms_per_replica_step: float | None = None
     ms_per_step_of_one: float | None = None
     mean_temperature_last_half_of_each_K: list[float] | None = None
+    fraction_outside_trained_volumes: float | None = None
 
     def __str__(self) -> str:
         copies = f"{self.replicas} replicas of " if self.replicas > 1 else ""
@@ -84,6 +88,11 @@ class DynamicsSummary:
             if self.density_last_half_g_per_cm3:
                 text += f", density {with_error(*self.density_last_half_g_per_cm3)} g/cm^3"
             lines.append(f"{text} (last half)")
+        if self.fraction_outside_trained_volumes:
+            lines.append(
+                f"WARNING: denser or less dense than the training structures in "
+                f"{self.fraction_outside_trained_volumes:.0%} of the logged steps: these densities are a guess"
+            )
         if self.drift_in_words is not None:
             lines.append(
                 f"conserved energy: {self.drift_in_words}; RMS fluctuation {self.fluctuation_meV_per_atom:.2g} meV/atom"
@@ -103,6 +112,7 @@ def summarize(
     seconds_per_step: float,
     rebuilds: int,
     seconds_of_one: float | None = None,
+    trained_volumes: tuple[float, float] | None = None,
 ) -> DynamicsSummary:
     """Draw the summary from the records of a dynamics.
 
@@ -113,6 +123,7 @@ def summarize(
         seconds_per_step: of all copies.
         rebuilds: of the neighbour list.
         seconds_of_one: of a step of one copy alone.
+        trained_volumes: smallest and largest in A^3 that training structures give a hold for; None where not known.
 
     Returns:
         The summary.
@@ -128,6 +139,11 @@ def summarize(
     temperatures = [
         float(of.temperature[of.time >= of.time[-1] / 2].mean()) for of in (each.log() for each in recorders)
     ]
+    volumes = [of.volume for of in (each.log() for each in recorders) if of.volume is not None]
+    outside = None
+    if trained_volumes is not None and volumes:
+        every = np.concatenate(volumes)
+        outside = float(((every < trained_volumes[0]) | (every > trained_volumes[1])).mean())
     changes = None
     if recorders[0].bonds is not None:
         changes = {
@@ -154,6 +170,7 @@ def summarize(
         ms_per_replica_step=1e3 * seconds_per_step / len(runs),
         ms_per_step_of_one=None if seconds_of_one is None else 1e3 * seconds_of_one,
         mean_temperature_last_half_of_each_K=temperatures if len(runs) > 1 else None,
+        fraction_outside_trained_volumes=outside,
     )
 
 

@@ -115,7 +115,10 @@ def write_judgement(
     relative = relative_force_error(judged.predictions)
     verdicts = judge_sets(sets, units) if potential.has_energy else []
     page = Page(title)
-    page.text(f"{len(judged.frames)} {judged.name} structures, {type(potential).__name__}.", soft=True)
+    page.text(
+        f"{_counted(len(judged.frames), judged.name)}, {type(potential).__name__}.",
+        soft=True,
+    )
     if verdicts:
         page.heading("Is it good enough?")
         for verdict in verdicts:
@@ -131,7 +134,7 @@ def write_judgement(
         page.bullets(notes)
     page.heading("Predicted against reference")
     for found in sets:
-        heading = f"{len(found.frames)} {found.name} structures"
+        heading = _counted(len(found.frames), found.name)
         page.picture(draw_parity(found.predictions, found.energy_zero(), heading, units), f"parity of {heading}")
     if verdicts:
         _split(page, judged.parts)
@@ -143,7 +146,7 @@ def write_judgement(
     page.bullets(_lacks(potential, judged, train))
     written = write_chemiscope(folder / STRUCTURES, judged.frames, _properties(judged.parts), title)
     page.text(
-        f"{written} {judged.name} structures with their errors to turn and to click through: open {STRUCTURES} at "
+        f"{_counted(written, judged.name)} with their errors to turn and to click through: open {STRUCTURES} at "
         "chemiscope.org, where it stays in your browser, or by chemiscope.show_input of the Python package.",
         soft=True,
     )
@@ -166,7 +169,7 @@ def judge_sets(sets: Sequence[JudgedSet], units: Mapping[str, str]) -> list[Verd
         errors = compute_errors(found.predictions, units)
         if errors.forces_mae_meV_per_A is not None:
             verdicts = judge(errors, relative_force_error(found.predictions))
-            of = f"; of {len(found.frames)} validation structures, as the {first.name} structures have no forces"
+            of = f"; of {_counted(len(found.frames), 'validation')}, as the {first.name} structures have no forces"
             return [verdict._replace(reason=verdict.reason + of * (found is not first)) for verdict in verdicts]
     return judge(compute_errors(first.predictions, units), None)
 
@@ -198,7 +201,20 @@ def _row(group: Group) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+    return "" if value is None else _plain(value)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name} structure{'s' * (count != 1)}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2g}" if abs(value) < 100 else f"{value:+.0f}"
+
+
+def _plain(value: float) -> str:
+    """Three digits, never as 2e+03 or 5e-06."""
+    return "0.00" if abs(value) < 0.005 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _show_worst(page: Page, judged: JudgedSet) -> None:
@@ -210,8 +226,8 @@ def _show_worst(page: Page, judged: JudgedSet) -> None:
     )
     shown = []
     for worst in judged.parts.worst():
-        errors = [] if worst.forces is None else [f"force {worst.forces:.3g} meV/A off at atom {worst.atom}"]
-        errors += [] if worst.energy is None else [f"energy {worst.energy:+.2g} meV/atom off"]
+        errors = [] if worst.forces is None else [f"force {_plain(worst.forces)} meV/A off at atom {worst.atom}"]
+        errors += [] if worst.energy is None else [f"energy {_signed(worst.energy)} meV/atom off"]
         text = f"{judged.origin(worst.place)}: {', '.join(errors)}"
         shown.append((draw_structure(judged.frames[worst.place], worst.atom), text))
     page.gallery(shown)

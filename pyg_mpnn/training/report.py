@@ -107,7 +107,13 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     predictions, baseline, errors, trivial = _test(potential, settings, data)
     columns = {kind: errors, "trivial predictor": trivial}
     history = read_history(out / "metrics.csv")
-    plot_parity(predictions, baseline.energy, out / "parity.png", f"{len(frames)} {kind} structures", units(potential))
+    plot_parity(
+        predictions,
+        baseline.energy,
+        out / "parity.png",
+        f"{len(frames)} {kind} structure{'s' * (len(frames) != 1)}",
+        units(potential),
+    )
     plot_learning_curve(history, out / "learning_curve.png", units(potential))
     card = _card(potential, settings, data, history)
     card["warnings"] = _warnings(data, kind, errors, trivial)
@@ -125,7 +131,9 @@ def write_report(potential: Potential, settings: TrainingSettings, data: Trainin
     )
     write_model_card(out, card, columns)
     knows = "the mean energy and no forces" if potential.has_energy else "the elements alone"
-    print(f"\nErrors on {len(frames)} {kind} structures; the trivial predictor knows {knows}:\n")
+    print(
+        f"\nErrors on {len(frames)} {kind} structure{'s' * (len(frames) != 1)}; the trivial predictor knows {knows}:\n"
+    )
     print(error_table(columns))
     if kinds := kinds_table(tested.parts.by_kind()):
         print(f"\n{kinds}")

@@ -34,7 +34,7 @@ def error_rows(columns: Mapping[str, Errors]) -> list[list[str]]:
     """
     first = next(iter(columns.values()))
     rows = [["", *columns, f"{next(iter(columns))} (kcal/mol)"]]
-    number = {name: f", {count} structures" for name, count in first.known.items()}
+    number = {name: f", {count} structure{'s' * (count != 1)}" for name, count in first.known.items()}
     for quantity, unit, field in _ROWS:
         for kind in ("MAE", "RMSE"):
             values = [getattr(errors, field.format(kind.lower())) for errors in columns.values()]

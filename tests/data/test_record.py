@@ -4,7 +4,7 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data import StructureDataset, ethanol, shortest_distances
-from pyg_mpnn.data.record import kept_distances, kept_structures, make_record
+from pyg_mpnn.data.record import kept_distances, kept_structures, kept_volumes, make_record
 
 
 def of(z: list[int], x: float = 1.0) -> Data:
@@ -41,3 +41,20 @@ def test_cells_are_kept(unchecked: None) -> None:
     (kept,) = kept_structures(make_record(StructureDataset([frame], cutoff=3.0), {}, []))
     assert torch.equal(kept.cell, frame.cell.double())
     assert torch.equal(kept.pbc, frame.pbc)
+
+
+def test_volumes_per_atom_are_kept_by_elements(unchecked: None) -> None:
+    def box(z: list[int], length: float, pbc: bool = True) -> Data:
+        frame = of(z)
+        frame.cell, frame.pbc = length * torch.eye(3)[None], torch.tensor([[True, True, pbc]])
+        return frame
+
+    frames = [box([14, 14], 4.0), box([14], 3.0), box([14, 8], 4.0), box([14], 9.0, pbc=False), of([14, 14])]
+    record = make_record(StructureDataset(frames, cutoff=3.0), {}, [])
+    volumes = kept_volumes(record)
+    assert volumes is not None
+    assert {z: tuple(round(value, 6) for value in of) for z, of in volumes.items()} == {
+        (8, 14): (32.0, 32.0),
+        (14,): (27.0, 32.0),
+    }
+    assert kept_volumes({}) is None

@@ -27,6 +27,10 @@ def test_dynamics_leaves_script_log_and_trajectory(kind, ensemble, ranks, model,
     assert (folder / "final.restart").exists()
     assert 0 < result.energy_range_meV_per_atom < 1.0
     assert 0 < result.mean_temperature_last_half_K < 500
+    if ensemble == "npt":
+        assert result.mean_volume_last_half_A3 == pytest.approx(
+            ase.io.read(tmp_path / "start.extxyz").get_volume(), rel=0.01
+        )
 
 
 @pytest.mark.slow

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import pytest
 import torch
+from ase import Atoms, units
+from ase.calculators.singlepoint import SinglePointCalculator
 from torch_geometric.data import Data
 
 from pyg_mpnn.cli import main
@@ -59,6 +63,69 @@ def test_few_structures_are_named() -> None:
     few, many = (" ".join(advise(crystals([32] * count), found(0.1), [5.0]).reasons) for count in (6, 60))
     assert "6 structures are few" in few
     assert "are few" not in many
+
+
+def test_units_are_converted_before_the_training() -> None:
+    def advised(energy: str, force: str | None, both: str = "ok", distances: str = "") -> Advice:
+        checks = [
+            Finding("unit of the energies", "ok" if energy == "eV" else "warning", "", {"unit": energy}),
+            Finding("forces against energies", both, ""),  # type: ignore[arg-type]
+            Finding("distances", "warning" if distances else "ok", distances),
+        ]
+        if force:
+            of_force = Finding("unit of the forces", "ok" if force == "eV/A" else "warning", "", {"unit": force})
+            checks.append(of_force)
+        return advise(crystals([32] * 60), [*found(0.1), *checks], [5.0])
+
+    given = {"data": ["a b.xyz", "c.npz"], "test": "t.db", "energy_key": "dft", "energy_unit": None}
+    lines = advised("hartree", "hartree/A").commands(given)
+    assert lines[:3] == [
+        f"pyg-mpnn convert {source} --energy-unit hartree --energy-key dft"
+        for source in ("'a b.xyz' 'a b-eV.xyz'", "c.npz c-eV.xyz", "t.db t-eV.xyz")
+    ]
+    assert lines[3].startswith("pyg-mpnn train --data 'a b-eV.xyz' c-eV.xyz --test t-eV.xyz --cutoff 5")
+    assert advised("hartree", None, distances="likely in BOHR").units == (
+        *("--energy-unit", "hartree", "--length-unit", "bohr"),
+    )
+    right = advised("eV", "eV/A")
+    assert (right.units, right.mend, len(right.commands(given))) == ((), (), 1)
+    for wrong in (advised("hartree", "hartree/bohr"), advised("hartree", "eV/A", "warning"), advised("rydberg", None)):
+        assert (wrong.units, len(wrong.commands(given))) == ((), 1)
+        assert "unit of the energies" in wrong.mend
+        assert any(
+            "energies in hartree times 27.211, forces in hartree/bohr times 51.422" in of for of in wrong.reasons
+        )
+    assert advised("eV", "eV/A", "warning").mend == ("forces against energies",)
+
+
+def test_advice_on_data_in_hartree_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scale = units.Hartree
+    for frame in (frames := ethanol("train")[:60]):
+        frame.energy, frame.forces = frame.energy / scale, frame.forces / scale
+    atoms = [Atoms(of.z.numpy(), of.pos.numpy()) for of in frames]
+    for one, of in zip(atoms, frames, strict=True):
+        one.calc = SinglePointCalculator(one, energy=float(of.energy), forces=of.forces.numpy())
+    ase.io.write("e.xyz", atoms)
+    assert main(["inspect", "--data", "e.xyz", "--steps", "0"]) == 0
+    shown = capsys.readouterr().out
+    lines = [shlex.split(line) for line in shown.splitlines() if line.strip().startswith("pyg-mpnn")]
+    assert "Advised, in this order:" in shown
+    assert lines[0] == ["pyg-mpnn", "convert", "e.xyz", "e-eV.xyz", "--energy-unit", "hartree"]
+    assert main(lines[0][1:]) == 0
+    seen: list[Any] = []
+    monkeypatch.setattr("pyg_mpnn.cli.train.train", seen.append)
+    main(lines[1][1:])
+    (settings,) = seen
+    assert settings.data == "e-eV.xyz"
+    capsys.readouterr()
+    assert main(["inspect", "--data", "e-eV.xyz", "--steps", "0"]) == 0
+    assert "CONVERT" not in capsys.readouterr().out
+    assert main(["inspect", "--data", "e.xyz", "--steps", "0", "--energy-key", "energy"]) == 0
+    shown = capsys.readouterr().out
+    assert "convert e.xyz e-eV.xyz --energy-unit hartree --energy-key energy" in shown
 
 
 def test_command_is_what_a_shell_takes() -> None:

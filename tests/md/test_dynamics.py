@@ -293,3 +293,39 @@ def test_long_dynamics_is_compiled_in_one_thread(
     assert asked.value.args == expected
     why = "Not compiled: it is done for 10,000 steps and more (--compile)\n"
     assert (why in capsys.readouterr().out) == (expected[0] == "off")
+
+
+def test_densities_that_no_training_structure_had_are_said(
+    potential: Potential, crystal: Atoms, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "crystal.extxyz", crystal)
+    volume = float(crystal.get_volume()) / len(crystal)
+    flags = {"ensemble": "npt", "timestep": 0.5, "steps": 12, "pdamp": 400.0, "pressure": "60GPa"}
+
+    def run(name: str, **settings: object) -> tuple[str, DynamicsSummary]:
+        potential.save(tmp_path / f"{name}.pt")
+        summary = run_dynamics(tmp_path / f"{name}.pt", tmp_path / "crystal.extxyz", tmp_path / name, **settings)
+        return capsys.readouterr().out, summary
+
+    least = 0.9999 * volume / 0.98  # 2 % less than this is left soon
+    potential.record = {"volumes": [[[14], least, least]]}
+    shown, summary = run("pressed", **flags)
+    lines = [line for line in shown.splitlines() if "denser" in line]
+    assert lines[0].startswith("step "), "said when it happens, once"
+    assert "WARNING: denser than the training structures of Si" in lines[0]
+    assert len(lines) == 2
+    log = np.genfromtxt(tmp_path / "pressed" / "log.csv", delimiter=",", names=True)
+    outside = log["volume_A3"] < 0.98 * len(crystal) * least
+    assert 0 < outside.mean() < 1
+    assert summary.fraction_outside_trained_volumes == pytest.approx(outside.mean())
+    assert f"in {summary.fraction_outside_trained_volumes:.0%} of the logged steps" in lines[1]
+    potential.record = {"volumes": [[[14], 0.5 * volume, 2 * volume]]}
+    shown, summary = run("within", **flags)
+    assert "dense" not in shown
+    assert summary.fraction_outside_trained_volumes == 0
+    potential.record = {"volumes": [[[14], 2 * volume, 2 * volume]]}
+    shown, summary = run("nve", steps=2)
+    assert shown.count("WARNING: denser than the training structures of Si") == 1
+    assert summary.fraction_outside_trained_volumes is None
+    run_relaxation(tmp_path / "nve.pt", tmp_path / "crystal.extxyz", tmp_path / "relaxed", cell=True, steps=1)
+    assert "dense" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from ase.constraints import FixAtoms
 from ase.io import write
 
 from pyg_mpnn import Potential
-from pyg_mpnn.md.entrance import cpu_threads, empty_folder, note_unlike_trained, single_structure
+from pyg_mpnn.md.entrance import cpu_threads, density_note, empty_folder, note_unlike_trained, single_structure
 
 
 def test_threads_are_set_and_given_back() -> None:
@@ -54,3 +54,20 @@ def test_structures_unlike_those_trained_on_are_named(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.startswith(
         "Note: H2O, CH4: not a combination of what the potential was trained on (C2H6O), so its energy has an arbitrary"
     )
+
+
+def test_densities_unlike_those_trained_on_are_named() -> None:
+    potential, copper = Potential.from_size("small"), build.bulk("Cu", cubic=True)  # 11.8 A^3 per atom
+    assert density_note(potential, copper) is None, "nothing is known of its training"
+    potential.record = {"structures": []}
+    assert "of an earlier version, does not say at which densities" in str(density_note(potential, copper))
+    potential.record["volumes"] = [[[29], 11.0, 11.7], [[29, 47], 5.0, 50.0]]
+    assert density_note(potential, copper) is None, "within 2 %"
+    assert density_note(potential, build.molecule("H2O")) is None
+    for factor, words in ((0.95, "denser than"), (1.05, "less dense than")):
+        scaled = copper.copy()
+        scaled.set_cell(copper.cell * factor, scale_atoms=True)
+        note = str(density_note(potential, scaled))
+        assert note.startswith(f"WARNING: {words} the training structures of Cu: ")
+        assert "where they have 11 to 11.7 (9.593 to 9.019)" in note
+    assert "of Al alone was periodic" in str(density_note(potential, build.bulk("Al")))

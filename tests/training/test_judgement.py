@@ -17,7 +17,7 @@ from pyg_mpnn.cli import main
 from pyg_mpnn.data import StructureDataset, ethanol
 from pyg_mpnn.data.frames import CheckedFrames
 from pyg_mpnn.training import Predictions, TrainingResult
-from pyg_mpnn.training.judgement import JudgedSet, judge_sets, write_judgement
+from pyg_mpnn.training.judgement import JudgedSet, _counted, _number, judge_sets, write_judgement
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -80,7 +80,9 @@ def page(finished: TrainingResult, tmp_path: Path, drawn: None) -> Path:
 def test_page_says_where_the_errors_are(page: Path) -> None:
     text = text_of(page)
     assert "A <test> & more" in text
-    assert re.search(r"Worst structures .*?counted from 0\. frame 0 of b\.db: force 3e\+03 meV/A off at atom 4", text)
+    assert re.search(
+        r"Worst structures .*?counted from 0\. frame 0 of b\.db: force (29|30)\d\d meV/A off at atom 4", text
+    )
     assert "Errors by kind of structure (config_type)" in text
     assert "NOT good enough for dynamics at 300 K force RMSE" in text
     assert "Good enough for optimisation force MAE 23.5 meV/A (at most 50)." in text
@@ -143,3 +145,12 @@ def test_evaluate_writes_a_page_on_demand(
     assert "good enough for phonons" in capsys.readouterr().out
     assert "of e.xyz: force" in text_of(tmp_path / "test" / "report.html")
     assert (tmp_path / "test" / "parity.png").exists()
+
+
+def test_numbers_and_counts_are_written_as_people_write_them() -> None:
+    assert [_number(value) for value in (2183.7, 184.23, 0.0123, 5e-6, None)] == ["2184", "184", "0.0123", "0.00", ""]
+    assert [_counted(count, "test") for count in (0, 1, 2)] == [
+        "0 test structures",
+        "1 test structure",
+        "2 test structures",
+    ]

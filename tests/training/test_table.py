@@ -41,10 +41,10 @@ def test_rows_count_the_structures_with_a_reference_where_some_have_none() -> No
     gap = {"gap": OutputErrors(0.5, 0.5, 1, "eV")}
     some = Errors(2, 1, 1, 1, 1, 1, 1, outputs=gap, known={"energy": 1, "gap": 1})
     lines = error_table({"test": some}).splitlines()
-    assert lines[1].startswith("energy MAE (meV), 1 structures")
-    assert lines[4].startswith("energy per atom RMSE (meV/atom), 1 structures")
+    assert lines[1].startswith("energy MAE (meV), 1 structure ")
+    assert lines[4].startswith("energy per atom RMSE (meV/atom), 1 structure ")
     assert lines[5].startswith("forces MAE (meV/A)  ")
-    assert lines[7].startswith("gap MAE (eV), 1 structures")
+    assert lines[7].startswith("gap MAE (eV), 1 structure ")
 
 
 def test_other_outputs_have_rows_with_their_units() -> None:
