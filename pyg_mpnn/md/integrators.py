@@ -158,7 +158,7 @@ class Conditions:
             bath |= {"pressure_au": self.pressure, "pdamp": self.pdamp * units.fs}
         if kind is MaskedMTKNPT:  # an array: a tuple would be an index of three axes
             bath["mask"] = np.array(self.axes)
-        chains = kind(atoms, step, **bath)
+        chains: Any = kind(atoms, step, **bath)
         _count(chains, dof)
         if kind is NoseHooverChainNVT and atoms.constraints:
             chains._get_forces = functools.partial(_constrained_forces, chains)
