@@ -158,11 +158,11 @@ class Conditions:
             bath |= {"pressure_au": self.pressure, "pdamp": self.pdamp * units.fs}
         if kind is MaskedMTKNPT:  # an array: a tuple would be an index of three axes
             bath["mask"] = np.array(self.axes)
-        chains = kind(atoms, step, **bath)
+        chains: Any = kind(atoms, step, **bath)
         _count(chains, dof)
         if kind is NoseHooverChainNVT and atoms.constraints:
             chains._get_forces = functools.partial(_constrained_forces, chains)
-        return chains
+        return chains  # type: ignore[no-any-return]
 
     def describe(self, *, drawn: bool = True) -> str:
         """Ensemble and conditions in words, for the first line of a run.
