@@ -170,27 +170,9 @@ class Lammps:
                 "'pair_coeff' must name the potential before the dynamics, got none: give for example "
                 "pair_coeff * * run/best.ckpt Si"
             )
-        elif self.evaluator is not None and self.comm.size > 1:
-            self._check_images(words, self.evaluator.potential.cutoff, self.evaluator.skin_list.skin)
-
-    def _check_images(self, words: list[str], cutoff: float, skin: float) -> None:
-        """Refuse what would leave a process without images that it needs; an included file is looked through too."""
-        if words[:1] == ["include"] and len(words) == 2 and Path(words[1]).is_file():
-            for line in Path(words[1]).read_text().splitlines():
-                self._check_images(line.partition("#")[0].split(), cutoff, skin)
-        given = dict(zip(words[1::2], words[2::2], strict=False))
-        if words[:1] == ["comm_modify"] and (
-            given.get("mode") == "multi" or not _number("cutoff", given.get("cutoff", "inf")) >= cutoff + skin
-        ):
-            raise ValueError(
-                f"'comm_modify' must leave mode single and a cutoff of at least {cutoff + skin:g} A in several "
-                f"processes, got {' '.join(words)}: images of atoms would be missing"
-            )
-        if words[:1] == ["neighbor"] and not _number("neighbor", "".join(words[1:2])) <= skin:
-            raise ValueError(
-                f"'neighbor' must be at most the skin of pair_style pyg_mpnn, {skin:g} A, in several processes, got "
-                f"{' '.join(words)}: images of atoms would be missing; give pair_style pyg_mpnn skin ..."
-            )
+        elif words[:1] in (["include"], ["comm_modify"], ["neighbor"]) and self.evaluator and self.comm.size > 1:
+            skin = self.evaluator.skin_list.skin
+            _check_images(words, self.evaluator.potential.cutoff + skin, skin)
 
     def _style(self, words: list[str]) -> None:
         options = {"dtype": "float64", "skin": "0.5", "compile": "off", "device": "cpu", "inputs": "", "trust": ""}
@@ -345,6 +327,27 @@ class Lammps:
         return energy, forces.numpy(), virial.numpy()
 
 
+def _check_images(words: list[str], reach: float, skin: float) -> None:
+    """Refuse what would leave a process without images that it needs; an included file is looked through too."""
+    if words[0] == "include" and len(words) == 2 and Path(words[1]).is_file():
+        for line in Path(words[1]).read_text().splitlines():
+            if inner := line.partition("#")[0].split():
+                _check_images(inner, reach, skin)
+    given = dict(zip(words[1::2], words[2::2], strict=False))
+    if words[0] == "comm_modify" and (
+        given.get("mode") == "multi" or not _number("cutoff", given.get("cutoff", "inf")) >= reach
+    ):
+        raise ValueError(
+            f"'comm_modify' must leave mode single and a cutoff of at least {reach:g} A in several processes, got "
+            f"{' '.join(words)}: images of atoms would be missing"
+        )
+    if words[0] == "neighbor" and not _number("neighbor", "".join(words[1:2])) <= skin:
+        raise ValueError(
+            f"'neighbor' must be at most the skin of pair_style pyg_mpnn, {skin:g} A, in several processes, got "
+            f"{' '.join(words)}: images of atoms would be missing; give pair_style pyg_mpnn skin ..."
+        )
+
+
 def _number(name: str, text: str) -> float:
     try:
         return float(text)
@@ -408,12 +411,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(given[:end])
     try:
         run_script(parsed.script, given[end + 1 :], parsed.ranks)
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        if "PYG_MPNN_TRACEBACK" in os.environ:
-            raise
-        print(f"pyg_mpnn: error: {error}", file=sys.stderr, flush=True)
+    except Exception as error:
+        if "PYG_MPNN_TRACEBACK" in os.environ or not isinstance(
+            error, (ValueError, TypeError, OSError, ImportError, RuntimeError)
+        ):
+            traceback.print_exc()
+        else:
+            print(f"pyg_mpnn: error: {error}\n", end="", file=sys.stderr)
+        sys.stderr.flush()
+        _end_others()
         return 1
     return 0
+
+
+def _end_others() -> None:
+    """End the processes that would wait for this one."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.COMM_WORLD.size > 1:
+        mpi.COMM_WORLD.Abort(1)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ class Conditions:
         _count(chains, dof)
         if kind is NoseHooverChainNVT and atoms.constraints:
             chains._get_forces = functools.partial(_constrained_forces, chains)
-        return chains
+        return chains  # type: ignore[no-any-return]
 
     def describe(self, *, drawn: bool = True) -> str:
         """Ensemble and conditions in words, for the first line of a run.

@@ -364,3 +364,14 @@ def test_failure_of_one_process_ends_all(cases):
     assert done.returncode != 0
     assert "process 1 of 2 failed at step" in done.stderr
     assert not (cases / "result.npz").exists()
+
+
+@pytest.mark.slow
+def test_script_that_fails_on_one_process_ends_all(script):
+    """Before the dynamics: the other one would wait for it."""
+    only = "import sys; from mpi4py import MPI; from pyg_mpnn.engines import lammps as module\n"
+    only += "if MPI.COMM_WORLD.rank == 1: module.Lammps._coefficients = None\n"
+    only += "sys.exit(module.main(sys.argv[1:]))"
+    done = mpirun(2, "-c", only, script, "--", *QUIET)
+    assert done.returncode != 0
+    assert "pyg_mpnn: error: 'NoneType' object is not callable" in done.stderr
