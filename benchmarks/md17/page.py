@@ -12,9 +12,10 @@ from benchmarks.record import RESULTS
 
 PAGE = RESULTS.parents[1] / "docs" / "accuracy.md"
 DEFAULT = {
-    "products/small-aspirin-35min.json": "small",
+    "products/small-organic-aspirin-25min.json": "small, from organic-small",
     "products/organic-aspirin-35min.json": "base, from organic",
     "products/mpnn-aspirin-10min.json": "base",
+    "products/organic-ethanol-25min.json": "base, from organic",
     "products/mpnn-ethanol-10min.json": "base",
     "md17/aspirin-base-seed0.json": "base",
     "md17/ethanol-base-seed0.json": "base",
@@ -81,7 +82,7 @@ def build() -> str:
 
 rMD17, split 01: 950 frames to train, 50 to validate, errors of the 1000 test frames. One core, compiled, the defaults
 of `pyg-mpnn train`, **one seed each**: differences of 0.3 meV/Å are within what a seed does. "From organic" is
-`--start-from organic --learning-rate 0.003`: weights that know GFN2-xTB of other molecules
+`--start-from organic --learning-rate 0.003` (or `organic-small`): weights that know GFN2-xTB of other molecules
 ([training](training.md#from-a-potential-that-comes-with-the-package)).
 Ethanol with base was trained twice with the same seed and settings: a training that ends by the clock is not repeated
 to the last step.

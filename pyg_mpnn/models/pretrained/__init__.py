@@ -6,7 +6,7 @@ from pathlib import Path
 
 __all__ = ["PRETRAINED", "model_file"]
 
-PRETRAINED = ("organic",)
+PRETRAINED = ("organic", "organic-small")
 """Names that stand for a shipped potential wherever the file of a model is asked for."""
 
 
