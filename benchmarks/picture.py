@@ -22,6 +22,7 @@ from benchmarks.peers.table import Results
 from benchmarks.record import RESULTS
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
+STARTS = {"random": "from random weights", "organic": "from organic (GFN2-xTB)"}
 SHOWN = ("MACE", "NequIP", "PaiNN")  # of the published values
 PEERS = {"schnet": "SchNet (PyG)", "painn": "PaiNN (SchNetPack)", "mace-64": "MACE 64x0e"}
 
@@ -61,20 +62,20 @@ def draw_errors(target: Path) -> None:
     base = results.fastest("ours")
     assert base is not None
     costs = {"small": cost_of_small("aspirin", 1), "base": 1.0, "large": cost_of_large("one aspirin")}
-    longest: dict[str, tuple[float, float]] = {}  # of each size
+    longest: dict[str, dict[str, tuple[float, float]]] = {"random": {}, "organic": {}}  # by start and size
     ours = [found for found in trainings() if found["molecule"] == "aspirin"]
     for found in sorted(ours, key=lambda found: found["minutes"]):
-        size, _, start = found["size"].partition(", ")
+        size, _, pretrained = found["size"].partition(", ")
         point = (base["us_per_atom"] * costs[size], found["test"]["forces_mae_meV_per_A"])
-        axes.plot(*point, "*", color="tab:red", ms=14)
-        if not start:
-            longest[size] = point
-        label = f"{found['size']}, {found['minutes']:g} min"
-        left = {"xytext": (-9, -3), "ha": "right"} if size != "large" else {"xytext": (11, -3)}
-        axes.annotate(label, point, textcoords="offset points", fontsize=9, color="tab:red", **left)
-    axes.plot(
-        *zip(*sorted(longest.values()), strict=True), color="tab:red", marker="*", ms=14, linewidth=1, label="pyg_mpnn"
-    )
+        longest["organic" if pretrained else "random"][size] = point
+        axes.plot(*point, "*", color="tab:red", ms=14, markerfacecolor="white" if pretrained else "tab:red", zorder=3)
+        place = {"xytext": (-11, -3), "ha": "right"} if pretrained else {"xytext": (11, -4 if size == "large" else 1)}
+        label = f"{size}, {found['minutes']:g} min"
+        axes.annotate(label, point, textcoords="offset points", fontsize=9, color="tab:red", **place)
+    for start, points in longest.items():
+        of = {"color": "tab:red", "marker": "*", "ms": 14, "linewidth": 1}
+        of |= {"markerfacecolor": "white", "linestyle": ":"} if start == "organic" else {}
+        axes.plot(*zip(*sorted(points.values()), strict=True), label=f"pyg_mpnn, {STARTS[start]}", **of)
     axes.legend(loc="upper left")
     axes.set(xscale="log", yscale="log", xlim=(18, 1500), ylim=(5.5, 120))
     for name, error in ((name, PUBLISHED["aspirin"][name]) for name in SHOWN):
