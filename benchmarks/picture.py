@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -73,7 +74,7 @@ def draw_errors(target: Path) -> None:
         label = f"{size}, {found['minutes']:g} min"
         axes.annotate(label, point, textcoords="offset points", fontsize=9, color="tab:red", **place)
     for start, points in longest.items():
-        of = {"color": "tab:red", "marker": "*", "ms": 14, "linewidth": 1}
+        of: dict[str, Any] = {"color": "tab:red", "marker": "*", "ms": 14, "linewidth": 1}
         of |= {"markerfacecolor": "white", "linestyle": ":"} if start == "organic" else {}
         axes.plot(*zip(*sorted(points.values()), strict=True), label=f"pyg_mpnn, {STARTS[start]}", **of)
     axes.legend(loc="upper left")
