@@ -59,8 +59,9 @@ def check_contents(wheel: Path) -> None:
         )
     assert "pyg_mpnn/py.typed" in names, "py.typed is missing"
     assert any(name.endswith(".npz") for name in names), "the ethanol sample is missing"
-    kept = {f"pyg_mpnn/models/pretrained/organic{suffix}" for suffix in (".pt", ".md")}
-    assert kept <= set(names), "the shipped potential or its card is missing"
+    shipped = ("organic", "organic-small")
+    kept = {f"pyg_mpnn/models/pretrained/{name}{suffix}" for name in shipped for suffix in (".pt", ".md")}
+    assert kept <= set(names), "a shipped potential or its card is missing"
     assert any(name.endswith("LICENSE") for name in names), "the licence is missing"
     assert not any(name.startswith(("tests", "docs", "benchmarks", "examples")) for name in names), names
     assert wheel.stat().st_size < 3_000_000, f"{wheel.name} has {wheel.stat().st_size} bytes"
