@@ -244,8 +244,9 @@ def committee():
     return Committee(*members)
 
 
-def test_a_part_that_cannot_be_traced_is_an_error(tmp_path):
-    """The radii of a repulsion decide which edges a sum gives to it."""
+def test_a_part_that_cannot_be_traced_is_an_error(tmp_path, monkeypatch):
+    """A cutoff that is read from radii at each call decides which edges a sum gives to the part."""
+    monkeypatch.setattr(ZBL, "cutoff", property(lambda self: float(self.radii.max())))
     with pytest.raises(CompilationError, match="a part of it cannot be traced"):
         SumPotential(committee().potentials[0], ZBL({(14, 14): 2.5}).double()).export(tmp_path / "potential.pt2")
     assert list(tmp_path.iterdir()) == []

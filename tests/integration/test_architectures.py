@@ -172,7 +172,7 @@ def test_trains_and_runs_dynamics(name, tmp_path):
     )
     result = train(settings, potential, frames=frames, test=test)
     assert result.errors.forces_mae_meV_per_A < 0.8 * result.trivial.forces_mae_meV_per_A
-    atoms = Atoms(test[0].z.numpy(), test[0].pos.numpy(), calculator=PotentialCalculator(result.potential))
+    atoms = Atoms(test[0].z.numpy(), test[0].pos.numpy(), calculator=PotentialCalculator(result.potential.double()))
     step = 1e-4
     force, before = atoms.get_forces()[0, 0], atoms.get_potential_energy()
     atoms.positions[0, 0] += step
