@@ -214,7 +214,7 @@ def _signed(value: float) -> str:
 
 def _plain(value: float) -> str:
     """Three digits, never as 2e+03 or 5e-06."""
-    return "0.00" if abs(value) < 0.005 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return "0.00" if abs(value) < 1e-4 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _show_worst(page: Page, judged: JudgedSet) -> None:
