@@ -56,12 +56,13 @@ def _domains() -> str:
     two = json.loads(path.read_text())["runs"][1]
     compared = two["compared_with_one"]
     clock = "" if (RESULTS / "engines_scaling.json").exists() else "; wall times could not be measured on shared cores"
+    gain = compared["work_of_one_over_largest"]
+    caches = " (what exceeds 2 is the\ncaches, which hold more of smaller arrays)" if gain > 2 else ""
     layer_bytes = 1e3 * two["kB_per_halo_atom_and_step"] / two["layers"]
     return f"""
 LAMMPS on two processes, {two["atoms"]} atoms of silicon, {two["steps"]} steps at 600 K: forces differ from those on one
 by {compared["forces_over_rms"]:.0e} of their RMS, positions by {compared["positions_A"]:.0e} A. The work of one process
-over the larger of two is {compared["work_of_one_over_largest"]:.2f} in CPU time without waiting (what exceeds 2 is the
-caches, which hold more of smaller arrays){clock}. Each process fetches
+over the larger of two is {gain:.2f} in CPU time without waiting{caches}{clock}. Each process fetches
 {two["halo_atoms_over_own"]:.2f} atoms for each of
 its own, {layer_bytes:.0f} bytes for each fetched atom and layer
 ({layer_bytes * two["halo_atoms_over_own"]:.0f} for each of its own), there and back.
