@@ -116,7 +116,7 @@ def run_lammps_dynamics(
     if ensemble == "npt" and not atoms.pbc.all():
         raise ValueError(f"'ensemble' must be nve or nvt for what is not periodic in three directions, got {ensemble}")
     inputs = numbers_of(potential, atoms, str(structure))
-    evaluator = Evaluator(model, inputs=inputs, trust=trust or ())
+    evaluator = Evaluator(potential, inputs=inputs)
     evaluator.check_elements(atoms.numbers)
     with new_folder(out) as folder:
         for axis in np.flatnonzero(~atoms.pbc):

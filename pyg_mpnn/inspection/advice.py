@@ -60,14 +60,10 @@ class Advice:
             return [self.command(given)]
         read = [key for key in given if key not in ("data", "test") and f"--{key.replace('_', '-')}" not in self.units]
         names = [word for key in read for word in _flag(key, given[key])]
-        converted: dict[str, list[str]] = {}
-        lines: list[str] = []
-        for key in ("data", "test"):
-            paths = _as_list(given.get(key))
-            converted[key] = [_in_ev(path) for path in paths]
-            for path, target in zip(paths, converted[key], strict=True):
-                lines.append(shlex.join(["pyg-mpnn", "convert", path, target, *self.units, *names]))
-        return [*dict.fromkeys(lines), self.command(converted)]
+        files = {key: _as_list(given.get(key)) for key in ("data", "test")}
+        targets = _in_ev([path for paths in files.values() for path in paths])
+        lines = [shlex.join(["pyg-mpnn", "convert", *each, *self.units, *names]) for each in targets.items()]
+        return [*lines, self.command({key: [targets[path] for path in paths] for key, paths in files.items()})]
 
     def command(self, given: Mapping[str, Any]) -> str:
         """The command to run.
@@ -93,9 +89,14 @@ def _flag(name: str, value: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}", *values] if values else []
 
 
-def _in_ev(path: str) -> str:
-    """Where the converted file goes: beside the other."""
-    return str(Path(path).with_name(f"{Path(path).name.split('.')[0]}-eV.xyz"))
+def _in_ev(paths: Sequence[str]) -> dict[str, str]:
+    """Where each converted file goes: beside the other, under a name that no other has."""
+    targets: dict[str, str] = {}
+    for path in paths:
+        name = Path(path).name
+        short, whole = (str(Path(path).with_name(f"{stem}-eV.xyz")) for stem in (name.split(".")[0], name))
+        targets.setdefault(path, whole if short in targets.values() else short)
+    return targets
 
 
 def advise(
@@ -175,9 +176,7 @@ def _units(found: Mapping[str, Finding], reasons: list[str]) -> tuple[str, ...]:
     )
     bohr = length.severity == "warning" and "BOHR" in length.finding
     known = {finding.numbers.get("unit") for finding in (energy, force) if finding.severity != "note"}
-    known = {
-        str(unit).removesuffix("/A") for unit in known - {None}
-    }  # forces tell that of energies beside lengths in A
+    known = {str(unit).removesuffix("/A") for unit in known - {None}}  # forces tell that of energies, lengths in A
     unit = known.pop() if len(known) == 1 else None
     if not known and unit in (None, "eV") and not bohr:
         return ()

@@ -87,6 +87,11 @@ def test_units_are_converted_before_the_training() -> None:
     assert advised("hartree", None, distances="likely in BOHR").units == (
         *("--energy-unit", "hartree", "--length-unit", "bohr"),
     )
+    alike = advised("hartree", "hartree/A").commands({"data": ["./a.xyz", "a.npz"], "test": ["./a.xyz", "b/a.db"]})
+    assert [line.split()[2:4] for line in alike[:-1]] == [
+        *(["./a.xyz", "a-eV.xyz"], ["a.npz", "a.npz-eV.xyz"], ["b/a.db", "b/a-eV.xyz"]),
+    ], "no file is written over another one"
+    assert "--data a-eV.xyz a.npz-eV.xyz --test a-eV.xyz b/a-eV.xyz" in alike[-1]
     right = advised("eV", "eV/A")
     assert (right.units, right.mend, len(right.commands(given))) == ((), (), 1)
     for wrong in (advised("hartree", "hartree/bohr"), advised("hartree", "eV/A", "warning"), advised("rydberg", None)):
