@@ -358,8 +358,8 @@ def _number(name: str, text: str) -> float:
 def _inputs(text: str) -> dict[str, float]:
     """Numbers of the structure by name, from ``charge=1,spin=0``."""
     pairs = [item.partition("=") for item in text.split(",") if item]
-    if not all(equals for _, equals, _ in pairs):
-        raise ValueError(f"'inputs' must be names and numbers such as charge=1,spin=0, got {text}")
+    if not all(equals for _, equals, _ in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+        raise ValueError(f"'inputs' must be names and numbers, each name once, such as charge=1,spin=0, got {text}")
     return {name: _number(name, value) for name, _, value in pairs}
 
 

@@ -252,7 +252,8 @@ def test_error_in_a_script_is_one_line(script, capsys):
         ("device cuda:97", "H C O Si", "'device' must be one that torch can use here, got 'cuda:97'"),
         ("skin 0", "H C O Si", "'skin' must be positive"),
         ("skin much", "H C O Si", "'skin' must be a number, got much"),
-        ("inputs charge", "H C O Si", "'inputs' must be names and numbers such as charge=1,spin=0, got charge"),
+        ("inputs charge", "H C O Si", "'inputs' must be names and numbers, each name once, .*, got charge"),
+        ("inputs charge=1,charge=2", "H C O Si", "'inputs' must be names and numbers, each name once"),
         ("inputs charge=1", "H C O Si", "'inputs' must be left out: the potential reads elements and positions"),
     ],
 )
