@@ -380,8 +380,10 @@ class EnergyModel(Stored, nn.Module):
         Returns:
             the structure.
         """
-        optional = ("charge",) if self.all_outputs() else ()
-        found = read_inputs(data, self.graph_inputs, optional, structure.num_graphs, inputs)
+        names, optional = self.graph_inputs, ("charge",) if self.all_outputs() else ()
+        if not (names or optional or inputs):
+            return structure
+        found = read_inputs(data, names, optional, structure.num_graphs, inputs)
         return structure._replace(inputs=found)
 
     def evaluate(

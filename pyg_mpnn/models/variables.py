@@ -14,7 +14,7 @@ from pyg_mpnn.models.structure import Structure
 @contextmanager
 def gradients(enabled: bool) -> Iterator[None]:
     """Leave no_grad and inference mode where derivatives are needed."""
-    if not enabled:
+    if not enabled or (torch.is_grad_enabled() and not torch.is_inference_mode_enabled()):
         yield
         return
     with torch.inference_mode(False), torch.enable_grad():
