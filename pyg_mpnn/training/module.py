@@ -25,7 +25,7 @@ from pyg_mpnn.training.random_state import get_random_state, set_random_state
 from pyg_mpnn.training.rotation import random_rotation, rotate_batch
 from pyg_mpnn.training.schedule import learning_rate_factor, weight_at
 from pyg_mpnn.training.settings import TrainingSettings
-from pyg_mpnn.training.skipped_steps import SkippedSteps, advice
+from pyg_mpnn.training.skipped_steps import SkippedSteps
 
 
 class PotentialModule(lightning.LightningModule):
@@ -257,11 +257,7 @@ class PotentialModule(lightning.LightningModule):
         self._predictions.append(compare(evaluate_batch(self.potential, batch), batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors of the epoch: training (as the weights were at each step) and validation (averaged weights).
-
-        Raises:
-            FloatingPointError: The validation errors are not finite.
-        """
+        """Log the errors of the epoch: training (as the weights were at each step) and validation (averaged weights)."""
         units = {name: output.unit for name, output in self.outputs.items()}
         found = compute_errors(join(gather(join(self._predictions))), units)
         self._predictions.clear()
@@ -269,12 +265,6 @@ class PotentialModule(lightning.LightningModule):
         values = {
             f"valid_{name}": value for name, value in found.plain().items() if not name.startswith("n_structures")
         }
-        if not math.isfinite(value):
-            wrong = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if "mae" in name)
-            raise FloatingPointError(
-                f"The validation errors must be finite, got {wrong} in epoch {self.current_epoch + 1}. "
-                f"{advice(self.settings)}"
-            )
         self.log_dict({**self._training_log(), **values, "valid_score": value})
 
     def _training_log(self) -> dict[str, float]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from pyg_mpnn.training.settings import TrainingSettings
 
 MAX_SKIPPED = 10
-"""Steps in a row with a non-finite loss or gradient after which a training stops."""
+"""Steps in a row with a non-finite loss or gradient after which a training has diverged (``recovery.py``)."""
 
 
 class SkippedSteps:
-    """Counts and reports the skipped steps, and ends a training in which there are too many in a row.
+    """Counts and reports the skipped steps.
 
     Args:
         settings: What the training is told.
@@ -29,6 +29,12 @@ class SkippedSteps:
         self.settings = settings
         self.total = 0
         self.in_a_row = 0
+        self.last = ""
+
+    @property
+    def too_many(self) -> bool:
+        """Whether those in a row are a divergence."""
+        return self.in_a_row >= MAX_SKIPPED
 
     def add(self, loss: dict[str, float], where: str, *, report: bool) -> None:
         """Count one.
@@ -37,22 +43,15 @@ class SkippedSteps:
             loss: The terms of its loss.
             where: The step, in words.
             report: Whether this process tells.
-
-        Raises:
-            FloatingPointError: It is the tenth in a row.
         """
         self.total += 1
         self.in_a_row += 1
         found = ", ".join(f"{name} {value:.3g}" for name, value in loss.items())
-        if self.in_a_row == MAX_SKIPPED:
-            raise FloatingPointError(
-                f"The loss and its gradient must be finite, got {found} in {where} and in the {MAX_SKIPPED - 1} steps "
-                f"before it, which were skipped too. {advice(self.settings)}"
-            )
+        self.last = f"the loss and its gradient must be finite, got {found} in {where}"
         if report:
             warnings.warn(
-                f"The loss and its gradient must be finite, got {found} in {where}: the step is skipped (in a row: "
-                f"{self.in_a_row}; the training stops at {MAX_SKIPPED}).",
+                f"{self.last[0].upper()}{self.last[1:]}: the step is skipped (in a row: {self.in_a_row}; "
+                f"{MAX_SKIPPED} are a divergence).",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -118,8 +118,8 @@ def train(
         ValueError: The data are unusable, several potentials are asked for (:func:`train_committee`), or a setting
             differs from those of the interrupted training.
         ConnectionError: Another process of the training is gone.
-        FloatingPointError: The training diverged: 10 steps in a row were not finite, or the validation errors are not,
-            or they rose tenfold for the sixth time.
+        FloatingPointError: The training diverged (10 steps in a row or validation errors that are not finite, or errors
+            that rose tenfold) for the sixth time, or before there is a checkpoint.
 
     Source:
         optimizer: see :class:`~pyg_mpnn.training.Muon`; loss, schedule and averaging: own design, measured on
@@ -333,7 +333,9 @@ def _trainer(module: PotentialModule, out: Path) -> lightning.Trainer:
     average = WeightAveraging(use_buffers=False, multi_avg_fn=rule)
     callbacks = [ProgressLine(), average, Recovery(best, average), CsvHistory(out / "metrics.csv")]
     if settings.patience is not None:
-        callbacks.append(EarlyStopping("valid_score", patience=settings.patience, check_on_train_epoch_end=True))
+        callbacks.append(
+            EarlyStopping("valid_score", patience=settings.patience, check_finite=False, check_on_train_epoch_end=True)
+        )
     return lightning.Trainer(
         accelerator=place.type,
         devices=settings.devices if place.index is None else [place.index],

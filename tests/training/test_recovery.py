@@ -128,7 +128,7 @@ def test_sixth_divergence_ends_the_training_and_names_the_checkpoint(
     settings: Settings, frames: list[Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _blow_up(monkeypatch, range(STEPS + 2, 100, STEPS))
-    message = r"rise 10-fold, got .* after epoch 7, .* for the 6th time.* The last good checkpoint is .*last.ckpt"
+    message = r"diverged, for the 6th time, with 1/32 of .* after epoch 7, .* The last good checkpoint is .*last.ckpt"
     with pytest.raises(FloatingPointError, match=message):
         train(settings(epochs=9), frames=frames)
     assert _checkpoint(settings(), "last")["pyg_mpnn"]["recoveries"] == recovery.MAX_RECOVERIES
@@ -157,6 +157,7 @@ def test_a_score_that_is_low_by_chance_is_no_measure() -> None:
     again = recovery.Recovery(*parts)
     again.load_state_dict(callback.state_dict())
     assert again.lowest == callback.lowest
-    trainer.callback_metrics, trainer.current_epoch = {"valid_score": 131.0}, 8
-    with pytest.raises(AttributeError):  # control: it goes back, for which there is nothing here
-        callback.on_train_epoch_end(trainer, module)
+    for diverged in (131.0, float("nan"), float("inf")):
+        trainer.callback_metrics, trainer.current_epoch = {"valid_score": diverged}, 8
+        with pytest.raises(AttributeError):  # control: it goes back, for which there is nothing here
+            callback.on_train_epoch_end(trainer, module)
