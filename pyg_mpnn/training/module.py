@@ -257,7 +257,7 @@ class PotentialModule(lightning.LightningModule):
         self._predictions.append(compare(evaluate_batch(self.potential, batch), batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the errors of the epoch: training (as the weights were at each step) and validation (averaged weights)."""
+        """Log the errors of the epoch: training (weights as they were at each step) and validation (averaged ones)."""
         units = {name: output.unit for name, output in self.outputs.items()}
         found = compute_errors(join(gather(join(self._predictions))), units)
         self._predictions.clear()

@@ -28,8 +28,8 @@ class Recovery(Callback):
     With a learning rate that is a little too large, a training may run well for hundreds of epochs and then lose all it
     has learned within one. Where the validation score of an epoch is not finite or more than 10 times the median of the
     five lowest before it, or 10 steps in a row had a loss or gradient that is not finite, weights, averaged weights and
-    optimizer are set to those of the best checkpoint, and all later learning rates are halved. Steps and time go on: the rest of the schedule is that of an
-    undisturbed training. Each time is reported, and counted in the log.
+    optimizer are set to those of the best checkpoint, and all later learning rates are halved. Steps and time go on:
+    the rest of the schedule is that of an undisturbed training. Each time is reported, and counted in the log.
 
     Args:
         best: Writes the best checkpoint.
