@@ -26,6 +26,9 @@ _FIXES = {
 }
 
 
+GPA_PER_BAR = 1e-4
+
+
 class LammpsDynamics(NamedTuple):
     """What a dynamics in LAMMPS has left, energies in eV."""
 
@@ -62,8 +65,8 @@ def run_lammps_dynamics(
 
     Writes box.data and in.lammps, an input script to change and run again, prints the script and runs it. Ensembles are
     LAMMPS's: fix nve, fix nvt and fix npt (Nose-Hoover, damping 100 and 1000 time steps), from Maxwell-Boltzmann
-    velocities without total momentum. The folder then has log.lammps, trajectory.dump (for ``ase.io.read``), and
-    final.restart, from which LAMMPS goes on.
+    velocities without total momentum. The folder then has log.lammps, trajectory.dump (for ``ase.io.read``),
+    final.restart, from which LAMMPS goes on, and energy_drift.png, a picture of energies, temperature and cell.
 
     Args:
         model: saved potential, training checkpoint, or the name of a shipped potential.
@@ -141,7 +144,8 @@ def run_lammps_dynamics(
             raise ChildProcessError(
                 f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}"
             )
-        result = _read(folder, steps, ranks, len(atoms))
+        table = _read_log(folder / "log.lammps")
+        result = _summarize(folder, table, steps, ranks, len(atoms))
         note_unlike_trained(evaluator.potential, [atoms])
         if ensemble == "npt":  # at the densities that it came to
             factor = (result.mean_volume_last_half_A3 / atoms.get_volume()) ** (1 / 3)
@@ -152,7 +156,12 @@ def run_lammps_dynamics(
         print(f"{atoms.get_chemical_formula()}, {len(atoms)} atoms, number of processes: {ranks}")
         print(f"mean temperature of the last half: {result.mean_temperature_last_half_K:.0f} K")
         print(f"conserved quantity within {result.energy_range_meV_per_atom:.3g} meV/atom")
-        print(f"written to {folder}: in.lammps, box.data, log.lammps, trajectory.dump, final.restart")
+        written = ["in.lammps", "box.data", "log.lammps", "trajectory.dump", "final.restart"]
+        if len(table) >= 3:
+            title = f"{atoms.get_chemical_formula()}, {ensemble.upper()} in LAMMPS, {timestep:g} fs, {dtype}"
+            print(_draw(folder / "energy_drift.png", table, len(atoms), settings, title))
+            written.append("energy_drift.png")
+        print(f"written to {folder}: {', '.join(written)}")
         return result
 
 
@@ -229,10 +238,10 @@ def _found_from_elsewhere(trusted: str) -> str:
     return str(Path(trusted).resolve()) if Path(trusted).is_file() else trusted
 
 
-def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamics:
-    """Temperature and conserved quantity from LAMMPS's log."""
+def _read_log(path: Path) -> np.ndarray:
+    """Step, temperature, potential, kinetic and conserved energy, pressure, volume, one row a line of LAMMPS's log."""
     rows, inside = [], False
-    for line in (folder / "log.lammps").read_text().splitlines():
+    for line in path.read_text().splitlines():
         words = line.split()
         if words[:2] == ["Step", "Temp"]:
             inside = True
@@ -240,7 +249,10 @@ def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamic
             inside = False
         elif inside and words and words[0].isdigit():
             rows.append([float(word) for word in words])
-    table = np.array(rows)
+    return np.array(rows)
+
+
+def _summarize(folder: Path, table: np.ndarray, steps: int, ranks: int, num_atoms: int) -> LammpsDynamics:
     conserved, late = table[:, 4], table[:, 0] >= table[-1, 0] / 2
     return LammpsDynamics(
         folder,
@@ -250,3 +262,25 @@ def _read(folder: Path, steps: int, ranks: int, num_atoms: int) -> LammpsDynamic
         1e3 * float(np.ptp(conserved)) / num_atoms,
         float(table[late, 6].mean()),
     )
+
+
+def _draw(path: Path, table: np.ndarray, num_atoms: int, settings: dict[str, Any], title: str) -> str:
+    """Draw the dynamics as ``md`` does; its drift in words."""
+    from pyg_mpnn.md.drift import energy_drift
+    from pyg_mpnn.md.plot import plot_energy_drift
+    from pyg_mpnn.md.recorder import DynamicsLog
+
+    step, temperature, potential, kinetic, conserved, pressure, volume = table.T
+    per_atom = 1000 / num_atoms
+    log = DynamicsLog(
+        step * settings["timestep"] / 1000,
+        per_atom * (potential - potential[0]),
+        per_atom * kinetic,
+        temperature,
+        per_atom * (conserved - conserved[0]),
+        *((volume, pressure * GPA_PER_BAR) if settings["ensemble"] == "npt" else ()),
+    )
+    assert log.conserved is not None
+    drift = energy_drift(log.time, log.conserved)
+    plot_energy_drift(path, log, drift, settings["temperature"], title, settings["pressure"] * GPA_PER_BAR)
+    return drift.in_words()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ase.io
+import matplotlib.image
 import pytest
 
 from pyg_mpnn.engines.lammps_dynamics import run_lammps_dynamics
@@ -25,6 +26,8 @@ def test_dynamics_leaves_script_log_and_trajectory(kind, ensemble, ranks, model,
     frames = ase.io.read(folder / "trajectory.dump", index=":", format="lammps-dump-text")
     assert len(frames) == 3
     assert (folder / "final.restart").exists()
+    assert "meV/atom/ns" in printed
+    assert matplotlib.image.imread(folder / "energy_drift.png").std() > 0.01  # something is drawn
     assert 0 < result.energy_range_meV_per_atom < 1.0
     assert 0 < result.mean_temperature_last_half_K < 500
     if ensemble == "npt":
