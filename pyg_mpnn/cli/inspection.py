@@ -74,6 +74,7 @@ def inspect_command(
     from tqdm import tqdm
 
     from pyg_mpnn.inspection import inspect_frames, load_labelled
+    from pyg_mpnn.inspection.advice import flag_of
 
     files = [name for item in (data, test or ()) for name in ([item] if isinstance(item, str) else item)]
     refuse_input_as_output("json", json, files)
@@ -106,6 +107,9 @@ def inspect_command(
     if found.advice.mend:
         title += f", ONLY AFTER what the warnings name is mended ({', '.join(found.advice.mend)})"
     print("\n  ".join([f"\n{title}:", *found.advice.commands(given)]))
+    said = " ".join(flag_of("energy_unit", energy_unit) + flag_of("length_unit", length_unit))
+    if said and found.advice.mend:
+        print(f"- {said} was given: if the file is in other units, leave it out or give those, and inspect again.")
     print("\n".join(f"- {reason}" for reason in found.advice.reasons))
     if not learning_curve:
         print("- What to expect: --learning-curve trains for two minutes and says what more structures would bring.")

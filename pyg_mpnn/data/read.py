@@ -146,6 +146,9 @@ def load_frames(
             frames.extend(found.checked(wanted, others=outputs, only_note=only_note))
             if (wanted or others) and item != SAMPLE:
                 print(found.describe(), flush=True)
+            ignored = ", ".join(replace(names, others=(), leave_out_wrong=False).key)
+            if item == SAMPLE and ignored:
+                print(f"{SAMPLE}: the shipped sample has names and units of its own: {ignored}, given, does not count")
         for text in compare_methods(contents):
             print(text, flush=True)
     for label in required:

@@ -59,7 +59,7 @@ class Advice:
         if not self.units:
             return [self.command(given)]
         read = [key for key in given if key not in ("data", "test") and f"--{key.replace('_', '-')}" not in self.units]
-        names = [word for key in read for word in _flag(key, given[key])]
+        names = [word for key in read for word in flag_of(key, given[key])]
         files = {key: _as_list(given.get(key)) for key in ("data", "test")}
         targets = _in_ev([path for paths in files.values() for path in paths])
         lines = [shlex.join(["pyg-mpnn", "convert", *each, *self.units, *names]) for each in targets.items()]
@@ -76,7 +76,7 @@ class Advice:
         """
         words = ["pyg-mpnn", "train"]
         for name, value in given.items():
-            words += _flag(name, value)
+            words += flag_of(name, value)
         return shlex.join([*words, *self.flags, "--out", "run"])
 
 
@@ -84,7 +84,8 @@ def _as_list(value: Any) -> list[str]:
     return [str(value)] if isinstance(value, (str, float, int)) else [str(each) for each in value or ()]
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def flag_of(name: str, value: Any) -> list[str]:
+    """A flag as it is typed, nothing where its value is None or empty."""
     values = _as_list(value)
     return [f"--{name.replace('_', '-')}", *values] if values else []
 

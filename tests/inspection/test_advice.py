@@ -131,6 +131,16 @@ def test_advice_on_data_in_hartree_runs(
     assert main(["inspect", "--data", "e.xyz", "--steps", "0", "--energy-key", "energy"]) == 0
     shown = capsys.readouterr().out
     assert "convert e.xyz e-eV.xyz --energy-unit hartree --energy-key energy" in shown
+    assert "was given" not in shown
+    assert main(["inspect", "--data", "e.xyz", "--steps", "0", "--energy-unit", "kJ/mol"]) == 0
+    assert "- --energy-unit kJ/mol was given: if the file is in other units, leave it out" in capsys.readouterr().out
+
+
+def test_units_of_the_shipped_sample_cannot_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--data", "ethanol", "--steps", "0", "--energy-unit", "hartree"]) == 0
+    assert "sample has names and units of its own: energy_unit, given, does not count" in capsys.readouterr().out
+    assert main(["inspect", "--data", "ethanol", "--steps", "0"]) == 0
+    assert "does not count" not in capsys.readouterr().out
 
 
 def test_command_is_what_a_shell_takes() -> None:
