@@ -61,7 +61,7 @@ def card(record: Mapping[str, Any]) -> str:
         "",
         "## Laws",
         "",
-        f"`pyg-mpnn check {record['name']}` (float64): {held} laws hold, "
+        f"`pyg-mpnn check --model {record['name']}` (float64): {held} laws hold, "
         f"{', '.join(broken) if broken else 'none'} broken. "
         + (
             "Finding: nearer than in any training structure some pairs of atoms attract each other (the result file "

@@ -52,8 +52,8 @@ print(*(f"{file.relative_to(folder)}" for file in sorted((folder / "run").glob("
 # Are they true?
 # --------------
 #
-# Of a normal distribution, half of the errors lie inside the central 50 %, and so on. In the picture, errors against
-# error bars; points above the line are larger than one standard deviation. Three members that were trained for seconds
+# Of a normal distribution, half of the errors lie inside the central 50 %, and so on. In the picture,
+# each point is a group of errors with like error bars; above the line their bars are too small. Three members that were trained for seconds
 # leave the error bars of the energies too small: so judge them before you use them.
 
 table = json.loads((folder / "run/committee.json").read_text())["test"]

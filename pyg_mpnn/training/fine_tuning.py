@@ -42,7 +42,7 @@ def load_start(path: str | Path, dtype: torch.dtype, trust: Trust = ()) -> Poten
 
 
 def correct_reference(
-    potential: Potential, frames: Sequence[Data] | PreparedStructures, fitted: Reference
+    potential: Potential, frames: Sequence[Data] | PreparedStructures, fitted: Reference, same_level: bool = False
 ) -> Reference:
     r"""The reference energies of a trained potential, corrected to new structures; its scale and neighbours, kept.
 
@@ -57,6 +57,8 @@ def correct_reference(
         potential: The trained potential.
         frames: The new training structures, some with energies.
         fitted: What :func:`~pyg_mpnn.data.fit_reference` makes of them.
+        same_level: Whether they are known to be at the level of theory of the old ones: nothing is corrected then, for
+            what the potential leaves is its error, such as the energy of a surface where it has seen none.
 
     Returns:
         ``fitted`` with corrected energies and the old scale; elements that the new structures lack are left out, since
@@ -78,6 +80,10 @@ def correct_reference(
             f"({list(potential.elements)}), got the atomic numbers {unknown} too: leave these structures out, or train "
             "without 'start_from'."
         )
+    assert potential.atomwise is not None
+    kept, scale = {z: float(potential.atomwise.reference[z]) for z in fitted.energies}, float(potential.atomwise.scale)
+    if same_level:
+        return dataclasses.replace(fitted, energies=kept, scale=scale)
     was_training = potential.training
     dataset = as_prepared(frames, potential.cutoffs, potential.dtype)
     predicted: list[float] = []
@@ -90,9 +96,9 @@ def correct_reference(
         for frame, energy in zip(dataset.structures, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
-    assert potential.atomwise is not None
-    energies = {z: float(potential.atomwise.reference[z]) + shift for z, shift in correction.items()}
-    return dataclasses.replace(fitted, energies=energies, scale=float(potential.atomwise.scale))
+    return dataclasses.replace(
+        fitted, energies={z: kept[z] + shift for z, shift in correction.items()}, scale=scale
+    )
 
 
 def _energies(potential: Potential, batch: Batch) -> list[float]:

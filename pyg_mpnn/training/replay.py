@@ -25,6 +25,8 @@ from pyg_mpnn.training.training_data import TrainingData
 
 HELD_OUT = 200
 """Old structures, at most, that are not trained on and show what is forgotten."""
+MOVED = 0.02
+"""Reference energies that move by more, in eV, are told."""
 
 
 class Replay(NamedTuple):
@@ -89,7 +91,7 @@ def add_replay(
 
     .. math:: E' = E + \sum_Z n_Z (E_Z^\mathrm{new} - E_Z^\mathrm{old})
 
-    with labels of the start they are what the potential predicts before the training. An element of the old structures
+    (at the same level of theory both are those of the start, and nothing moves); with labels of the start they are what the potential predicts before the training. An element of the old structures
     alone keeps its old reference energy.
 
     Args:
@@ -140,10 +142,17 @@ def add_replay(
     notes = [
         f"{count} of {len(frames)} old structures are trained on too (--replay), with labels "
         + ("of the potential that is started from" if of_start else "of their own")
+        + (", at the level of theory of the new ones" if settings.replay_labels == "same" else "")
         + f"; {len(others)} others show what is forgotten"
     ]
     if count < wanted:
         notes.append(f"They are all there are: {count / (count + len(data.train)):.0%} of an epoch, not {share:.0%}")
+    moved = max(abs(new[z] - old[z]) for z in data.reference.energies)
+    if settings.replay_labels == "own" and moved > MOVED:
+        notes.append(
+            f"Reference energies moved by up to {moved:.2f} eV an atom, as where the new structures are at another level "
+            "of theory. If they are at that of the old ones, this is an error of the start: --replay-labels same"
+        )
     if len(frames) < len(found):
         notes.append(f"{len(found) - len(frames)} old structures of an isolated atom are left out")
     if alone := sorted(elements - set(data.reference.energies)):

@@ -171,7 +171,9 @@ def _card(potential: Potential, settings: TrainingSettings, data: TrainingData, 
         source = "isolated atoms " + ("as given" if settings.isolated else "of the data")
     if settings.start_from is not None:
         left_out |= {"size", "cutoff"}
-        source = "those of 'start_from', corrected by least squares to what it leaves on the training structures"
+        source = "those of 'start_from'"
+        if settings.replay is None or settings.replay_labels != "same":
+            source += ", corrected by least squares to what it leaves on the training structures"
     given = {k: v for k, v in asdict(settings).items() if k not in left_out}
     energies = {
         "rank": reference.rank,

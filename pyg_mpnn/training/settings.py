@@ -82,9 +82,10 @@ class TrainingSettings:
         replay: File or files of structures that ``start_from`` was trained on, so that it does not forget them: some
             are trained on beside the new ones, others show at the end what was forgotten (``out``/replay.json).
         replay_share: Part of the structures of an epoch that are old ones.
-        replay_labels: What the old structures are trained to: ``own``, the labels of the file, whose energies are
-            brought to the new reference energies, or ``start``, what ``start_from`` predicts (at another level of
-            theory than that of the new structures this is not the truth either).
+        replay_labels: What the old structures are trained to: ``same``, the labels of the file, at the level of theory
+            of the new structures: the reference energies stay those of the start; ``own``, labels at another level,
+            whose energies are brought to the new reference energies; or ``start``, what ``start_from`` predicts (at
+            another level of theory than that of the new structures this is not the truth either).
         freeze: Parts of the model that are not trained, for instance ``representation.layers.0``.
         patience: Stop after this many epochs without a better validation score (force MAE in meV/A plus energy MAE in
             meV/atom); never without it. The learning rate still falls as if all ``epochs`` or ``minutes`` were used.
@@ -182,7 +183,7 @@ class TrainingSettings:
     start_from: str | None = None
     replay: Sequence[str] | str | None = None
     replay_share: float = 0.5
-    replay_labels: Literal["own", "start"] = "own"
+    replay_labels: Literal["own", "same", "start"] = "own"
     freeze: Sequence[str] = ()
     patience: int | None = None
     batch_size: int = 8

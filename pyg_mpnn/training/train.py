@@ -221,7 +221,8 @@ def _fit_references(
     if not potential.has_energy:
         potential.set_neighbors(reference.neighbors)
     elif settings.start_from is not None:
-        reference = correct_reference(potential, data.train, reference)
+        same_level = settings.replay is not None and settings.replay_labels == "same"
+        reference = correct_reference(potential, data.train, reference, same_level)
         potential.set_reference(reference.energies, reference.scale)
     else:
         potential.set_reference(reference.energies, reference.scale, reference.neighbors)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ase.build
 import ase.io
@@ -116,6 +116,30 @@ def test_energies_are_brought_to_the_new_reference(
             forgotten(train(settings(data, tmp_path / f"run-{number}", **chosen)), "before", "energy_mae_meV")
         )
     assert before[0] == pytest.approx(before[1], rel=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("labels", ["same", "own"])
+def test_at_one_level_of_theory_reference_energies_stay(
+    files: dict[str, str],
+    start: TrainingResult,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    labels: Literal["own", "same"],
+) -> None:
+    """Energies that the start does not know, here moved by 1 eV an atom: its error, or another level of theory."""
+    moved = ase.io.read(files["new"], ":")
+    for atoms in moved:
+        atoms.calc.results["energy"] += 1.0 * len(atoms)
+    ase.io.write(tmp_path / "moved.extxyz", moved)
+    chosen: dict[str, Any] = {"start_from": str(start.out / "best.ckpt"), "replay": files["old"], "epochs": 1}
+    result = train(settings(str(tmp_path / "moved.extxyz"), tmp_path / "run", replay_labels=labels, **chosen))
+    before, after = start.potential.atomwise, result.potential.atomwise
+    assert before is not None
+    assert after is not None
+    change = float(after.reference[29] - before.reference[29])
+    said = "moved by up to 1" in capsys.readouterr().out
+    assert (change, said) == ((0.0, False) if labels == "same" else (pytest.approx(1.0, abs=0.2), True))
 
 
 @pytest.mark.slow
