@@ -53,8 +53,8 @@ print(*(f"{file.relative_to(folder)}" for file in sorted((folder / "run").glob("
 # --------------
 #
 # Of a normal distribution, half of the errors lie inside the central 50 %, and so on. In the picture,
-# each point is a group of errors with like error bars; above the line their bars are too small. Three members that were trained for seconds
-# leave the error bars of the energies too small: so judge them before you use them.
+# each point is a group of errors with like error bars; above the line their bars are too small. Three members that
+# were trained for seconds leave the error bars of the energies too small: so judge them before you use them.
 
 table = json.loads((folder / "run/committee.json").read_text())["test"]
 for name, found in table.items():

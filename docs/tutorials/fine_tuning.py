@@ -107,8 +107,8 @@ _ = run(f"pyg-mpnn train {again} --start-from start/best.ckpt --out tuned")
 #
 # ``--replay`` names the old structures, or others like them. Half of each epoch are old ones then
 # (``--replay-share``), and those that are left over show what was forgotten. ``--replay-labels same`` says that old
-# and new labels are of one method: what the start leaves on the new energies, here those of surfaces, which it has never
-# seen, is its error then, and is learned.
+# and new labels are of one method: what the start leaves on the new energies, here those of surfaces, which it has
+# never seen, is its error then, and is learned.
 
 printed = run(
     f"pyg-mpnn train {again} --start-from start/best.ckpt --replay old.extxyz --replay-labels same --out replayed"
@@ -130,7 +130,7 @@ for name in names:
 figure, panels = plt.subplots(2, figsize=(6.5, 6), sharex=True, layout="constrained")
 places = np.arange(len(names))
 quantities = {"forces_mae_meV_per_A": "force MAE (meV/Å)", "energy_mae_meV_per_atom": "energy MAE (meV/atom)"}
-for axes, (quantity, label) in zip(panels, quantities.items()):
+for axes, (quantity, label) in zip(panels, quantities.items(), strict=True):
     for offset, (which, kind) in enumerate({"test": "surfaces (new)", "old": "crystals (old)"}.items()):
         heights = [errors[name, which][quantity] for name in names]
         bars = axes.bar(places + 0.4 * offset - 0.2, heights, width=0.38, label=kind)
@@ -148,11 +148,11 @@ for quantity in quantities:
 # ones are no worse: half of what it trains on then is about the same bonds.
 #
 # Look at the energies too. The start misses those of surfaces by 250 meV an atom. Fine-tuned alone, most of this goes
-# into the reference energies of the elements, which are fitted to the new structures: right for these at once, wrong for
-# the crystals by as much. With replay and ``--replay-labels same`` it has to be learned as what it is, the energy of a
-# surface, and that takes longer than this page has: so far both kinds are halfway.
+# into the reference energies of the elements, which are fitted to the new structures: right for these at once, wrong
+# for the crystals by as much. With replay and ``--replay-labels same`` it has to be learned as what it is, the energy
+# of a surface, and that takes longer than this page has: so far both kinds are halfway.
 #
 # Three things to know. Labels of another method: without ``--replay-labels same`` the reference energies are fitted to
-# the new structures, and old energies are brought to them. Steps: a lower ``--learning-rate`` forgets less and learns less. Parts: ``--freeze representation.embedding
-# representation.layers.0`` leaves these as they are; a wrong name is answered with a list of the parts. More:
-# :doc:`/training`.
+# the new structures, and old energies are brought to them. Steps: a lower ``--learning-rate`` forgets less and learns
+# less. Parts: ``--freeze representation.embedding representation.layers.0`` leaves these as they are; a wrong name is
+# answered with a list of the parts. More: :doc:`/training`.

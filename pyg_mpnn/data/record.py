@@ -9,9 +9,11 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_mpnn.data.dataset import PreparedStructures
+from pyg_mpnn.geometry.structures import heights
 
 _LOOKED_AT = 64  # structures, evenly spaced, of which some are kept
 _KEPT = 4
+VACUUM = 6.0  # A: a cell with a wider gap is a slab, a cluster or a molecule, and has no density
 _UNITS = {"energy": "eV", "length": "A", "forces": "eV/A", "stress": "eV/A^3"}
 _CONVENTIONS = {"stress": "ASE's sign; of a slab over the volume of its cell"}
 
@@ -114,11 +116,19 @@ def kept_volumes(record: Mapping[str, Any]) -> dict[tuple[int, ...], tuple[float
 def _volumes(frames: Iterable[Data]) -> list[list[Any]]:
     found: dict[tuple[int, ...], list[float]] = {}
     for frame in frames:
-        if "cell" in frame and "pbc" in frame and bool(frame.pbc.all()):
+        if "cell" in frame and "pbc" in frame and bool(frame.pbc.all()) and _widest_gap(frame) < VACUUM:
             volume = float(torch.linalg.det(frame.cell.double().reshape(3, 3)).abs()) / frame.z.numel()
             known = found.setdefault(tuple(sorted(set(frame.z.tolist()))), [volume, volume])
             known[:] = min(known[0], volume), max(known[1], volume)
     return [[list(elements), *volumes] for elements, volumes in sorted(found.items())]
+
+
+def _widest_gap(frame: Data) -> float:
+    """The widest layer without atoms between two faces of the cell, in A."""
+    cell = frame.cell.double().reshape(1, 3, 3)
+    places = (frame.pos.double() @ torch.linalg.inv(cell[0])).remainder(1.0).sort(dim=0).values
+    gaps = torch.cat([places, places[:1] + 1.0]).diff(dim=0).amax(dim=0)  # across the boundary too
+    return float((gaps * heights(cell)[0]).max())
 
 
 def _plain(frame: Data) -> dict[str, Any]:

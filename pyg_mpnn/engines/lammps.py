@@ -32,6 +32,7 @@ from pyg_mpnn.models.checks import choose_device
 __all__ = ["Lammps", "run_script"]
 
 _FIX = "pyg_mpnn"
+_MAY_LOSE = ("include", "comm_modify", "neighbor", "if", "run")  # images of atoms, themselves or inside
 _STARTS = ("run", "minimize", "rerun", "neb", "tad", "prd", "temper", "dynamical_matrix", "third_order")
 _RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE")
 _ROWS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # LAMMPS's order of a virial
@@ -170,7 +171,7 @@ class Lammps:
                 "'pair_coeff' must name the potential before the dynamics, got none: give for example "
                 "pair_coeff * * run/best.ckpt Si"
             )
-        elif words[:1] in (["include"], ["comm_modify"], ["neighbor"]) and self.evaluator and self.comm.size > 1:
+        elif words[:1] and words[0] in _MAY_LOSE and self.evaluator and self.comm.size > 1:
             skin = self.evaluator.skin_list.skin
             _check_images(words, self.evaluator.potential.cutoff + skin, skin)
 
@@ -240,7 +241,7 @@ class Lammps:
         self.numbers = np.array([0, *numbers], dtype=np.int64)  # types count from 1
         reach = evaluator.potential.cutoff + skin
         commands = [
-            f"comm_modify mode single cutoff {reach:.17g}",
+            f"comm_modify mode single group all cutoff {reach:.17g}",
             f"neighbor {skin:g} bin",
             "neigh_modify every 1 delay 0 check yes",
             f"fix {_FIX} all external pf/callback 1 1",
@@ -328,18 +329,28 @@ class Lammps:
 
 
 def _check_images(words: list[str], reach: float, skin: float) -> None:
-    """Refuse what would leave a process without images that it needs; an included file is looked through too."""
-    if words[0] == "include" and len(words) == 2 and Path(words[1]).is_file():
+    """Refuse what would leave a process without images that it needs, also in an included file or a quoted command."""
+    if words[0] == "include" and len(words) == 2:
+        if not Path(words[1]).is_file():
+            raise ValueError(
+                f"'include' must name a file in several processes, whose commands are looked through, got {words[1]}"
+            )
         for line in Path(words[1]).read_text().splitlines():
-            if inner := line.partition("#")[0].split():
+            if inner := shlex.split(line, comments=True):
+                _check_images(inner, reach, skin)
+    if words[0] in ("if", "run"):
+        for text in words[1:]:
+            if inner := shlex.split(text):
                 _check_images(inner, reach, skin)
     given = dict(zip(words[1::2], words[2::2], strict=False))
     if words[0] == "comm_modify" and (
-        given.get("mode") == "multi" or not _number("cutoff", given.get("cutoff", "inf")) >= reach
+        given.get("mode") == "multi"
+        or given.get("group", "all") != "all"
+        or not _number("cutoff", given.get("cutoff", "inf")) >= reach
     ):
         raise ValueError(
-            f"'comm_modify' must leave mode single and a cutoff of at least {reach:g} A in several processes, got "
-            f"{' '.join(words)}: images of atoms would be missing"
+            f"'comm_modify' must leave mode single, group all and a cutoff of at least {reach:g} A in several "
+            f"processes, got {' '.join(words)}: images of atoms would be missing"
         )
     if words[0] == "neighbor" and not _number("neighbor", "".join(words[1:2])) <= skin:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -139,7 +140,12 @@ def run_lammps_dynamics(
         (folder / "in.lammps").write_text(script)
         print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
         command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
-        done = subprocess.run([*command, "--ranks", str(ranks), "--", "-screen", "none"], cwd=folder, check=False)
+        paths = os.pathsep.join(
+            filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])
+        )  # where a module is found here
+        arguments = ["--ranks", str(ranks), "--", "-screen", "none"]
+        environment = {**os.environ, "PYTHONPATH": paths}
+        done = subprocess.run([*command, *arguments], cwd=folder, env=environment, check=False)
         if done.returncode != 0:
             raise ChildProcessError(
                 f"LAMMPS has failed (exit code {done.returncode}): see above and {folder / 'log.lammps'}"

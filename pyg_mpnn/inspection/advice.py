@@ -128,9 +128,11 @@ def advise(
     flags, reasons = ["--cutoff", *(f"{cutoff:g}" for cutoff in cutoffs)], list[str]()
     units = _units(found, reasons)
     neighbours = found["neighbours"].numbers
-    reasons.append(
-        f"cutoff {', '.join(f'{c:g}' for c in cutoffs)} A: {neighbours['mean'][-1]:.0f} neighbours on average."
-    )
+    if "--length-unit" in units:
+        reasons.append("Cutoff, batch and minutes are those of the file as it is: inspect the converted one again.")
+    else:
+        near = neighbours["mean"][-1]
+        reasons.append(f"cutoff {', '.join(f'{c:g}' for c in cutoffs)} A: {near:.0f} neighbours on average.")
     flags += _batch(mean, largest, reasons)
     flags += _length(frames, found, mean, batch_size, reasons)
     if len(frames) < FEW_FRAMES:
@@ -178,6 +180,13 @@ def _units(found: Mapping[str, Finding], reasons: list[str]) -> tuple[str, ...]:
     bohr = length.severity == "warning" and "BOHR" in length.finding
     known = {finding.numbers.get("unit") for finding in (energy, force) if finding.severity != "note"}
     known = {str(unit).removesuffix("/A") for unit in known - {None}}  # forces tell that of energies, lengths in A
+    could_be = [name.removesuffix("/A") for name in force.numbers.get("could_be", ())]
+    if "unit" not in energy.numbers and force.severity == "warning" and len(could_be) > 1:
+        reasons.append(
+            f"Forces alone tell their unit to a factor of 5 only: {' or '.join(could_be)}. Look up which, give it to "
+            "--energy-unit (and --length-unit), and inspect again."
+        )
+        return ()
     unit = known.pop() if len(known) == 1 else None
     if not known and unit in (None, "eV") and not bohr:
         return ()

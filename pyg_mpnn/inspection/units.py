@@ -90,6 +90,7 @@ def _forces_fit(frames: Sequence[Data]) -> bool:
 
 NONMETALS = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 53)
 TYPICAL = 40.0  # eV: stiffness times length squared; 11 (C-O in aspirin) to 113 (C=O) in rMD17, 21 to 24 in Si
+SPREAD = 5.0  # about as far from the typical one as stiffness goes
 FORCE_UNITS = {
     "eV/A": 1.0,
     "kcal/mol/A": KCAL_PER_MOL,
@@ -145,6 +146,9 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
         return Finding(name, "warning", "The forces along the bonds are ZERO.", numbers)
     unit = min(FORCE_UNITS, key=lambda unit: abs(np.log(abs(middle) * FORCE_UNITS[unit] / TYPICAL)))
     numbers["unit"] = unit
+    numbers["could_be"] = [
+        name for name, size in FORCE_UNITS.items() if 1 / SPREAD < abs(middle) * size / TYPICAL < SPREAD
+    ] or [unit]
     measured = f"stiffness times squared length of bonds is {middle:.3g} (about {TYPICAL:g} in eV)"
     if middle < 0:
         return Finding(

@@ -429,7 +429,7 @@ def _check_numbers(cls: Any, options: Mapping[str, Any], where: str) -> None:
 def _hints(cls: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(cls.__init__ if inspect.isclass(cls) else cls)
-    except (NameError, TypeError):  # names that exist for type checkers only
+    except Exception:  # names for type checkers only, annotations that are no types: messages are poorer then
         return {}
 
 

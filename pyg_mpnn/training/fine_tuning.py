@@ -96,9 +96,7 @@ def correct_reference(
         for frame, energy in zip(dataset.structures, predicted, strict=True)
     ]
     correction, _ = fit_energies(left, {})
-    return dataclasses.replace(
-        fitted, energies={z: kept[z] + shift for z, shift in correction.items()}, scale=scale
-    )
+    return dataclasses.replace(fitted, energies={z: kept[z] + shift for z, shift in correction.items()}, scale=scale)
 
 
 def _energies(potential: Potential, batch: Batch) -> list[float]:

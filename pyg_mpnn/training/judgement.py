@@ -27,7 +27,7 @@ from pyg_mpnn.training.metrics import Errors, Predictions, compute_errors
 from pyg_mpnn.training.page import Page
 from pyg_mpnn.training.plots import draw_learning_curve, draw_parity, draw_structure
 from pyg_mpnn.training.table import error_rows
-from pyg_mpnn.training.verdict import CAUTION, Verdict, judge, relative_force_error
+from pyg_mpnn.training.verdict import CAUTION, Verdict, judge, plain, relative_force_error
 
 PAGE = "report.html"
 STRUCTURES = "structures.chemiscope.json.gz"
@@ -201,7 +201,7 @@ def _row(group: Group) -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else _plain(value)
+    return "" if value is None else plain(value)
 
 
 def _counted(count: int, name: str) -> str:
@@ -209,12 +209,8 @@ def _counted(count: int, name: str) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2g}" if abs(value) < 100 else f"{value:+.0f}"
-
-
-def _plain(value: float) -> str:
-    """Three digits, never as 2e+03 or 5e-06."""
-    return "0.00" if abs(value) < 1e-4 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    sign = "+" if value >= 0 else "-"
+    return sign + plain(abs(value), digits=2)
 
 
 def _show_worst(page: Page, judged: JudgedSet) -> None:
@@ -226,7 +222,7 @@ def _show_worst(page: Page, judged: JudgedSet) -> None:
     )
     shown = []
     for worst in judged.parts.worst():
-        errors = [] if worst.forces is None else [f"force {_plain(worst.forces)} meV/A off at atom {worst.atom}"]
+        errors = [] if worst.forces is None else [f"force {plain(worst.forces)} meV/A off at atom {worst.atom}"]
         errors += [] if worst.energy is None else [f"energy {_signed(worst.energy)} meV/atom off"]
         text = f"{judged.origin(worst.place)}: {', '.join(errors)}"
         shown.append((draw_structure(judged.frames[worst.place], worst.atom), text))

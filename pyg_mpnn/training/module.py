@@ -39,7 +39,7 @@ class PotentialModule(lightning.LightningModule):
     ``settings.minutes`` is.
 
     A step whose loss or gradient is not finite is skipped with a warning: weights, averaged weights, optimizer and sums
-    of the epoch stay as they were. After 10 in a row the training stops. The learning rate is halved with each of its
+    of the epoch stay as they were. 10 in a row are a divergence. The learning rate is halved with each of its
     recoveries from a divergence (``recovery.py``).
 
     Args:

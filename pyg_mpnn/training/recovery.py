@@ -77,8 +77,12 @@ class Recovery(Callback):
             self.lowest = sorted([*self.lowest, score])[:TYPICAL]
             return
         found = f"the validation score is {score:.4g} after epoch {trainer.current_epoch + 1}"
-        ratio = f", {score / typical:.3g} times that of its best ones" if math.isfinite(score) else ""
-        self._go_back(trainer, pl_module, found + ratio)
+        if math.isfinite(score):
+            found += f", {score / typical:.3g} times that of its best ones"
+        else:
+            errors = {name: float(value) for name, value in trainer.callback_metrics.items() if "mae" in name}
+            found += "".join(f", {name} {value:.4g}" for name, value in errors.items())
+        self._go_back(trainer, pl_module, found)
 
     def _go_back(self, trainer: lightning.Trainer, pl_module: PotentialModule, found: str) -> None:
         settings, recoveries = pl_module.settings, pl_module.recoveries

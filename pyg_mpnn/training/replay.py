@@ -91,7 +91,8 @@ def add_replay(
 
     .. math:: E' = E + \sum_Z n_Z (E_Z^\mathrm{new} - E_Z^\mathrm{old})
 
-    (at the same level of theory both are those of the start, and nothing moves); with labels of the start they are what the potential predicts before the training. An element of the old structures
+    (at the same level of theory both are those of the start, and nothing moves); with labels of the start they are
+    what the potential predicts before the training. An element of the old structures
     alone keeps its old reference energy.
 
     Args:
@@ -150,8 +151,8 @@ def add_replay(
     moved = max(abs(new[z] - old[z]) for z in data.reference.energies)
     if settings.replay_labels == "own" and moved > MOVED:
         notes.append(
-            f"Reference energies moved by up to {moved:.2f} eV an atom, as where the new structures are at another level "
-            "of theory. If they are at that of the old ones, this is an error of the start: --replay-labels same"
+            f"Reference energies moved by up to {moved:.2f} eV an atom, as where the new structures are at another "
+            "level of theory. If they are at that of the old ones, this is an error of the start: --replay-labels same"
         )
     if len(frames) < len(found):
         notes.append(f"{len(found) - len(frames)} old structures of an isolated atom are left out")

@@ -93,7 +93,7 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
     force_limit, energy_limit = DYNAMICS
     dynamics = rmse <= force_limit and (energy is None or energy <= energy_limit)
     of_energy = (
-        "energies unknown" if energy is None else f"energy RMSE {energy:.2g} meV/atom (at most {energy_limit:g})"
+        "energies unknown" if energy is None else f"energy RMSE {plain(energy, 2)} meV/atom (at most {energy_limit:g})"
     )
     share = f"{100 * relative:.1f} % of the mean force"
     count = errors.known.get("forces", errors.n_structures)
@@ -102,25 +102,45 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
         Verdict(
             "optimisation",
             mae <= OPTIMISATION,
-            f"force MAE {mae:.3g} meV/A (at most {OPTIMISATION:g})",
+            f"force MAE {plain(mae)} meV/A (at most {OPTIMISATION:g})",
             "the forces at which ASE's optimizers stop, 0.05 eV/A",
         ),
         Verdict(
             "dynamics at 300 K",
             dynamics,
-            f"force RMSE {rmse:.3g} meV/A (at most {force_limit:g}), {of_energy}",
+            f"force RMSE {plain(rmse)} meV/A (at most {force_limit:g}), {of_energy}",
             "errors typical of potentials in use, Hellstroem and Behler 2020",
         ),
         Verdict(
             "phonons",
             mae <= PHONONS[0] and relative <= PHONONS[1],
-            f"force MAE {mae:.3g} meV/A (at most {PHONONS[0]:g}), {share} (at most {100 * PHONONS[1]:g} %)",
+            f"force MAE {plain(mae)} meV/A (at most {PHONONS[0]:g}), {share} (at most {100 * PHONONS[1]:g} %)",
             "own estimate for displacements of 0.01 A, phonopy's default",
         ),
     ]
     if count >= FEWEST:
         return found
     return [one._replace(passed=None, reason=one.reason + few) if one.passed else one for one in found]
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number for people, never as 2e+03 or 5e-06.
+
+    Args:
+        value: the number.
+        digits: so many that count, of a number below a thousand.
+
+    Returns:
+        its words.
+
+    Example:
+        >>> plain(2183.4), plain(999.7), plain(0.01234), plain(5e-06)
+        ('2183', '1000', '0.0123', '0.00')
+    """
+    if abs(value) < 1e-4:
+        return "0.00"
+    short = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e" in short else short
 
 
 def _unknown(reason: str) -> list[Verdict]:

@@ -49,7 +49,15 @@ def test_volumes_per_atom_are_kept_by_elements(unchecked: None) -> None:
         frame.cell, frame.pbc = length * torch.eye(3)[None], torch.tensor([[True, True, pbc]])
         return frame
 
-    frames = [box([14, 14], 4.0), box([14], 3.0), box([14, 8], 4.0), box([14], 9.0, pbc=False), of([14, 14])]
+    frames = [
+        box([14, 14], 20.0),
+        box([14], 6.5),
+        box([14, 14], 4.0),
+        box([14], 3.0),
+        box([14, 8], 4.0),
+        box([14], 9.0, pbc=False),
+        of([14, 14]),
+    ]
     record = make_record(StructureDataset(frames, cutoff=3.0), {}, [])
     volumes = kept_volumes(record)
     assert volumes is not None

@@ -293,10 +293,14 @@ def test_error_in_the_potential_stops_the_dynamics(structures, start):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("comm_modify cutoff 2.5", "'comm_modify' must leave mode single and a cutoff of at least 4.5 A"),
+        ("comm_modify cutoff 2.5", "'comm_modify' must leave mode single, group all and a cutoff of at least 4.5 A"),
         ("comm_modify mode multi", "'comm_modify' must leave mode single"),
         ("neighbor 2.0 bin", "'neighbor' must be at most the skin of pair_style pyg_mpnn, 0.5 A"),
         ("neighbor ${far} bin", "'neighbor' must be a number"),
+        ("comm_modify group some", "'comm_modify' must leave mode single, group all"),
+        ("""if "1 > 0" then "comm_modify cutoff 1.5" """, "'comm_modify' must leave mode single"),
+        ("""run 2 every 1 "comm_modify cutoff 1.5" """, "'comm_modify' must leave mode single"),
+        ("include ${file}", "'include' must name a file in several processes"),
     ],
 )
 def test_commands_that_would_lose_images_are_refused(line, message, structures, start, tmp_path):
@@ -307,7 +311,9 @@ def test_commands_that_would_lose_images_are_refused(line, message, structures, 
     for given in (line, f"include {tmp_path}/more.txt"):
         with pytest.raises(ValueError, match=re.escape(message)):
             lmp.command(given)
-    lmp.commands_string("comm_modify cutoff 6.0 vel yes\nneighbor 0.3 bin")
+    lmp.commands_string(
+        "comm_modify cutoff 6.0 vel yes\nneighbor 0.3 bin\nif '1 > 0' then 'comm_modify cutoff 6.0 group all'"
+    )
 
 
 def test_mpiexec_of_another_mpi_is_refused(monkeypatch):

@@ -166,3 +166,24 @@ def test_the_command_that_is_advised_runs(
     monkeypatch.setattr("pyg_mpnn.cli.train.train", seen.append)
     main(line.split()[1:])
     assert (seen[0].size, seen[0].out) == ("small", "run")
+
+
+def test_a_unit_that_forces_alone_cannot_tell_is_no_command() -> None:
+    """Kcal/mol and kJ/mol are a factor of 4 apart, stiffnesses of bonds ten: N2 in one looks like ethanol in the other."""
+    could_be = {"unit": "kJ/mol/A", "could_be": ["kcal/mol/A", "kJ/mol/A"]}
+    forces = Finding("unit of the forces", "warning", "", could_be)
+    alone = advise(crystals([32] * 60), [*found(0.1), Finding("unit of the energies", "ok", ""), forces], [5.0])
+    assert alone.units == ()
+    assert alone.mend == ("unit of the forces",)
+    assert any("only: kcal/mol or kJ/mol. Look up which" in reason for reason in alone.reasons)
+    of_energy = Finding("unit of the energies", "warning", "", {"unit": "kJ/mol"})
+    both = advise(crystals([32] * 60), [*found(0.1), of_energy, forces], [5.0])
+    assert both.units == ("--energy-unit", "kJ/mol"), "energies tell it"
+
+
+def test_numbers_of_a_file_in_bohr_are_not_those_of_the_advice() -> None:
+    energies = Finding("unit of the energies", "warning", "", {"unit": "hartree"})
+    bohr = Finding("distances", "warning", "likely in BOHR")
+    reasons = advise(crystals([32] * 60), [*found(0.1), energies, bohr], [5.0]).reasons
+    assert any("inspect the converted one again" in reason for reason in reasons)
+    assert not any("neighbours on average" in reason for reason in reasons)
