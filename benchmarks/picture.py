@@ -36,11 +36,11 @@ def main() -> None:
 
 
 def draw_demo(run: Path, target: Path) -> None:
-    """Two pictures of a run, side by side."""
+    """Two pictures of a run, one above the other."""
     pictures = [imread(run / name) for name in ("parity.png", "md/energy_drift.png")]
-    widths = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    figure = Figure(figsize=(12, 12 / sum(widths)), layout="constrained")
-    for axes, picture in zip(figure.subplots(1, 2, width_ratios=widths), pictures, strict=True):
+    heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
+    figure = Figure(figsize=(9, 9 * sum(heights)), layout="constrained")
+    for axes, picture in zip(figure.subplots(2, height_ratios=heights), pictures, strict=True):
         axes.imshow(picture)
         axes.axis("off")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,6 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from benchmarks.record import RESULTS
-from benchmarks.speed.models import MODELS
 from benchmarks.speed.table import FLOOR, bytes_per_atom, number, us_per_atom
 
 TITLES = {
@@ -24,7 +22,6 @@ TITLES = {
     "aspirin32": "32 aspirin, energy and forces",
     "train32": "training step, 32 aspirin",
 }
-PUBLISHED = {"painn": 16.1}  # force MAE, meV/A, of this configuration: table 1 of arXiv:2206.07697, no limit of time
 COLORS = {"ours": "tab:blue", "ours-small": "tab:cyan"}
 
 
@@ -41,7 +38,7 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
     """Times of the works with a title, and time and memory per atom of silicon where there are any."""
     works = [work for work in TITLES if any(record["work"] == work for record in records)]
     crystals = [record for record in records if record["work"].startswith("silicon") and record["mode"] != FLOOR]
-    panels = len(works) + (2 if crystals else 0) + 1
+    panels = len(works) + (2 if crystals else 0)
     rows, columns = -(-panels // 3), min(panels, 3)
     figure, grid = plt.subplots(rows, columns, figsize=(4.2 * columns, 4.4 * rows), layout="constrained", squeeze=False)
     axes = grid.flatten()
@@ -50,7 +47,6 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
     for axis, work in zip(axes, works, strict=False):
         bars(axis, [record for record in records if record["work"] == work and record["cutoff_A"] == 5.0])
         axis.set_title(TITLES[work], fontsize=10)
-    accuracy(axes[len(works)], [record for record in records if record["work"] == "aspirin32"])
     if crystals:
         values = (us_per_atom, bytes_per_atom), ("microseconds per atom", "bytes per atom")
         for axis, value, label in zip(axes[panels - 2 : panels], *values, strict=True):
@@ -84,29 +80,6 @@ def bars(axis: Any, records: list[dict[str, Any]]) -> None:
     axis.set_xscale("log")
     axis.margins(x=0.2)
     axis.set_xlabel("ms: pale eager, full other mode, line floor", fontsize=8)
-
-
-def accuracy(axis: Any, records: list[dict[str, Any]]) -> None:
-    """Force error on aspirin against the time for it, of models whose error is known for the configuration timed."""
-    own = json.loads((RESULTS / "md17" / "aspirin-base-seed0.json").read_text())
-    errors = {
-        "ours": (own["test"]["forces_mae_meV_per_A"], f"ours, trained {own['minutes']:.0f} minutes on one core"),
-        **{model: (error, f"{model}, published") for model, error in PUBLISHED.items()},
-    }
-    for model, (error, label) in errors.items():
-        modes = {
-            record["mode"]: us_per_atom(record)
-            for record in records
-            if record["model"] == model and record["mode"] not in (FLOOR, *MODELS[model].undocumented)
-        }
-        if modes:
-            axis.plot(min(modes.values()), error, "o", color=COLORS.get(model, "tab:gray"), label=label)
-    axis.set_xlim(0, 1.2 * axis.get_xlim()[1])
-    axis.set_ylim(0, 1.3 * axis.get_ylim()[1])
-    axis.set_xlabel("microseconds per atom, 32 aspirin")
-    axis.set_ylabel("force MAE on rMD17 aspirin (meV/A)")
-    axis.set_title("error and time", fontsize=10)
-    axis.legend(fontsize=7)
 
 
 def growth(axis: Any, records: list[dict[str, Any]], value: Any) -> None:

@@ -8,7 +8,7 @@ from torch_geometric.nn import MessagePassing
 
 from pyg_mpnn import Output
 from pyg_mpnn.basis import RadialBasis, Symmetry
-from pyg_mpnn.layers.edge_block import ends
+from pyg_mpnn.layers import ends
 from pyg_mpnn.models import Features
 from pyg_mpnn.scatter import scatter_sum
 
@@ -24,7 +24,7 @@ class Convolution(MessagePassing):
     def forward(self, x, edge_index, radial, envelope, sphere, density):
         source, target = ends(x)  # one tensor, or a pair with ghost atoms and memory="low"
         weight = self.filter(radial) * envelope.unsqueeze(-1)
-        total = self.propagate(edge_index, x=(source, target), weight=weight, size=(len(source), len(target)))
+        total = self.propagate(edge_index, x=(source, target), weight=weight, size=(source.shape[0], target.shape[0]))
         return target + self.update_mlp(total / self.neighbors), ends(density)[1]
 
     def message(self, x_j: Tensor, weight: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def bump_cutoff(dist: Float[Tensor, " edges"], cutoff: float) -> Float[Tensor, "
 
 
 class Cutoff(nn.Module):
-    r"""Interface of the cutoff functions, stated in ``basis/README.md``: ``f_c(dist)`` for the edges.
+    r"""Interface of the cutoff functions, stated in ``pyg_mpnn/basis/README.md``: ``f_c(dist)`` for the edges.
 
     A subclass calls this constructor, sets ``smoothness`` (how many derivatives of :math:`f_c` are continuous at the
     cutoff) and writes ``forward``, exactly 0 with zero gradients from the cutoff on.

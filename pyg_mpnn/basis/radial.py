@@ -69,7 +69,7 @@ def exp_normal(
 
 
 class RadialBasis(nn.Module):
-    r"""Interface of the radial bases, stated in ``basis/README.md``: ``phi_d(dist)`` for the edges.
+    r"""Interface of the radial bases, stated in ``pyg_mpnn/basis/README.md``: ``phi_d(dist)`` for the edges.
 
     A subclass calls this constructor, writes ``forward`` and states its normalisation integral. It has no parameters
     and no cutoff function inside.

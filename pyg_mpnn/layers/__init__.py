@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyg_mpnn.layers.attention import Attention, SigmoidAttention, SoftmaxAttention
 from pyg_mpnn.layers.channel_mixing import ChannelMixing
 from pyg_mpnn.layers.density import DensityUpdate, DirectionalDensity
+from pyg_mpnn.layers.edge_block import EdgeBlock, ends
 from pyg_mpnn.layers.edge_mlp import EdgeMLP
 from pyg_mpnn.layers.embedding import AtomEmbedding
 from pyg_mpnn.layers.equivariant_product import EquivariantProduct, coupling_paths
@@ -44,6 +45,8 @@ __all__ = [
     "ChannelMixing",
     "EquivariantProduct",
     "coupling_paths",
+    "EdgeBlock",
+    "ends",
     "ProductUpdate",
     "GatherDensity",
     "ProductInteraction",

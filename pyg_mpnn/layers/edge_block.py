@@ -102,7 +102,17 @@ def edge_pairs(edge_index: Tensor | SparseTensor) -> Tensor:
 
 
 def ends(values: Values | tuple[Values, Values]) -> tuple[Values, Values]:
-    """Values of the senders and of the receivers; one tensor holds both."""
+    """Values of the senders and of the receivers; one tensor holds both.
+
+    Args:
+        values: one tensor for all nodes, or a pair.
+
+    Returns:
+        the pair.
+
+    Raises:
+        ValueError: one of the pair is None.
+    """
     if not isinstance(values, tuple | list):
         return values, values
     source, target = values

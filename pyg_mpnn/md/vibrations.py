@@ -164,7 +164,8 @@ def run_vibrations(
     labels = LabelNames(length_unit=length_unit, types=parse_types(types))
     place = choose_device(device)
     potential = open_potential(model, trust=trust).double().to(device=place)
-    atoms = single_structure(structure, constraints=True, labels=labels, used=names_of_inputs(potential))
+    used = names_of_inputs(potential)
+    atoms = single_structure(structure, constraints=True, labels=labels, announce=not relax, used=used)
     graph_inputs(potential, atoms, str(structure))  # before a folder is made
     known_elements(potential, atoms, str(structure))
     fix_atoms(atoms, fix)

@@ -20,6 +20,7 @@ from pyg_mpnn.models.outputs import (
 from pyg_mpnn.models.potential import Potential
 from pyg_mpnn.models.sizes import SIZES
 from pyg_mpnn.models.spread import SPREADS, Calibration, Spread, UncertainPotential
+from pyg_mpnn.models.structure import Structure
 from pyg_mpnn.models.sum_potential import SumPotential, load_potential, open_potential
 from pyg_mpnn.models.terms import EnergyTerm, Geometry
 from pyg_mpnn.models.zbl import ZBL, zbl_energy
@@ -40,6 +41,7 @@ __all__ = [
     "PolarizabilityOutput",
     "EnergyTerm",
     "Geometry",
+    "Structure",
     "SIZES",
     "ZBL",
     "zbl_energy",

@@ -76,8 +76,9 @@ class MPNN(nn.Module):
             (all), or a part of your own: what is called with a cutoff and maps ``(edges,)`` to ``(edges,)``.
         directions: ``"contracted"`` (invariant), ``"raw"`` (unconstrained) or ``"radial"`` (none).
         invariants: products that the contracted features see, of ``"receiver"``, ``"sender"``, ``"pair"``.
-        attention: ``"sigmoid"``, ``"softmax"`` or ``None``, or a part of your own: what is called with
-            ``hidden_channels``, ``edge_dim`` and ``heads`` for each layer and scale, as :class:`~pyg_mpnn.Attention`.
+        attention: ``"sigmoid"``, ``"softmax"`` or ``None``, or a part of your own: a subclass of
+            :class:`~pyg_mpnn.Attention`, called with ``in_channels``, ``edge_dim`` and ``heads`` for each layer and
+            scale.
         heads: heads of the attention.
         num_products: products of the density with itself at the atom in each layer, :class:`~pyg_mpnn.ProductUpdate`;
             of no effect without contracted directions.

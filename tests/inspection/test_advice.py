@@ -169,7 +169,7 @@ def test_the_command_that_is_advised_runs(
 
 
 def test_a_unit_that_forces_alone_cannot_tell_is_no_command() -> None:
-    """Kcal/mol and kJ/mol are a factor of 4 apart, stiffnesses of bonds ten: N2 in one looks like ethanol in the other."""
+    """Kcal/mol and kJ/mol are a factor of 4 apart, bonds differ more: N2 in one looks like ethanol in the other."""
     could_be = {"unit": "kJ/mol/A", "could_be": ["kcal/mol/A", "kJ/mol/A"]}
     forces = Finding("unit of the forces", "warning", "", could_be)
     alone = advise(crystals([32] * 60), [*found(0.1), Finding("unit of the energies", "ok", ""), forces], [5.0])
