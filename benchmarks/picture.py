@@ -39,7 +39,7 @@ def draw_demo(run: Path, target: Path) -> None:
     """Two pictures of a run, one above the other."""
     pictures = [imread(run / name) for name in ("parity.png", "md/energy_drift.png")]
     heights = [picture.shape[0] / picture.shape[1] for picture in pictures]
-    figure = Figure(figsize=(9, 9 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(7.5, 7.5 * sum(heights)), layout="constrained")
     for axes, picture in zip(figure.subplots(2, height_ratios=heights), pictures, strict=True):
         axes.imshow(picture)
         axes.axis("off")

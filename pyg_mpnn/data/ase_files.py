@@ -81,7 +81,8 @@ def read_images(
         raise ValueError(f"units must be left out for {path}, which has its own ({said.program}): {said.units}.")
     if said.wrong and not names.leave_out_wrong:
         raise ValueError(
-            f"'path' must hold converged and whole steps, got {len(said.wrong)} others in {path} of {said.program}: "
+            f"'path' must hold converged and whole steps, got {len(said.wrong)} other{'s' * (len(said.wrong) != 1)} in "
+            f"{path} of {said.program}: "
             f"{said.listed}. Leave them out: pyg-mpnn convert {path} OUT.xyz --leave-out-wrong, in Python "
             "LabelNames(leave_out_wrong=True)."
         )

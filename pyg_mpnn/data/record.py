@@ -54,14 +54,17 @@ def make_record(
     rest = [frame for frame in found if not any(frame is other for other in chosen)]
     missing = max(_KEPT - len(chosen), 0)
     chosen += rest[:: max(1, len(rest) // missing)][:missing] if missing else []
-    labels: dict[str, list[str]] = {}
+    counts: dict[str, dict[str, int]] = {}  # of each label, structures by the name that it had there
     for source in sources:
         for label, where in source["labels"].items():
-            labels.setdefault(label, []).append(where)
+            name, _, count = where.rpartition(" in ")
+            of = counts.setdefault(label, {})
+            of[name] = of.get(name, 0) + int(count)
+    labels = {label: [f"{name} in {count}" for name, count in of.items()] for label, of in counts.items()}
     return {
         "units": dict(_UNITS),
         "conventions": dict(_CONVENTIONS),
-        "labels": {label: "; ".join(dict.fromkeys(places)) for label, places in labels.items()},
+        "labels": {label: "; ".join(places) for label, places in labels.items()},
         "shortest_distances": [[*pair, distance] for pair, distance in sorted(distances.items())],
         "structures": [_plain(frame) for frame in chosen],
         "volumes": _volumes(train.structures),

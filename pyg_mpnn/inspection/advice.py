@@ -149,7 +149,10 @@ def advise(
             f"{of.final_energy_weight:g} (--force-weight, --energy-weight, --final-energy-weight)."
         )
     if any("stress" in frame and bool(frame.stress.isfinite().any()) for frame in frames):
-        reasons.append("Stresses are learned with weight 0.1 (--stress-weight), so that the cell may move afterwards.")
+        volumes = [float(frame.cell.double().det().abs()) / len(frame.z) for frame in frames if "cell" in frame]
+        moves = max(volumes) - min(volumes) > 1e-3 * max(volumes)
+        after = "so that the cell may move afterwards" if moves else "but at one volume alone: others are not learned"
+        reasons.append(f"Stresses are learned with weight 0.1 (--stress-weight), {after}.")
     elif any("pbc" in frame and bool(frame.pbc.all()) for frame in frames):
         reasons.append("Crystals or liquids without stresses: pressures will be guesses; compute stresses if you can.")
     composition = found["composition"].numbers
@@ -218,10 +221,11 @@ def _length(
     components = 3 * sum(len(frame.z) for frame in frames if "forces" in frame)
     timing = found.get("training time")
     if timing is None or "seconds_per_step" not in timing.numbers:
-        reasons.append("How long it takes was not measured (--steps 5).")
+        why = "are few" if components < FEW else "are enough for base"
+        reasons.append(f"How long it takes was not measured (--steps 5). {components} components of forces {why}.")
         return ["--size", "small" if components < FEW else "base", "--minutes", "10"]
     used = max(1, min(8, int(MANY_ATOMS / mean)))
-    minutes = STEPS * timing.numbers["seconds_per_step"] * used / batch_size / 60
+    minutes = STEPS * timing.numbers["seconds_per_step"] * used / timing.numbers.get("batch_size", batch_size) / 60
     timed = timing.numbers["size"]
     size = timed
     if components < FEW:

@@ -54,6 +54,7 @@ def check_training_time(
             raise ValueError(f"'{name}' must be at least 1, got {value}")
     if "forces" not in frames[0]:
         return Finding("training time", "note", "Not measured: there are no forces to train on.")
+    batch_size = min(batch_size, len(frames))
     chosen = [frames[k * len(frames) // (batch_size * steps) % len(frames)] for k in range(batch_size * steps)]
     with torch.random.fork_rng():
         potential = Potential.from_size(size, cutoff=tuple(cutoffs)).to(device)
@@ -63,10 +64,11 @@ def check_training_time(
     optimizer = Muon(potential, lr=LEARNING_RATES["muon"])
     times: list[float] = []
     begun = time.perf_counter()
+    timed = (
+        1  # structures of a step: first one, which tells how many there is time (and, on a small machine, memory) for
+    )
     for k in range(steps + 1):
-        batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(batch_size)]).to(
-            device
-        )
+        batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(timed)]).to(device)
         start = time.perf_counter()
         loss = torch.stack(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).sum()
         torch.autograd.backward(loss)
@@ -75,9 +77,11 @@ def check_training_time(
         if potential.device.type == "cuda":
             torch.cuda.synchronize(potential.device)
         times.append(time.perf_counter() - start)
+        if k == 0:
+            timed = max(1, min(batch_size, int(seconds / 2 / times[0])))
         if k and time.perf_counter() - begun > seconds:
             break
-    step = sorted(times[1:])[len(times[1:]) // 2]
+    step = sorted(times[1:])[len(times[1:]) // 2] * batch_size / timed
     per_epoch = -(-len(frames) // batch_size)
     epochs = 60 * DEFAULT_MINUTES / (step * per_epoch)
     numbers: dict[str, object] = {
@@ -86,12 +90,18 @@ def check_training_time(
         "steps_per_epoch": per_epoch,
         "seconds_per_epoch": step * per_epoch,
         "steps_timed": len(times) - 1,
+        "batch_size": batch_size,
         "threads": torch.get_num_threads(),
     }
     processor = device if device != "cpu" else f"CPU, {torch.get_num_threads()} threads"
-    where = f"{processor}, not compiled"
+    where = f"{processor}, not compiled" + (f"; timed with {timed} at a time" if timed < batch_size else "")
+    a_step, an_epoch = _count(batch_size, "structure"), _count(per_epoch, "step")
     text = (
-        f"size {size}, {batch_size} structures a step: {step:.2g} s a step, {step * per_epoch:.3g} s an epoch of "
-        f"{per_epoch} steps, {epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes ({where})."
+        f"size {size}, {a_step} a step: {step:.2g} s a step, {step * per_epoch:.3g} s an epoch of {an_epoch}, "
+        f"{epochs:.3g} epochs in {DEFAULT_MINUTES:g} minutes ({where})."
     )
     return Finding("training time", "note" if epochs < 10 else "ok", text, numbers)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"

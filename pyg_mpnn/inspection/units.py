@@ -126,6 +126,11 @@ def check_force_units(frames: Sequence[Data]) -> Finding:
     name = "unit of the forces"
     if "forces" not in frames[0]:
         return Finding(name, "note", "Cannot tell: there are no forces.")
+    if not any(bool(frame.forces.any()) for frame in frames if "forces" in frame):
+        text = (
+            "All forces are ZERO: energies and stresses alone are learned. Add structures with atoms off their sites."
+        )
+        return Finding(name, "note", text)
     kinds: defaultdict[tuple[int, int], list[np.ndarray]] = defaultdict(list)
     for frame in frames[:: -(-len(frames) // MAX_FRAMES)]:
         _add_bonds(frame, kinds)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["EnergyDrift", "block_mean", "energy_drift", "with_error"]
+__all__ = ["EnergyDrift", "block_mean", "energy_drift", "settled", "with_error"]
 
 
 class EnergyDrift(NamedTuple):
@@ -139,3 +139,24 @@ def energy_drift(time: np.ndarray, energy: np.ndarray, blocks: int = 10) -> Ener
     error = np.sqrt((residuals**2).sum() / (len(t) - 2) / spread)
     about_line = energy - energy.mean() - slope * (time - time.mean())
     return EnergyDrift(float(slope), float(error), float(np.sqrt((about_line**2).mean())), len(t))
+
+
+def settled(time: np.ndarray, values: np.ndarray) -> bool:
+    """Whether a time series has no trend that its scatter could not make: its mean has an error only then.
+
+    Args:
+        time: of the samples, rising evenly.
+        values: the samples.
+
+    Returns:
+        False where the slope of a line through block means is more than 5 times its error; True for fewer than 10.
+
+    Example:
+        >>> time, noise = np.arange(100.0), np.sin(np.arange(100.0) ** 2)
+        >>> settled(time, noise), settled(time, noise + 0.1 * time)
+        (True, False)
+    """
+    if len(values) < 10:
+        return True
+    drift = energy_drift(time, values)
+    return abs(drift.slope) <= 5 * drift.slope_error

@@ -93,12 +93,12 @@ def run_dynamics(
     NoseHooverChainNVT. NPT is IsotropicMTKNPT (the volume), MaskedMTKNPT (strains along the cell vectors of --axes, for
     a slab those in its plane) or MTKNPT (all strains).
 
-    Velocities are drawn at the temperature, freed of the total momentum (and, for a molecule, of the angular momentum)
-    and scaled, so that the degrees of freedom that remain have exactly the temperature asked for; Langevin dynamics
-    thermalises the motion of the whole as well. What the temperature of NVE then settles at is up to the structure: by
-    equipartition half of the kinetic energy goes into the vibrations, so from a relaxed structure it settles near half
-    of what was asked for, and from a frame of a dynamics at T0 near the mean of the two. --velocities file goes on with
-    those of a trajectory.
+    Velocities are drawn at the temperature, freed of the total momentum (and, for a molecule, of the angular
+    momentum) and scaled, so that the degrees of freedom that remain have exactly the temperature asked for; for
+    Langevin dynamics, which thermalises the motion of the whole as well, they are drawn only. What the temperature
+    of NVE then settles at is up to the structure: by equipartition half of the kinetic energy goes into the
+    vibrations, so from a relaxed structure it settles near half of what was asked for, and from a frame of a
+    dynamics at T0 near the mean of the two. --velocities file goes on with those of a trajectory.
 
     After a kill the same command with --resume goes on, to the last bit as if it had not been stopped; with more
     --steps it makes a finished dynamics longer.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_mpnn.files import write_picture
-from pyg_mpnn.md.drift import EnergyDrift, block_mean, with_error
+from pyg_mpnn.md.drift import EnergyDrift, block_mean, settled, with_error
 from pyg_mpnn.md.recorder import DynamicsLog
 
 try:
@@ -69,7 +69,12 @@ def _draw_around(
     if wanted is not None:
         panel.axhline(wanted, color="0.5", ls="--", lw=1.2, label=f"asked for: {wanted:g} {unit}")
     ends = time[half][[0, -1]]
-    panel.plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half:\n{_pm(with_error(mean, error))} {unit}")
+    found = (
+        f"{_pm(with_error(mean, error))} {unit}"
+        if settled(time[half], values[half])
+        else f"{mean:.3g} {unit}, not settled"
+    )
+    panel.plot(ends, [mean, mean], "k", lw=1.6, label=f"mean of the last half:\n{found}")
     panel.set_ylabel(f"{name} ({unit})")
     _legend(panel)
 

@@ -235,7 +235,7 @@ def _summarize(
     if modes.num_imaginary:
         warnings.append(
             f"{modes.num_imaginary} frequencies are imaginary: the energy falls along them, this is no minimum; no "
-            "thermochemistry. Displace the atoms a little along the mode and relax"
+            "thermochemistry. Displace the atoms a little along the mode (modes.extxyz) and relax: docs/questions.md"
         )
     if not warnings:
         names = ("temperature", "pressure", "symmetry_number", "spin")

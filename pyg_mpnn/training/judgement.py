@@ -146,7 +146,7 @@ def write_judgement(
     page.bullets(_lacks(potential, judged, train))
     written = write_chemiscope(folder / STRUCTURES, judged.frames, _properties(judged.parts), title)
     page.text(
-        f"{_counted(written, judged.name)} with their errors to turn and to click through: open {STRUCTURES} at "
+        f"{_counted(written, judged.name)} with errors to turn and to click through: open {STRUCTURES} at "
         "chemiscope.org, where it stays in your browser, or by chemiscope.show_input of the Python package.",
         soft=True,
     )
@@ -278,14 +278,20 @@ def _ranges(potential: EnergyModel, train: PreparedStructures) -> list[str]:
     ]
     if volumes:
         low, high = min(volumes), max(volumes)
-        same = "one volume alone, so pressures and other densities are not learned" if high - low < 1e-3 * high else ""
-        texts.append(
-            f"Crystals and liquids in training have {low:.3g} to {high:.3g} A^3 an atom{'; ' + same if same else ''}."
-        )
-        if not any("stress" in frame and bool(frame.stress.isfinite().any()) for frame in every):
+        stresses = any("stress" in frame and bool(frame.stress.isfinite().any()) for frame in every)
+        if high - low < 1e-3 * high:
+            lack = "pressures elsewhere" if stresses else "pressures"
+            texts.append(
+                f"Crystals and liquids in training have {low:.3g} A^3 an atom, one volume alone: {lack} and other "
+                "densities are not learned."
+            )
+        else:
+            texts.append(f"Crystals and liquids in training have {low:.3g} to {high:.3g} A^3 an atom.")
+        if not stresses:
             texts.append("No structure in training has a stress: do not let the cell move (NPT) without testing it.")
     compositions = {tuple(sorted(frame.z.tolist())) for frame in every}
-    if len(compositions) == 1 and potential.has_energy:
+    known = getattr(potential, "compositions", None) or compositions  # isolated atoms among them
+    if len(compositions) == 1 and len(known) < len(set(*compositions)) and potential.has_energy:
         texts.append("All training structures have one composition: energies of other compositions mean nothing.")
     texts.append(
         "Temperatures are not in the files: a dynamics at a higher one than that of the data is extrapolation."

@@ -40,7 +40,8 @@ def new_figure(panels: int) -> tuple[Figure, NDArray[np.object_]]:
 
 def _parity_panel(axes: Axes, reference: NDArray[np.float64], predicted: NDArray[np.float64]) -> None:
     low, high = min(reference.min(), predicted.min()), max(reference.max(), predicted.max())
-    margin = 0.04 * (high - low) or 1.0
+    few = len(reference) < 50
+    margin = (0.2 if few else 0.04) * (high - low) or 1.0
     limits = (low - margin, high + margin)
     axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
     if len(reference) > 5000:
@@ -49,7 +50,7 @@ def _parity_panel(axes: Axes, reference: NDArray[np.float64], predicted: NDArray
         )
         axes.figure.colorbar(hexagons, ax=axes, label="count")
     else:
-        axes.scatter(reference, predicted, s=8, color=BLUE, alpha=0.6, linewidths=0)
+        axes.scatter(reference, predicted, s=40 if few else 8, color=BLUE, alpha=0.6, linewidths=0)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
 
 

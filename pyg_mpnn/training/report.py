@@ -23,6 +23,7 @@ from pyg_mpnn.training.plots import plot_learning_curve, plot_parity
 from pyg_mpnn.training.settings import TrainingSettings
 from pyg_mpnn.training.table import error_table, kinds_table
 from pyg_mpnn.training.training_data import TrainingData
+from pyg_mpnn.training.verdict import FEWEST
 
 MOST_TRAINING = 500  # structures for the parity of what was trained on
 UNITS = {"length": "A", "energy": "eV", "forces": "eV/A", "stress": "eV/A^3, the sign of ASE", "errors": "in the names"}
@@ -229,7 +230,8 @@ def _best_by(potential: Potential) -> str:
 
 def _warnings(data: TrainingData, kind: str, errors: Errors, trivial: Errors) -> list[str]:
     warnings = []
-    if errors.energy_mae_meV is not None and errors.energy_mae_meV >= (trivial.energy_mae_meV or 0.0):
+    enough = errors.n_structures >= FEWEST
+    if enough and errors.energy_mae_meV is not None and errors.energy_mae_meV >= (trivial.energy_mae_meV or 0.0):
         warnings.append(
             "the energies are no better than those of the trivial predictor, the mean energy: train for longer, or "
             "look at the learning curve."

@@ -9,6 +9,7 @@ from pyg_mpnn.training.metrics import Errors, Predictions
 OPTIMISATION = 50.0  # meV/A, MAE
 DYNAMICS = (100.0, 2.0)  # meV/A and meV/atom, RMSE
 PHONONS = (10.0, 0.1)  # meV/A and relative, MAE
+SOURCE_OF_DYNAMICS = "errors typical of potentials in use, Hellstroem and Behler 2020"
 FEWEST = 5  # structures with forces that a good verdict needs
 ZERO = 1e-3  # eV/A, mean absolute force of structures whose forces vanish, as by symmetry
 CAUTION = (
@@ -84,10 +85,11 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
     """
     mae, rmse = errors.forces_mae_meV_per_A, errors.forces_rmse_meV_per_A
     if mae is None or rmse is None:
-        return _unknown("the structures have no forces")
+        return _unknown("the structures have no forces", errors)
     if relative is None:
         return _unknown(
-            "the reference forces are zero, so their errors say nothing: test with atoms that are off their sites"
+            "the reference forces are zero, so their errors say nothing: test with atoms that are off their sites",
+            errors,
         )
     energy = errors.energy_rmse_meV_per_atom
     force_limit, energy_limit = DYNAMICS
@@ -109,7 +111,7 @@ def judge(errors: Errors, relative: float | None) -> list[Verdict]:
             "dynamics at 300 K",
             dynamics,
             f"force RMSE {plain(rmse)} meV/A (at most {force_limit:g}), {of_energy}",
-            "errors typical of potentials in use, Hellstroem and Behler 2020",
+            SOURCE_OF_DYNAMICS,
         ),
         Verdict(
             "phonons",
@@ -143,5 +145,11 @@ def plain(value: float, digits: int = 3) -> str:
     return f"{value:.0f}" if "e" in short else short
 
 
-def _unknown(reason: str) -> list[Verdict]:
-    return [Verdict(purpose, None, reason, "") for purpose in ("optimisation", "dynamics at 300 K", "phonons")]
+def _unknown(reason: str, errors: Errors) -> list[Verdict]:
+    """What the forces cannot tell; energies that are too wrong for dynamics are so without them."""
+    found = [Verdict(purpose, None, reason, "") for purpose in ("optimisation", "dynamics at 300 K", "phonons")]
+    energy, limit = errors.energy_rmse_meV_per_atom, DYNAMICS[1]
+    if energy is not None and energy > limit:
+        too_wrong = f"energy RMSE {plain(energy, 2)} meV/atom (at most {limit:g}), whatever the forces are"
+        found[1] = Verdict("dynamics at 300 K", False, too_wrong, SOURCE_OF_DYNAMICS)
+    return found

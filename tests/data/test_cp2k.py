@@ -73,7 +73,7 @@ def test_output_has_its_numbers(tmp_path: Path, newer: bool, capsys: pytest.Capt
 def test_what_is_wrong_in_an_output_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cp2k.out"
     path.write_text(OUTPUT + OUTPUT.replace("SCF run converged in", "SCF run NOT converged in") + ENDED)
-    with pytest.raises(ValueError, match=r"1 others in .* of CP2K: frame 1 \(its electrons are not converged\)"):
+    with pytest.raises(ValueError, match=r"1 other in .* of CP2K: frame 1 \(its electrons are not converged\)"):
         read_structures(path)
     assert len(read_structures(path, labels=LabelNames(leave_out_wrong=True))) == 1
     path.write_text(OUTPUT + OUTPUT[: OUTPUT.index("ENERGY|")])
@@ -146,7 +146,7 @@ def test_an_output_beside_positions_gives_what_other_files_do_not(
     assert other.stress[0].diagonal().tolist() == pytest.approx([-GPA, -2 * GPA, -3 * GPA])
     assert "NOT CHECKED" not in capsys.readouterr().out
     beside.write_text(OUTPUT + second.replace("converged in", "NOT converged in") + ENDED)
-    with pytest.raises(ValueError, match=r"1 others in .* of CP2K: frame 1 \(its electrons are not converged\)"):
+    with pytest.raises(ValueError, match=r"1 other in .* of CP2K: frame 1 \(its electrons are not converged\)"):
         read_structures(path)
     beside.write_text(OUTPUT + ENDED)
     load_frames(path)

@@ -116,7 +116,7 @@ def test_what_is_wrong_is_named_by_its_step(tmp_path: Path) -> None:
     }
     for text, said in wrong.items():
         path.write_text(HEAD + text + END)
-        with pytest.raises(ValueError, match=rf"got 1 others in .* of Gaussian: {said}"):
+        with pytest.raises(ValueError, match=rf"got 1 other in .* of Gaussian: {said}"):
             read_structures(path)
     path.write_text(HEAD + good + geometry(LONGER))
     with pytest.raises(ValueError, match=r"of Gaussian: frame 1 \(the file ends within it\)"):

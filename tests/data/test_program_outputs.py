@@ -78,7 +78,7 @@ def test_electrons_that_stop_at_nelm_are_not_converged_whatever_is_printed(tmp_p
     echoed = "   EDIFF = 1d-6\n   EDIFF = 1E-6; NSW = 5\n"  # lines of INCAR as they were typed
     said = "   NELM   =      3;   NELMIN=  2\n   EDIFF  = 0.1E-05   stopping-criterion for ELM\n"
     path.write_text(echoed + said + "\n".join(lines))
-    named = r"got 1 others in .*: frame 0 \(its electrons are not converged in NELM = 3 steps, but to 0.002 eV\)"
+    named = r"got 1 other in .*: frame 0 \(its electrons are not converged in NELM = 3 steps, but to 0.002 eV\)"
     with pytest.raises(ValueError, match=named):
         read_structures(path)
     path.write_text(path.read_text().replace("NELM   =      3", "NELM   =      4"))

@@ -16,10 +16,10 @@ def of(z: list[int], x: float = 1.0) -> Data:
 def test_what_is_kept_comes_back(unchecked: None) -> None:
     train = StructureDataset(ethanol("train")[:10], cutoff=5.0)
     distances = shortest_distances(train, 5.0)
-    record = make_record(train, distances, [{"labels": {"energy": "E in 9"}}, {"labels": {"energy": "E in 1"}}])
+    record = make_record(train, distances, [{"labels": {"energy": of}} for of in ("E in 9", "e in 2", "E in 1")])
     assert kept_distances(record) == distances
     assert record["units"]["stress"] == "eV/A^3"
-    assert record["labels"] == {"energy": "E in 9; E in 1"}
+    assert record["labels"] == {"energy": "E in 10; e in 2"}
     frames = kept_structures(record)
     assert len(frames) == 4
     assert torch.equal(frames[0].pos, train.structures[0].pos.double())

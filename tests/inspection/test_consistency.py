@@ -45,3 +45,13 @@ def test_unknown_stress_is_not_judged(copper: list[Data]) -> None:
     unknown = copper[0].clone()
     unknown.stress = torch.full_like(unknown.stress, torch.nan)
     assert check_stress([unknown]).finding == "There is no stress to check."
+
+
+def test_stresses_that_disagree_with_the_energies_are_told(copper: list[Data]) -> None:
+    """As with a small plane-wave cutoff: a pressure beside the derivative of the energies."""
+    pulay = [frame.clone() for frame in copper]
+    for frame in pulay:
+        frame.stress = frame.stress + 0.03 * torch.eye(3, dtype=frame.stress.dtype)
+    found = check_stress(pulay)
+    assert "do not agree" in found.finding or found.severity == "warning"
+    assert found.severity != "ok"

@@ -32,3 +32,13 @@ def test_global_random_numbers_are_left_alone(frames: list[Data]) -> None:
 def test_errors(frames: list[Data]) -> None:
     with pytest.raises(ValueError, match="'steps' must be at least 1, got 0"):
         check_training_time(frames, [4.0], steps=0)
+
+
+def test_no_more_structures_at_a_time_than_there_are_or_is_time_for(frames: list[Data]) -> None:
+    few = check_training_time(frames[:3], [4.0], size="small", batch_size=64, steps=1)
+    assert few.numbers["batch_size"] == 3
+    assert "3 structures a step" in few.finding
+    assert "an epoch of 1 step," in few.finding
+    slow = check_training_time(frames[:8], [4.0], size="small", steps=1, seconds=1e-6)
+    assert "8 structures a step" in slow.finding
+    assert "timed with 1 at a time" in slow.finding

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -68,8 +69,10 @@ def test_energies_no_better_than_the_mean_are_told(finished: TrainingResult) -> 
     card = json.loads((finished.out / "model_card.json").read_text())
     told = any("no better than those of the trivial predictor" in warning for warning in card["warnings"])
     assert told == (finished.errors.energy_mae_meV >= finished.trivial.energy_mae_meV)
-    good, bad = (Errors(1, energy, energy, 1.0, 1.0, 1.0, 1.0) for energy in (5.0, 9.0))
+    good, bad = (Errors(5, energy, energy, 1.0, 1.0, 1.0, 1.0) for energy in (5.0, 9.0))
     reference = Reference({1: -10.0}, 1.0, (1.0,), 1, 1)
     data = TrainingData([], [], [], reference, reference, {})
     for errors, expected in ((good, 0), (bad, 1)):
         assert len(_warnings(data, "test", errors, bad)) == expected
+    few = dataclasses.replace(bad, n_structures=4)
+    assert _warnings(data, "test", few, few) == [], "a few structures cannot tell"

@@ -54,3 +54,10 @@ def test_one_structure_is_too_few_for_praise_and_enough_for_blame() -> None:
     optimisation, _, phonons = judge(few, 0.047)
     assert (optimisation.passed, phonons.passed) == (None, False)
     assert str(optimisation).endswith("(at most 50); 1 structure is too few to say so (at least 5)")
+
+
+def test_energies_that_are_too_wrong_need_no_forces() -> None:
+    for errors in (Errors(9, None, None, 3.0, 4.28), Errors(9, None, None, 3.0, 4.28, 1e-6, 1e-6)):
+        optimisation, dynamics, phonons = judge(errors, None)
+        assert (optimisation.passed, dynamics.passed, phonons.passed) == (None, False, None)
+        assert "energy RMSE 4.3 meV/atom (at most 2), whatever the forces are" in str(dynamics)
