@@ -95,7 +95,7 @@ def _verdict(slope: Slope, measured: str, sizes: set[int]) -> tuple[Severity, st
 
 NEAR_STRAINED = 0.5  # A, root mean square displacement of the atoms besides the strain
 FEWEST_STRAINED = 4
-ALIKE = 1.4  # single pairs farther from 1 are told
+ALIKE = 1.25  # single pairs farther from 1 are told
 WITHIN_STRAINED = 2.5  # the nearest other factors are 20 away
 
 
