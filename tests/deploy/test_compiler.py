@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_mpnn import MPNN, GaussianBasis, Potential, RadiusGraph
@@ -232,25 +232,13 @@ def test_a_part_that_cannot_be_traced(water):
         assert_equal(potential(water), expected, torch.float64)
 
 
-class Own(nn.Module):
-    """A representation of a user's own, that keeps the rules."""
-
-    cutoff, out_channels, num_layers, symmetry = CUTOFF, 3, 1, "invariant"
-
-    def __init__(self):
-        super().__init__()
-        self.weights = nn.Linear(1, 3)
-
-    def forward(self, z, edge_index, edge_vec):
-        near = (1 - edge_vec.square().sum(dim=1, keepdim=True) / CUTOFF**2).clamp(min=0) ** 3
-        return [self.weights(near.new_zeros(z.shape[0], 1).index_add(0, edge_index[1], near)).tanh()]
-
-
-@pytest.mark.slow
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.usefixtures("compiler")
-def test_a_block_of_ones_own(water, ethanol):
-    eager = Potential(Own()).eval()
+def test_layers_of_ones_own_as_the_documentation_has_them(water, ethanol):
+    parts = f"{Path(__file__).parents[2] / 'docs' / 'tutorials' / 'my_parts.py'}"
+    layer = {"class": f"{parts}:Convolution", "channels": 8, "num_radial": 4}
+    options = {"cutoff": CUTOFF, "hidden_channels": 8, "num_radial": 4, "directions": "radial"}
+    eager = Potential.from_size("small", **options, layers=[layer] * 2).eval()
     compiled = copy.deepcopy(eager).compile("on")
     for structure in (water, ethanol):
         assert_equal(compiled(structure), eager(structure), torch.float32)
