@@ -283,3 +283,12 @@ def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(TypeError, match=r"Interaction.forward must return the new x and the new density, got a Tensor"):
         model(*edges)
     assert part_factory("basis", "bessel", BASES) is BesselBasis
+
+
+def test_annotations_that_are_no_types_do_no_harm(tmp_path):
+    (tmp_path / "words.py").write_text(
+        'from torch import nn\n\n\nclass Own(nn.Module):\n    def __init__(self, cutoff: "in angstrom" = 4.0):\n'
+        "        super().__init__()\n        self.cutoff = cutoff\n"
+    )
+    file = str(tmp_path / "words.py")
+    assert build({"class": f"{file}:Own", "cutoff": 3.0}, [file], "part").cutoff == 3.0
