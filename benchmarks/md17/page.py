@@ -21,6 +21,8 @@ DEFAULT = {
     "md17/ethanol-base-seed0.json": "base",
     "products/large-and-product-aspirin-65min.json": "large",
     "products/large-and-product-ethanol-30min.json": "large",
+    "products/large-ethanol-75min.json": "large, learning rate 0.006",
+    "products/small-organic-ethanol-25min.json": "small, from organic-small",
 }
 """Trainings of a size with the defaults of today, whose test frames were used once: file, and size and start."""
 
