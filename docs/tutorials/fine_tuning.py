@@ -144,12 +144,12 @@ for quantity in quantities:
     assert errors["tuned", "old"][quantity] > 1.5 * errors["replayed", "old"][quantity]
 
 # %%
-# Fine-tuned alone, the potential has forgotten the crystals. With replay its forces know both, and those of the new
-# ones are no worse: half of what it trains on then is about the same bonds.
+# Fine-tuned alone, the potential has forgotten the crystals. With replay its forces forget far less of them, and those
+# of the new ones are no worse: half of what it trains on then is about the same bonds.
 #
 # Look at the energies too. The start misses those of surfaces by 250 meV an atom. Fine-tuned alone, most of this goes
 # into the reference energies of the elements, which are fitted to the new structures: right for these at once, wrong
-# for the crystals by as much. With replay and ``--replay-labels same`` it has to be learned as what it is, the energy
+# for the crystals by more than that. With replay and ``--replay-labels same`` it has to be learned as what it is, the energy
 # of a surface, and that takes longer than this page has: so far both kinds are halfway.
 #
 # Three things to know. Labels of another method: without ``--replay-labels same`` the reference energies are fitted to

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pyg_mpnn.data.contents import refuse_typos
+from pyg_mpnn.data.contents import describe, refuse_typos
 from pyg_mpnn.data.convert import to_atoms
 from pyg_mpnn.data.formats import find_format
 from pyg_mpnn.data.labels import LABELS, LabelNames
@@ -77,7 +77,8 @@ def convert_file(source: str | Path, out: str | Path, labels: LabelNames | None 
     lines += (
         [f"  NOT WRITTEN: {', '.join(f'{name} of {count}' for name, count in sorted(lost.items()))}"] if lost else []
     )
-    return "\n".join([found.describe(), *lines])
+    read = describe({**found.summary(), "unused": ()})  # which of these are written is said below
+    return "\n".join([read, *(f"  {note}" for note in found.notes), *lines])
 
 
 def _add(atoms: ase.Atoms, others: Mapping[str, Any]) -> list[str]:

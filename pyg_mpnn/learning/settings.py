@@ -38,7 +38,7 @@ class LearnSettings:
         temperature: Of the dynamics that the potential is made for, in K; sampling goes beyond.
         timestep: Of dynamics, in fs: 0.5 with hydrogen, 2 to 5 in a metal.
         ps: Length of the dynamics that the certificate is from, in ps; the test of each round has a fifth.
-        labels: Structures of each round to label and train on.
+        labels: Structures of each round to label and train on, at least 20.
         test_labels: Structures of the student's own dynamics to label in the test of each round; the certificate has
             twice as many.
         committee: Number of potentials whose spread is the error bar.
