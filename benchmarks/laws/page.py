@@ -26,8 +26,8 @@ def build() -> str:
         "## Our potentials\n\nClosest to its tolerance: measured over allowed, with the law. Random weights on ethanol "
         "and a distorted primitive cell of silicon carbide; the trained ones on what they "
         "were trained on (diamond silicon and bcc lithium displaced by 0.05 A).\n\n" + own_table(own),
-        f"The {timing['laws']} laws of that run on {timing['atoms']} atoms, base size, one core: {timing['median_s']:.0f} s "
-        f"(median of {len(timing['seconds'])} runs).",
+        f"The {timing['laws']} laws of that run on {timing['atoms']} atoms, base size, one core: "
+        f"{timing['median_s']:.0f} s (median of {len(timing['seconds'])} runs).",
         "## PyG's SchNet, DimeNet++ and ViSNet\n\n"
         f"PyG {peers[0]['versions']['torch-geometric']}, random weights, on ethanol. What fails is listed with the "
         "largest measure beside what is allowed.\n\n" + "\n\n".join(peer_table(peers, dtype) for dtype in DTYPES),

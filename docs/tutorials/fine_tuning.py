@@ -149,8 +149,8 @@ for quantity in quantities:
 #
 # Look at the energies too. The start misses those of surfaces by 250 meV an atom. Fine-tuned alone, most of this goes
 # into the reference energies of the elements, which are fitted to the new structures: right for these at once, wrong
-# for the crystals by more than that. With replay and ``--replay-labels same`` it has to be learned as what it is, the energy
-# of a surface, and that takes longer than this page has: so far both kinds are halfway.
+# for the crystals by more than that. With replay and ``--replay-labels same`` it has to be learned as what it is, the
+# energy of a surface, and that takes longer than this page has: so far both kinds are halfway.
 #
 # Three things to know. Labels of another method: without ``--replay-labels same`` the reference energies are fitted to
 # the new structures, and old energies are brought to them. Steps: a lower ``--learning-rate`` forgets less and learns

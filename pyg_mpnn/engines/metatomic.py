@@ -114,7 +114,7 @@ def _trace(
     """Traced interaction energies, held to the untraced ones on other numbers of atoms and edges."""
     model = _Interaction(potential, inputs)
     with warnings.catch_warnings():  # of what the comparison below would find
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced: torch.jit.ScriptModule = torch.jit.trace(model, _sample(7, 2.0, potential, elements), check_trace=False)
     tolerance = 1e-4 if potential.dtype == torch.float32 else 1e-10
     for count, spacing in ((2, 1.2), (19, 1.8), (3, 100.0), (1, 1.0)):
