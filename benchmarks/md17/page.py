@@ -110,7 +110,8 @@ block brings: [which block pays](blocks.md). QM9, crystals, all tables:
 `benchmarks/results/README.md`.
 
 Not measured: three seeds, the other five molecules with the sizes of today, 200 frames, 50 for more than
-[a minute and a half](training.md#from-a-potential-that-comes-with-the-package), energies far from the training (H removal, dimers), longer than {max(found["minutes"] for found in trainings()):g} minutes.
+[a minute and a half](training.md#from-a-potential-that-comes-with-the-package), energies far from
+the training (H removal, dimers), longer than {max(found["minutes"] for found in trainings()):g} minutes.
 
 Made by `python -m benchmarks.tables`; the trainings by `benchmarks.md17.products` and `benchmarks.md17.train`.
 """

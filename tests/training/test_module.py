@@ -270,7 +270,7 @@ def test_ten_skipped_steps_before_a_checkpoint_end_the_training(
 
 def test_diverged_training_is_an_error_before_a_checkpoint_is_written(settings: Settings, frames: list[Data]) -> None:
     settings_ = settings(learning_rate=1e30)
-    message = r"The training diverged: the validation score is (nan|inf) after epoch 1. No checkpoint had been written"
+    message = r"The training diverged: the validation score is nan after epoch 1, valid_.*mae.* nan.*No checkpoint had"
     with pytest.warns(RuntimeWarning, match="skipped"), pytest.raises(FloatingPointError, match=message):
         train(settings_, frames=frames)
     assert not (_history_path(settings_).parent / "last.ckpt").exists()
