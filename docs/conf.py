@@ -80,7 +80,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!pyg_mpnn\.).*"),
     # types of arguments and bases that are no public names
     ("py:class", r"pyg_mpnn\.models\.(structure\.Structure|energy_model\._Energies|files\.Stored|build\.Described)"),
-    ("py:class", r"pyg_mpnn\.(layers\.edge_block\.(EdgeBlock|Values)|geometry\.structures\.Structures|data\.(dataset|frames|stream)\.\w+)"),
+    ("py:class", r"pyg_mpnn\.(layers\.edge_block\.(EdgeBlock|Values)|geometry\.structures\.Structures)"),
+    ("py:class", r"pyg_mpnn\.data\.(dataset|frames|stream)\.\w+"),
 ]
 if os.environ.get("PYG_MPNN_INTERSPHINX"):
     intersphinx_mapping = {
