@@ -172,6 +172,8 @@ class Lammps:
                 "pair_coeff * * run/best.ckpt Si"
             )
         elif words[:1] and words[0] in _MAY_LOSE and self.evaluator and self.comm.size > 1:
+            if words[0] == "run" and len(words) == 2:  # no commands in quotes
+                return
             skin = self.evaluator.skin_list.skin
             _check_images(words, self.evaluator.potential.cutoff + skin, skin)
 
