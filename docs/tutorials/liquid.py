@@ -131,8 +131,8 @@ print("sixths of the run:", ", ".join(f"{mass / volume:.2f}" for volume in parts
 # After 6 ps the density still rises, and it has left the densities of the training: from there the potential guesses.
 # **This is not a density of water, nor of the method**; the error of the mean is of its scatter alone and does not see
 # that. In the laboratory at 25 °C it is 0.997 g/cm³, and D = 0.23 Å²/ps (M. Holz, S. R. Heil and A. Sacco, Phys. Chem.
-# Chem. Phys. 2, 4740 (2000)), half of what is found here at 1 g/cm³; the hydrogen bonds, at 2.0 Å in g(r) of H and O
-# (1.8 to 1.9 in real water), hardly stand out. The frames are of dynamics with a force field of fixed charges, so the
+# Chem. Phys. 2, 4740 (2000)), half of what is found here at 1 g/cm³; the hydrogen bonds, at 2.0 Å in g(r) of H and O,
+# hardly stand out. The frames are of dynamics with a force field of fixed charges, so the
 # potential has not seen where its own dynamics goes. How much of the difference is the method's, only dynamics of the
 # method itself tells.
 #

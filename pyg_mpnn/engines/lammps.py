@@ -338,11 +338,11 @@ def _check_images(words: list[str], reach: float, skin: float) -> None:
                 f"'include' must name a file in several processes, whose commands are looked through, got {words[1]}"
             )
         for line in Path(words[1]).read_text().splitlines():
-            if inner := shlex.split(line, comments=True):
+            if inner := _words(line):
                 _check_images(inner, reach, skin)
     if words[0] in ("if", "run"):
         for text in words[1:]:
-            if inner := shlex.split(text):
+            if inner := _words(text):
                 _check_images(inner, reach, skin)
     given = dict(zip(words[1::2], words[2::2], strict=False))
     if words[0] == "comm_modify" and (
@@ -359,6 +359,14 @@ def _check_images(words: list[str], reach: float, skin: float) -> None:
             f"'neighbor' must be at most the skin of pair_style pyg_mpnn, {skin:g} A, in several processes, got "
             f"{' '.join(words)}: images of atoms would be missing; give pair_style pyg_mpnn skin ..."
         )
+
+
+def _words(line: str) -> list[str]:
+    """Words of a command; those of a line that is part of a text over several lines too."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote that ends in another line
+        return line.partition("#")[0].split()
 
 
 def _number(name: str, text: str) -> float:

@@ -140,11 +140,9 @@ def run_lammps_dynamics(
         (folder / "in.lammps").write_text(script)
         print(f"{folder / 'in.lammps'}:\n{script}", flush=True)
         command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "pyg_mpnn.engines.lammps", "in.lammps"]
-        paths = os.pathsep.join(
-            filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])
-        )  # where a module is found here
         arguments = ["--ranks", str(ranks), "--", "-screen", "none"]
-        environment = {**os.environ, "PYTHONPATH": paths}
+        paths = filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])  # a module is found there as it was here
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         done = subprocess.run([*command, *arguments], cwd=folder, env=environment, check=False)
         if done.returncode != 0:
             raise ChildProcessError(
@@ -167,6 +165,8 @@ def run_lammps_dynamics(
             title = f"{atoms.get_chemical_formula()}, {ensemble.upper()} in LAMMPS, {timestep:g} fs, {dtype}"
             print(_draw(folder / "energy_drift.png", table, len(atoms), settings, title))
             written.append("energy_drift.png")
+        else:
+            print("No picture: it takes three lines of the log")
         print(f"written to {folder}: {', '.join(written)}")
         return result
 

@@ -65,9 +65,9 @@ def check_training_time(
     times: list[float] = []
     begun = time.perf_counter()
     timed = (
-        1  # structures of a step: first one, which tells how many there is time (and, on a small machine, memory) for
+        1  # structures of a step: at first one, which tells how many there is time for, and on a small machine memory
     )
-    for k in range(steps + 1):
+    for k in range(-1, steps + 1):
         batch = Batch.from_data_list([dataset[(k * batch_size + m) % len(dataset)] for m in range(timed)]).to(device)
         start = time.perf_counter()
         loss = torch.stack(loss_terms(evaluate_batch(potential, batch), batch, reference.scale)).sum()
@@ -77,11 +77,11 @@ def check_training_time(
         if potential.device.type == "cuda":
             torch.cuda.synchronize(potential.device)
         times.append(time.perf_counter() - start)
-        if k == 0:
-            timed = max(1, min(batch_size, int(seconds / 2 / times[0])))
-        if k and time.perf_counter() - begun > seconds:
+        if k == 0:  # the very first one is slower
+            timed = max(1, min(batch_size, int(seconds / 2 / times[-1])))
+        if k > 0 and time.perf_counter() - begun > seconds:
             break
-    step = sorted(times[1:])[len(times[1:]) // 2] * batch_size / timed
+    step = sorted(times[2:])[len(times[2:]) // 2] * batch_size / timed
     per_epoch = -(-len(frames) // batch_size)
     epochs = 60 * DEFAULT_MINUTES / (step * per_epoch)
     numbers: dict[str, object] = {
@@ -89,7 +89,7 @@ def check_training_time(
         "seconds_per_step": step,
         "steps_per_epoch": per_epoch,
         "seconds_per_epoch": step * per_epoch,
-        "steps_timed": len(times) - 1,
+        "steps_timed": len(times) - 2,
         "batch_size": batch_size,
         "threads": torch.get_num_threads(),
     }

@@ -311,6 +311,8 @@ def test_commands_that_would_lose_images_are_refused(line, message, structures, 
     for given in (line, f"include {tmp_path}/more.txt"):
         with pytest.raises(ValueError, match=re.escape(message)):
             lmp.command(given)
+    (tmp_path / "more.txt").write_text('print """\ntwo lines\n"""\n')
+    lmp.command(f"include {tmp_path}/more.txt")
     lmp.commands_string(
         "comm_modify cutoff 6.0 vel yes\nneighbor 0.3 bin\nif '1 > 0' then 'comm_modify cutoff 6.0 group all'"
     )
